@@ -1,0 +1,114 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The dependency rule (DESIGN.md, ARCHITECTURE.md): imports point down only.
+// A target may import only what stands in its own `dependencies` list here;
+// Tests/HouseRules holds the sources to it.
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .swiftLanguageMode(.v6),
+]
+
+func nio(_ name: String) -> Target.Dependency { .product(name: name, package: "swift-nio") }
+
+let nioCore = nio("NIOCore")
+let nioPosix = nio("NIOPosix")
+let nioHTTP1 = nio("NIOHTTP1")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "hostler",
+    products: [
+        .executable(name: "hostler", targets: ["hostler"]),
+        .executable(name: "hostler-init", targets: ["hostler-init"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.90.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.30.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.0.0"),
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.10.0"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.3.0"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.30.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.16.0", traits: []),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.0.0"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.0.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.0", traits: []),
+    ],
+    targets: [
+        // Leaves: bytes, addresses, the few C things.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "Zstandard", dependencies: ["CZstd"], swiftSettings: settings),
+        .target(name: "Wire", swiftSettings: settings),
+
+        // Pure codecs and state machines: no sockets, files, clocks, randomness.
+        .target(name: "NetBoot", dependencies: ["Wire"], swiftSettings: settings),
+        .target(name: "HostFacts", dependencies: ["Wire"], swiftSettings: settings),
+        .target(name: "BlockIO", dependencies: ["Wire"], swiftSettings: settings),
+        .target(name: "OCI", dependencies: ["Wire"], swiftSettings: settings),
+
+        // What the rack is made of, and what the API and the agent say of it.
+        .target(name: "Model", dependencies: ["Wire"], swiftSettings: settings),
+
+        .target(
+            name: "Store",
+            dependencies: ["Model", .product(name: "GRDB", package: "GRDB.swift"), logging],
+            swiftSettings: settings),
+        .target(
+            name: "Images",
+            dependencies: ["Model", "OCI", "BlockIO", "Zstandard", crypto, subprocess, httpClient, nioCore, logging],
+            swiftSettings: settings),
+        .target(
+            name: "Control",
+            dependencies: ["Model", "Store", "Images", "OCI", "BlockIO", "NetBoot", crypto, yams, logging],
+            swiftSettings: settings),
+        .target(
+            name: "BootServices",
+            dependencies: [
+                "Model", "Store", "Control", "Images", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
+                logging,
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "API",
+            dependencies: [
+                "Model", "Store", "Control", "Images", "Wire", nioCore, nioPosix, crypto, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "VirtualRack",
+            dependencies: ["Model", "Wire", "CLinux", subprocess, nioCore, nioPosix, logging],
+            swiftSettings: settings),
+
+        // The programs.
+        .executableTarget(
+            name: "hostler",
+            dependencies: [
+                "Model", "Store", "Control", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
+                httpClient, yams, subprocess, nioCore, nioPosix, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "hostler-init",
+            dependencies: [
+                "Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard", crypto, httpClient,
+                nioCore, nioPosix, logging,
+            ],
+            swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,4 @@
+import Subprocess
+import AsyncHTTPClient
+import Crypto
+import CZstd

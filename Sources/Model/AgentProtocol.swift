@@ -1,0 +1,188 @@
+public import Wire
+
+// What the agent (`hostler-init`) and the control plane say to each other:
+// JSON over HTTP on the provisioning network, below `/agent/v1/`.
+//
+//   POST hello       HelloRequest   → HelloReply       (the nonce is spent here)
+//   POST inventory   Inventory      → 204
+//   POST task        TaskQuery      → AgentTask        (held up to 30 s if there is nothing new)
+//   POST report      StepReport     → ReportReply
+//   POST log         LogBatch       → 204
+//
+// All but hello carry `Authorization: Bearer <session>`.
+
+/// The agent's first words. `nonce` came by the boot script; `sessionKey` is
+/// made by the agent, so that asking again after a lost reply gets the same session.
+public struct HelloRequest: Codable, Sendable {
+    public var nonce: String
+    /// 32 random bytes in hex.
+    public var sessionKey: String
+    /// The interface that the nonce was given to.
+    public var mac: MACAddress
+    /// Every Ethernet port of the machine.
+    public var macs: [MACAddress]
+    public var uuid: String?
+    public var serial: String?
+    public var firmware: FirmwareMode
+    public var version: String
+
+    public init(
+        nonce: String, sessionKey: String, mac: MACAddress, macs: [MACAddress], uuid: String?, serial: String?,
+        firmware: FirmwareMode, version: String
+    ) {
+        self.nonce = nonce
+        self.sessionKey = sessionKey
+        self.mac = mac
+        self.macs = macs
+        self.uuid = uuid
+        self.serial = serial
+        self.firmware = firmware
+        self.version = version
+    }
+}
+
+public struct HelloReply: Codable, Sendable {
+    public var session: String
+    public var machine: MachineID
+    public var name: String
+    public init(session: String, machine: MachineID, name: String) {
+        self.session = session
+        self.machine = machine
+        self.name = name
+    }
+}
+
+/// Asks for work; answered at once when it differs from what the agent has.
+public struct TaskQuery: Codable, Sendable {
+    public var operation: OperationID?
+    public var generation: UInt64
+    public init(operation: OperationID?, generation: UInt64) {
+        self.operation = operation
+        self.generation = generation
+    }
+}
+
+/// What the agent is to do now.
+public struct AgentTask: Codable, Sendable {
+    /// Nil with `.wait`.
+    public var operation: OperationID?
+    public var generation: UInt64
+    public var work: AgentWork
+    public init(operation: OperationID?, generation: UInt64, work: AgentWork) {
+        self.operation = operation
+        self.generation = generation
+        self.work = work
+    }
+}
+
+public enum AgentWork: Codable, Sendable {
+    /// Nothing to do: ask again.
+    case wait
+    case inspect
+    case install(InstallWork)
+    case wipe(WipeWork)
+    case rescue(RescueWork)
+    /// Restart the machine, as when its record says that it should be running its own system.
+    case reboot(reason: String)
+}
+
+/// An installation as the agent gets it. Steps in `done` were proved before and are not done again.
+public struct InstallWork: Codable, Sendable {
+    public var record: InstallRecord
+    public var done: [StepName]
+    /// Where the chunk index and the blob are: paths on the server that the agent talks to.
+    public var indexPath: String
+    public var indexDigest: String
+    public var blobPath: String
+    /// The image's size on the disk in bytes.
+    public var diskBytes: Int64
+    /// By serial or WWN; nil: the default rule.
+    public var disk: String?
+    public var seedPath: String
+    public var seedDigest: String
+    public var seedBytes: Int64
+    public var restart: RestartMethod
+    /// For kexec: the installed root file system's UUID and kernel arguments.
+    public var rootUUID: String?
+    public var kernelArguments: String?
+
+    public init(
+        record: InstallRecord, done: [StepName], indexPath: String, indexDigest: String, blobPath: String,
+        diskBytes: Int64, disk: String?, seedPath: String, seedDigest: String, seedBytes: Int64,
+        restart: RestartMethod, rootUUID: String?, kernelArguments: String?
+    ) {
+        self.record = record
+        self.done = done
+        self.indexPath = indexPath
+        self.indexDigest = indexDigest
+        self.blobPath = blobPath
+        self.diskBytes = diskBytes
+        self.disk = disk
+        self.seedPath = seedPath
+        self.seedDigest = seedDigest
+        self.seedBytes = seedBytes
+        self.restart = restart
+        self.rootUUID = rootUUID
+        self.kernelArguments = kernelArguments
+    }
+}
+
+public struct WipeWork: Codable, Sendable {
+    public var disks: [String]
+    public var done: [StepName]
+    public init(disks: [String], done: [StepName]) {
+        self.disks = disks
+        self.done = done
+    }
+}
+
+public struct RescueWork: Codable, Sendable {
+    public var sshKeys: [String]
+    public init(sshKeys: [String]) { self.sshKeys = sshKeys }
+}
+
+/// What the agent says of one step. It repeats a report until it is acknowledged.
+public struct StepReport: Codable, Sendable {
+    public var operation: OperationID
+    public var generation: UInt64
+    public var step: StepName
+    public var kind: Kind
+    public var progress: Progress?
+    public var evidence: [String: String]
+    public var problem: Problem?
+    public enum Kind: String, Codable, Sendable { case started, progress, succeeded, failed }
+
+    public init(
+        operation: OperationID, generation: UInt64, step: StepName, kind: Kind, progress: Progress? = nil,
+        evidence: [String: String] = [:], problem: Problem? = nil
+    ) {
+        self.operation = operation
+        self.generation = generation
+        self.step = step
+        self.kind = kind
+        self.progress = progress
+        self.evidence = evidence
+        self.problem = problem
+    }
+}
+
+public struct ReportReply: Codable, Sendable {
+    /// False: the operation is no longer this agent's; it stops what it does and asks for work.
+    public var goOn: Bool
+    public init(goOn: Bool) { self.goOn = goOn }
+}
+
+/// Lines of the agent's log, oldest first.
+public struct LogBatch: Codable, Sendable {
+    public var lines: [Line]
+    public init(lines: [Line]) { self.lines = lines }
+    public struct Line: Codable, Sendable {
+        /// Milliseconds since the machine's kernel started.
+        public var uptimeMilliseconds: Int64
+        public var text: String
+        public init(uptimeMilliseconds: Int64, text: String) {
+            self.uptimeMilliseconds = uptimeMilliseconds
+            self.text = text
+        }
+    }
+}

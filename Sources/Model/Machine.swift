@@ -1,0 +1,142 @@
+public import Wire
+
+/// A computer under Hostler's care, of whatever kind and wherever it sits.
+public struct Machine: Codable, Sendable, Equatable, Identifiable {
+    public var id: MachineID
+    /// What people call it; unique. A new machine is named by its id.
+    public var name: DisplayName
+    public var kind: MachineKind
+    public var state: MachineState
+    /// What people want of it.
+    public var desired: DesiredMachine
+    /// What was seen of it.
+    public var observed: ObservedMachine
+    /// The network interfaces that identify it.
+    public var interfaces: [Interface]
+    /// Reasons why nothing may be done to it until a person looked.
+    public var holds: [Hold]
+    /// The one operation that is under way, if any.
+    public var openOperation: OperationID?
+    /// Counts the operations ever started on it; an agent refuses an older one.
+    public var generation: UInt64
+    /// The operating system that Hostler put on its disk, once proved.
+    public var installed: Installation?
+    public var createdAt: Timestamp
+    public var updatedAt: Timestamp
+
+    public init(id: MachineID, name: DisplayName, kind: MachineKind = .server, interfaces: [Interface], now: Timestamp) {
+        self.id = id
+        self.name = name
+        self.kind = kind
+        state = .new
+        desired = DesiredMachine()
+        observed = ObservedMachine()
+        self.interfaces = interfaces
+        holds = []
+        generation = 0
+        createdAt = now
+        updatedAt = now
+    }
+
+    public func owns(_ mac: MACAddress) -> Bool { interfaces.contains { $0.mac == mac } }
+}
+
+public enum MachineKind: String, Codable, Sendable, CaseIterable {
+    case server, dpu, gpuBox = "gpu-box", memoryBox = "memory-box", storageBox = "storage-box", `switch`
+}
+
+/// Where a machine is in its life. A failure is the state it happened in plus a hold.
+public enum MachineState: String, Codable, Sendable, CaseIterable {
+    case new, inspecting, ready, installing, running, wiping, rescue
+}
+
+/// What people want of a machine.
+public struct DesiredMachine: Codable, Sendable, Equatable {
+    /// The host name given to the next installation; one DNS label.
+    public var hostname: String?
+    public var labels: [String: String] = [:]
+    public init() {}
+}
+
+/// What was seen of a machine, and when.
+public struct ObservedMachine: Codable, Sendable, Equatable {
+    public var inventory: Inventory?
+    public var inventoryAt: Timestamp?
+    /// Its address on the provisioning network when last heard.
+    public var address: IPv4Address?
+    /// When it was last heard of: DHCP, a boot file, its agent.
+    public var lastSeen: Timestamp?
+    /// The boot of the agent that is running on it now, if one is.
+    public var agent: AgentPresence?
+    public init() {}
+}
+
+/// The agent that is running on a machine.
+public struct AgentPresence: Codable, Sendable, Equatable {
+    /// Names this boot of the agent; another boot has another.
+    public var boot: String
+    public var since: Timestamp
+    public var version: String
+
+    public init(boot: String, since: Timestamp, version: String) {
+        self.boot = boot
+        self.since = since
+        self.version = version
+    }
+}
+
+/// One Ethernet port of a machine.
+public struct Interface: Codable, Sendable, Equatable {
+    public var mac: MACAddress
+    public var name: String?
+    public init(mac: MACAddress, name: String? = nil) {
+        self.mac = mac
+        self.name = name
+    }
+}
+
+/// A reason why nothing may be done to a machine until a person looked, with the evidence.
+public struct Hold: Codable, Sendable, Equatable, Identifiable {
+    public var id: HoldID
+    public var problem: Problem
+    public var operation: OperationID?
+    public var since: Timestamp
+    /// The last lines that the machine said before.
+    public var evidence: [String]
+
+    public init(id: HoldID, problem: Problem, operation: OperationID?, since: Timestamp, evidence: [String] = []) {
+        self.id = id
+        self.problem = problem
+        self.operation = operation
+        self.since = since
+        self.evidence = evidence
+    }
+}
+
+/// An operating system on a machine's disk: which image, put there by which operation.
+public struct Installation: Codable, Sendable, Equatable {
+    public var operation: OperationID
+    public var generation: UInt64
+    public var image: String
+    /// `sha256:…` of the image's manifest.
+    public var digest: String
+    public var hostname: String
+    public var diskSerial: String?
+    public var installedAt: Timestamp
+    /// SSH host keys that the machine reported in its proof, in `known_hosts` form without the host.
+    public var hostKeys: [String]
+
+    public init(
+        operation: OperationID, generation: UInt64, image: String, digest: String, hostname: String,
+        diskSerial: String?, installedAt: Timestamp, hostKeys: [String] = []
+    ) {
+        self.operation = operation
+        self.generation = generation
+        self.image = image
+        self.digest = digest
+        self.hostname = hostname
+        self.diskSerial = diskSerial
+        self.installedAt = installedAt
+        self.hostKeys = hostKeys
+    }
+}

@@ -1,0 +1,35 @@
+/// What an operator is told when something did not work (RFC 9457).
+///
+/// `code` is stable and made for programs; `title` says what happened,
+/// `detail` why, `remedy` what to do about it.
+public struct Problem: Error, Codable, Sendable, Equatable, CustomStringConvertible {
+    public var code: String
+    public var title: String
+    public var detail: String?
+    public var remedy: String?
+    /// The HTTP status that this problem is answered with.
+    public var status: Int
+
+    public init(_ code: String, status: Int = 400, title: String, detail: String? = nil, remedy: String? = nil) {
+        self.code = code
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.remedy = remedy
+    }
+
+    public var description: String {
+        var text = "\(title) [\(code)]"
+        if let detail { text += "\n  why:    \(detail)" }
+        if let remedy { text += "\n  remedy: \(remedy)" }
+        return text
+    }
+}
+
+extension Problem {
+    public static func notFound(_ noun: String, _ name: String, remedy: String? = nil) -> Problem {
+        Problem(
+            "\(noun)-not-found", status: 404, title: "There is no \(noun) “\(name)”",
+            remedy: remedy ?? "List what there is with: hostler \(noun) list")
+    }
+}

@@ -1,0 +1,129 @@
+internal import Synchronization
+
+/// Hands the newest events to watchers from memory, and keeps a ring of recent
+/// ones so that a watcher that comes back seldom needs the database.
+///
+/// The store calls ``publish(_:revision:)`` in the order of revisions, only for what is
+/// durable.
+final class WatchHub: Sendable {
+    /// Past events with `from < revision <= through`, at least one batch unless there
+    /// are none; `through` of the answer says how far it looked.
+    typealias History =
+        @Sendable (_ prefix: String, _ from: Revision, _ through: Revision) async throws(StoreError) -> HistoryPage
+
+    private struct State {
+        var revision: Revision
+        var compacted: Revision
+        var ring: [WatchBatch] = []
+        var ringHead = 0
+        var ringBytes = 0
+        /// The ring holds all that happened after this revision.
+        var ringFloor: Revision
+        var watchers: [Int: Watcher] = [:]
+        var nextWatcher = 0
+        var isClosed = false
+    }
+
+    private static let ringBatches = 4096
+    private static let ringLimitBytes = 16 << 20
+
+    private let state: Mutex<State>
+
+    init(revision: Revision, compacted: Revision) {
+        state = Mutex(State(revision: revision, compacted: compacted, ringFloor: revision))
+    }
+
+    /// The newest revision that was published.
+    var revision: Revision { state.withLock { $0.revision } }
+
+    func publish(_ batches: [WatchBatch]) {
+        guard let last = batches.last else { return }
+        state.withLock { state in
+            for batch in batches {
+                state.ring.append(batch)
+                state.ringBytes += batch.bytes
+                for watcher in state.watchers.values { watcher.offer(batch) }
+            }
+            state.revision = last.revision
+            Self.trim(&state)
+        }
+    }
+
+    func compacted(before revision: Revision) {
+        state.withLock { $0.compacted = max($0.compacted, revision) }
+    }
+
+    func watch(
+        prefix: String, after: Revision, history: @escaping History
+    ) throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {
+        let outcome = state.withLock { state -> Result<Watcher, StoreError> in
+            if state.isClosed { return .failure(.closed) }
+            if after < state.compacted { return .failure(.compacted(oldest: state.compacted)) }
+            let fromRing = after >= state.ringFloor
+            let watcher = Watcher(
+                prefix: prefix, after: fromRing ? after : max(after, state.revision),
+                past: fromRing ? nil : (from: after, through: state.revision))
+            if fromRing {
+                for batch in state.ring[state.ringHead...] { watcher.offer(batch) }
+            }
+            state.watchers[state.nextWatcher] = watcher
+            watcher.id.withLock { $0 = state.nextWatcher }
+            state.nextWatcher += 1
+            return .success(watcher)
+        }
+        let reader = WatchReader(watcher: try outcome.get(), hub: self, history: history)
+        return AsyncThrowingStream(unfolding: { try await reader.next() })
+    }
+
+    func remove(_ watcher: Watcher) {
+        let id = watcher.id.withLock { $0 }
+        state.withLock { _ = $0.watchers.removeValue(forKey: id) }
+    }
+
+    func close() {
+        let watchers = state.withLock { state in
+            state.isClosed = true
+            defer { state.watchers = [:] }
+            return Array(state.watchers.values)
+        }
+        for watcher in watchers { watcher.fail(.closed, dropUnread: false) }
+    }
+
+    private static func trim(_ state: inout State) {
+        while state.ring.count - state.ringHead > ringBatches || state.ringBytes > ringLimitBytes {
+            let oldest = state.ring[state.ringHead]
+            state.ring[state.ringHead] = WatchBatch(revision: oldest.revision, events: [])
+            state.ringHead += 1
+            state.ringBytes -= oldest.bytes
+            state.ringFloor = oldest.revision
+        }
+        if state.ringHead > ringBatches {
+            state.ring.removeFirst(state.ringHead)
+            state.ringHead = 0
+        }
+    }
+}
+
+/// Some of the past: see ``WatchHub/History``.
+struct HistoryPage: Sendable {
+    var batches: [WatchBatch]
+    var through: Revision
+}
+
+extension WatchBatch {
+    /// About what the batch takes in memory.
+    var bytes: Int {
+        events.reduce(64) { sum, event in
+            switch event {
+            case .put(let stored): sum + stored.value.count + stored.key.utf8.count + 64
+            case .delete(let key, _): sum + key.utf8.count + 64
+            }
+        }
+    }
+
+    /// What of it concerns `prefix`; nil when nothing does.
+    func filtered(prefix: String) -> WatchBatch? {
+        let events = events.filter { StoreKey.matches($0.key, prefix: prefix) }
+        return events.isEmpty ? nil : WatchBatch(revision: revision, events: events)
+    }
+}
