@@ -61,13 +61,12 @@ final class WatchHub: Sendable {
             if after < state.compacted { return .failure(.compacted(oldest: state.compacted)) }
             let fromRing = after >= state.ringFloor
             let watcher = Watcher(
-                prefix: prefix, after: fromRing ? after : max(after, state.revision),
+                id: state.nextWatcher, prefix: prefix, after: fromRing ? after : max(after, state.revision),
                 past: fromRing ? nil : (from: after, through: state.revision))
             if fromRing {
                 for batch in state.ring[state.ringHead...] { watcher.offer(batch) }
             }
             state.watchers[state.nextWatcher] = watcher
-            watcher.id.withLock { $0 = state.nextWatcher }
             state.nextWatcher += 1
             return .success(watcher)
         }
@@ -76,8 +75,7 @@ final class WatchHub: Sendable {
     }
 
     func remove(_ watcher: Watcher) {
-        let id = watcher.id.withLock { $0 }
-        state.withLock { _ = $0.watchers.removeValue(forKey: id) }
+        state.withLock { _ = $0.watchers.removeValue(forKey: watcher.id) }
     }
 
     func close() {

@@ -25,10 +25,11 @@ final class Watcher: Sendable {
     /// What must be read from history first.
     let past: (from: Revision, through: Revision)?
     /// Its place among the hub's watchers.
-    let id = Mutex(-1)
+    let id: Int
     private let state = Mutex(State())
 
-    init(prefix: String, after: Revision, past: (from: Revision, through: Revision)?) {
+    init(id: Int, prefix: String, after: Revision, past: (from: Revision, through: Revision)?) {
+        self.id = id
         self.prefix = prefix
         self.after = after
         self.past = past

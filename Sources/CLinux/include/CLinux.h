@@ -1,1 +1,9 @@
-int clinux_placeholder(void);
+#ifndef HOSTLER_CLINUX_H
+#define HOSTLER_CLINUX_H
+
+#include "namespace.h"
+#if __has_include("agent.h")
+#include "agent.h"
+#endif
+
+#endif

@@ -1,0 +1,14 @@
+internal import Hummingbird
+internal import NIOCore
+
+/// What is known of a request beside the request itself.
+struct APIContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    /// The client's address, without its port.
+    var address: String
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        address = source.channel.remoteAddress?.ipAddress ?? "unknown"
+    }
+}

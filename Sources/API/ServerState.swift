@@ -1,0 +1,41 @@
+internal import Control
+internal import Images
+public import Model
+
+/// What the routes work with.
+struct ServerState: Sendable {
+    var control: ControlPlane
+    var images: ImageLibrary
+    var tokens: TokenStore
+    var failedAttempts = FailedAttempts()
+    var surroundings: APISurroundings
+    var startedAt: Timestamp
+    var now: @Sendable () -> Timestamp
+
+    var records: Records { control.records }
+}
+
+/// What the API tells of the program that it runs in.
+public struct APISurroundings: Sendable {
+    public var version: String
+    /// Where a backup is put together before it is sent.
+    public var backupDirectory: String
+    /// Writes a consistent copy of the state to a path that does not exist yet; nil: this store has none.
+    public var backup: (@Sendable (_ path: String) async throws -> Void)?
+    /// The network namespace that the machines' network is in; nil: the server's own.
+    public var machineNamespace: String?
+    /// What an operator should know, as another DHCP server on the wire.
+    public var warnings: @Sendable () async -> [Problem]
+
+    public init(
+        version: String, backupDirectory: String = "/tmp",
+        backup: (@Sendable (_ path: String) async throws -> Void)? = nil, machineNamespace: String? = nil,
+        warnings: @escaping @Sendable () async -> [Problem] = { [] }
+    ) {
+        self.version = version
+        self.backupDirectory = backupDirectory
+        self.backup = backup
+        self.machineNamespace = machineNamespace
+        self.warnings = warnings
+    }
+}

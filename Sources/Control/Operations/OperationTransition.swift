@@ -1,0 +1,278 @@
+public import Model
+
+/// What one event does to an operation and its machine: a value, computed
+/// without I/O, that ``ControlPlane`` commits as one transaction.
+///
+/// Every change of an operation goes through here, so a kill of the program
+/// can only fall between two transitions, never inside one.
+public struct OperationTransition: Sendable, Equatable {
+    public var machine: Machine
+    public var operation: Operation
+    public var events: [Happening] = []
+    /// The operation is over: its secrets are to be deleted in the same transaction.
+    public var dropsSecrets = false
+
+    /// An event without its id.
+    public struct Happening: Sendable, Equatable {
+        public var kind: String
+        public var actor: String
+        public var message: String
+        public var evidence: [String: String] = [:]
+    }
+
+    public init(machine: Machine, operation: Operation) {
+        self.machine = machine
+        self.operation = operation
+    }
+
+    // MARK: Events, each with what it does
+
+    /// A new operation on `machine`, which must have none open.
+    public static func begin(
+        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp
+    ) -> OperationTransition {
+        var machine = machine
+        machine.generation += 1
+        machine.openOperation = id
+        machine.state = request.machineState
+        let operation = Operation(
+            id: id, machine: machine.id, generation: machine.generation, request: request,
+            steps: request.stepNames.map(Step.init), requestedBy: actor, createdAt: now)
+        var next = OperationTransition(machine: machine, operation: operation)
+        next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started")
+        next.startNextStep(now)
+        // An agent that waits on the machine already is what the first step waits for.
+        if let agent = machine.observed.agent { next.agentArrived(agent, now) }
+        return next
+    }
+
+    /// The machine has booted into an agent.
+    ///
+    /// Work that an earlier boot had begun is begun anew: what that boot did is not known to the last byte.
+    public mutating func agentArrived(_ agent: AgentPresence, _ now: Timestamp) {
+        machine.observed.agent = agent
+        guard operation.state == .running, let current = operation.currentStep else { return }
+        if current.name == .agent {
+            succeed(.agent, evidence: ["agent": agent.version, "boot": agent.boot], now)
+        } else if current.name.isAgentWork, current.state == .running {
+            note(
+                "operation.agent-returned", by: "agent",
+                "\(machine.name) booted again in the middle of \(current.name.rawValue); the step starts over")
+            retry(current.name, because: nil, now)
+        }
+    }
+
+    /// What the agent says of a step. False: it is not (or no longer) this agent's work.
+    @discardableResult
+    public mutating func report(_ report: StepReport, _ now: Timestamp) -> Bool {
+        guard operation.state == .running, report.operation == operation.id, report.generation == operation.generation,
+            let current = operation.currentStep
+        else { return false }
+        if operation.isDone(report.step), report.kind == .succeeded { return true }  // said again after a lost reply
+        guard current.name == report.step, report.step.isAgentWork else { return false }
+        switch report.kind {
+        case .started, .progress:
+            update(report.step) {
+                if $0.state != .running {
+                    $0.state = .running
+                    $0.startedAt = now
+                }
+                $0.progress = report.progress ?? $0.progress
+                $0.evidence.merge(report.evidence) { $1 }
+                $0.deadline = now + StepPolicy.of(report.step).silence
+            }
+        case .succeeded:
+            if let progress = report.progress { update(report.step) { $0.progress = progress } }
+            succeed(report.step, evidence: report.evidence, now)
+        case .failed:
+            let problem = report.problem ?? Problem("step-failed", title: "\(report.step.rawValue) failed")
+            update(report.step) { $0.evidence.merge(report.evidence) { $1 } }
+            failed(report.step, problem, now)
+        }
+        return true
+    }
+
+    /// The installed system said that it is up, with what proves it.
+    public mutating func systemIsUp(hostKeys: [String], evidence: [String: String], _ now: Timestamp) {
+        guard operation.state == .running, operation.currentStep?.name == .firstBoot else { return }
+        if case .install(let request) = operation.request {
+            machine.installed = Installation(
+                operation: operation.id, generation: operation.generation, image: request.image,
+                digest: request.digest ?? "", hostname: request.hostname ?? machine.id.rawValue,
+                diskSerial: operation.step(.chooseDisk)?.evidence["serial"], installedAt: now, hostKeys: hostKeys)
+        }
+        succeed(.firstBoot, evidence: evidence, now)
+    }
+
+    /// Time has passed: a step that was silent for too long is tried again or fails.
+    /// True if that changed anything.
+    public mutating func timePassed(_ now: Timestamp) -> Bool {
+        guard operation.state == .running, let current = operation.currentStep else { return false }
+        if current.state == .pending {
+            guard let retryAt = current.retryAt, retryAt <= now else { return false }
+            start(current.name, now)
+            return true
+        }
+        guard let deadline = current.deadline, deadline <= now else { return false }
+        let silence = StepPolicy.of(current.name).silence
+        failed(
+            current.name,
+            Problem(
+                "no-sign-of-life", title: "\(current.name.rawValue): no sign of life from \(machine.name) for \(silence)",
+                detail: "Last heard: \(machine.observed.lastSeen.map { "\($0)" } ?? "never").",
+                remedy: "Look at its console and its power. hostler machine show \(machine.id) tells what is known."),
+            now)
+        return true
+    }
+
+    /// A person wants it to end.
+    public mutating func cancel(by actor: String, _ now: Timestamp) throws(Problem) {
+        guard operation.isOpen else {
+            throw Problem(
+                "operation-over", status: 409, title: "Operation \(operation.id) is over: \(operation.state.rawValue)")
+        }
+        if operation.kind == .install, operation.isDone(.restart) {
+            throw Problem(
+                "operation-past-return", status: 409, title: "The machine has already been restarted into its new system",
+                remedy: "Wait for its proof or its deadline; then wipe it if it is not wanted.")
+        }
+        operation.cancelRequested = true
+        note("operation.cancelled", by: actor, "\(operation.kind.rawValue) of \(machine.name) cancelled")
+        if let current = operation.currentStep {
+            update(current.name) {
+                $0.state = .undone
+                $0.finishedAt = now
+            }
+        }
+        end(.cancelled, now)
+        // A wipe that was cut short has proved nothing; a half-written disk is not bootable.
+        machine.state = operation.kind == .wipe ? .wiping : .ready
+        if operation.kind == .wipe {
+            hold(Problem("wipe-cancelled", title: "The wipe was cancelled: its disks are not proved clean",
+                remedy: "Start the wipe again."), now)
+        }
+    }
+
+    /// The store came from a backup: what was under way then says nothing about now.
+    public mutating func storeWasRestored(_ now: Timestamp) {
+        let problem = Problem(
+            "restored-from-backup", title: "The store was restored from a backup while this operation was open in it",
+            detail: "The machine may have gone on since. Its next boot into the agent tells what is on its disks.",
+            remedy: "Check the machine, then ask for the work again.")
+        operation.problem = problem
+        end(.failed, now)
+        machine.state = operation.kind == .wipe ? .wiping : .ready
+        if operation.kind == .wipe { hold(problem, now) }
+        note("operation.failed", by: "control", "\(operation.kind.rawValue) of \(machine.name): \(problem.title)")
+    }
+
+    // MARK: Parts
+
+    private mutating func succeed(_ name: StepName, evidence: [String: String], _ now: Timestamp) {
+        update(name) {
+            $0.startedAt = $0.startedAt ?? now
+            $0.state = .succeeded
+            $0.finishedAt = now
+            $0.deadline = nil
+            $0.retryAt = nil
+            $0.problem = nil
+            $0.evidence.merge(evidence) { $1 }
+        }
+        note("step.succeeded", by: name.isAgentWork ? "agent" : "control", "\(name.rawValue) of \(machine.name) done", evidence)
+        if name == .restart || name == .firstBoot { machine.observed.agent = nil }
+        if operation.currentStep == nil { complete(now) } else { startNextStep(now) }
+    }
+
+    private mutating func startNextStep(_ now: Timestamp) {
+        if let next = operation.currentStep { start(next.name, now) }
+    }
+
+    private mutating func start(_ name: StepName, _ now: Timestamp) {
+        update(name) {
+            $0.state = .running
+            $0.attempts += 1
+            $0.startedAt = now
+            $0.retryAt = nil
+            $0.deadline = now + StepPolicy.of(name).silence
+        }
+    }
+
+    private mutating func failed(_ name: StepName, _ problem: Problem, _ now: Timestamp) {
+        let attempts = operation.step(name)?.attempts ?? 0
+        guard StepPolicy.finalCodes.contains(problem.code) || attempts >= StepPolicy.of(name).attempts else {
+            note("step.retried", by: "control", "\(name.rawValue) of \(machine.name) is tried again: \(problem.title)")
+            retry(name, because: problem, now)
+            return
+        }
+        update(name) {
+            $0.state = .failed
+            $0.finishedAt = now
+            $0.deadline = nil
+            $0.problem = problem
+        }
+        operation.problem = problem
+        note("operation.failed", by: "control", "\(operation.kind.rawValue) of \(machine.name) failed: \(problem.title)")
+        end(.failed, now)
+        hold(problem, now)
+    }
+
+    private mutating func retry(_ name: StepName, because problem: Problem?, _ now: Timestamp) {
+        let attempts = operation.step(name)?.attempts ?? 0
+        update(name) {
+            $0.problem = problem ?? $0.problem
+            $0.progress = nil
+            $0.deadline = nil
+        }
+        if problem == nil {
+            // A boot is not a failure of the step, but a machine that boots for ever is one of the machine.
+            guard attempts < 20 else {
+                failed(name, Problem("boot-loop", title: "\(machine.name) has booted \(attempts) times during \(name.rawValue)",
+                    remedy: "Look at its console: something resets it."), now)
+                return
+            }
+            start(name, now)
+        } else {
+            update(name) {
+                $0.state = .pending
+                $0.retryAt = now + StepPolicy.backoff(beforeAttempt: attempts + 1)
+            }
+        }
+    }
+
+    private mutating func complete(_ now: Timestamp) {
+        end(.succeeded, now)
+        switch operation.request {
+        case .inspect: machine.state = machine.installed == nil ? .ready : .running
+        case .install: machine.state = .running
+        case .wipe:
+            machine.installed = nil
+            machine.state = .ready
+        case .rescue: machine.state = machine.installed == nil ? .ready : .running
+        }
+        note("operation.succeeded", by: "control", "\(operation.kind.rawValue) of \(machine.name) succeeded")
+    }
+
+    private mutating func end(_ state: OperationState, _ now: Timestamp) {
+        operation.state = state
+        operation.finishedAt = now
+        machine.openOperation = nil
+        dropsSecrets = true
+    }
+
+    private mutating func hold(_ problem: Problem, _ now: Timestamp) {
+        // The operation's id makes the hold's: the same failure holds once.
+        let id = HoldID(unchecked: "hold-" + operation.id.rawValue.dropFirst(3))
+        guard !machine.holds.contains(where: { $0.id == id }) else { return }
+        machine.holds.append(Hold(id: id, problem: problem, operation: operation.id, since: now))
+        note("machine.held", by: "control", "\(machine.name) is on hold: \(problem.title)")
+    }
+
+    private mutating func update(_ name: StepName, _ change: (inout Step) -> Void) {
+        guard let index = operation.steps.firstIndex(where: { $0.name == name }) else { return }
+        change(&operation.steps[index])
+    }
+
+    private mutating func note(_ kind: String, by actor: String, _ message: String, _ evidence: [String: String] = [:]) {
+        events.append(Happening(kind: kind, actor: actor, message: message, evidence: evidence))
+    }
+}

@@ -1,0 +1,121 @@
+internal import FoundationEssentials
+public import Model
+public import Store
+
+/// A resource and the revision of its last change.
+public struct Versioned<T: Sendable>: Sendable {
+    public var value: T
+    public var revision: Revision
+    public init(value: T, revision: Revision) {
+        self.value = value
+        self.revision = revision
+    }
+}
+
+/// One page of resources in id order.
+public struct Page<T: Sendable>: Sendable {
+    public var items: [Versioned<T>]
+    /// A watch after it sees all that is not listed.
+    public var revision: Revision
+    /// What to pass as `after` for the next page; nil when there is none.
+    public var next: String?
+}
+
+public enum RecordChange<T: Sendable>: Sendable {
+    case put(Versioned<T>)
+    case deleted(id: String, revision: Revision)
+}
+
+/// The typed view of the state store: resources as JSON under their keys.
+public struct Records: Sendable {
+    public let store: any StateStore
+
+    public init(store: any StateStore) { self.store = store }
+
+    public func get<T: StoredResource>(_ type: T.Type, id: String) async throws -> Versioned<T>? {
+        guard let stored = try await store.get(T.prefix + id) else { return nil }
+        return Versioned(value: try RecordCoding.decode(T.self, from: stored), revision: stored.modifiedRevision)
+    }
+
+    public func list<T: StoredResource>(_ type: T.Type, after: String? = nil, limit: Int = 500) async throws -> Page<T> {
+        let listing = try await store.list(prefix: T.prefix, after: after.map { T.prefix + $0 }, limit: limit)
+        return Page(
+            items: try listing.values.map {
+                Versioned(value: try RecordCoding.decode(T.self, from: $0), revision: $0.modifiedRevision)
+            },
+            revision: listing.revision,
+            next: listing.nextKey.map { String($0.dropFirst(T.prefix.count)) })
+    }
+
+    /// All of a kind, page by page.
+    public func all<T: StoredResource>(_ type: T.Type) async throws -> [Versioned<T>] {
+        var items: [Versioned<T>] = []
+        var after: String?
+        repeat {
+            let page = try await list(type, after: after)
+            items += page.items
+            after = page.next
+        } while after != nil
+        return items
+    }
+
+    public func watch<T: StoredResource>(
+        _ type: T.Type, after: Revision
+    ) async throws -> AsyncThrowingStream<RecordChange<T>, any Error> {
+        let batches = try await store.watch(prefix: T.prefix, after: after)
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: RecordChange<T>.self)
+        // The task ends with the stream: its reader's going away cancels it.
+        let forwarding = Task {
+            do {
+                for try await batch in batches {
+                    for event in batch.events {
+                        continuation.yield(try Self.change(event))
+                    }
+                }
+                continuation.finish()
+            } catch {
+                continuation.finish(throwing: error)
+            }
+        }
+        continuation.onTermination = { _ in forwarding.cancel() }
+        return stream
+    }
+
+    private static func change<T: StoredResource>(_ event: StoreEvent) throws -> RecordChange<T> {
+        switch event {
+        case .put(let stored):
+            .put(Versioned(value: try RecordCoding.decode(T.self, from: stored), revision: stored.modifiedRevision))
+        case .delete(let key, let revision):
+            .deleted(id: String(key.dropFirst(T.prefix.count)), revision: revision)
+        }
+    }
+}
+
+/// JSON as the store keeps it: times are integer milliseconds.
+public enum RecordCoding {
+    public static func encode(_ value: some Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.userInfo[.timestampsAsMilliseconds] = true
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return Array(try encoder.encode(value))
+    }
+
+    public static func decode<T: Decodable>(_ type: T.Type, from stored: StoredValue) throws -> T {
+        do {
+            return try JSONDecoder().decode(type, from: Data(stored.value))
+        } catch {
+            throw StoreError.corrupt("the record at \(stored.key) cannot be read: \(error)")
+        }
+    }
+
+    public static func decode<T: Decodable>(_ type: T.Type, from bytes: [UInt8]) throws -> T {
+        try JSONDecoder().decode(type, from: Data(bytes))
+    }
+}
+
+extension StoredResource {
+    /// The mutation that writes this resource.
+    func put(_ precondition: Precondition) throws -> Mutation {
+        .put(key: key, value: try RecordCoding.encode(self), if: precondition)
+    }
+}

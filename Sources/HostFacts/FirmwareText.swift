@@ -1,0 +1,51 @@
+/// Text as firmware and switches send it: made safe to show, junk told apart.
+enum FirmwareText {
+    /// The printable text in `bytes` up to the first NUL: control and
+    /// direction-override characters are dropped, outer spaces trimmed.
+    static func decode(_ bytes: some Sequence<UInt8>) -> String {
+        let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        var kept = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars where isShown(scalar) { kept.append(scalar) }
+        return trim(String(kept))
+    }
+
+    static func trim(_ text: some StringProtocol) -> String {
+        var rest = text[...]
+        while let first = rest.first, first.isWhitespace { rest = rest.dropFirst() }
+        while let last = rest.last, last.isWhitespace { rest = rest.dropLast() }
+        return String(rest)
+    }
+
+    private static func isShown(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0..<0x20, 0x7f..<0xa0: false
+        case 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069: false
+        default: true
+        }
+    }
+
+    /// `text`, or nil where it is what vendors leave in a field nobody filled.
+    static func meaningful(_ text: String) -> String? {
+        let trimmed = trim(text)
+        let folded = trimmed.lowercased()
+        if folded.isEmpty || junk.contains(folded) { return nil }
+        if folded.hasPrefix("to be filled") || folded.hasPrefix("to be set") { return nil }
+        let significant = folded.utf8.filter { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "-") }
+        for filler in [UInt8(ascii: "0"), UInt8(ascii: "f"), UInt8(ascii: "x"), UInt8(ascii: ".")]
+        where significant.allSatisfy({ $0 == filler }) {
+            // One "F" or "X" may be a slot's or a revision's real name.
+            if filler == UInt8(ascii: "0") || filler == UInt8(ascii: ".") || significant.count >= 4 { return nil }
+        }
+        return trimmed
+    }
+
+    private static let junk: Set<String> = [
+        "default string", "not specified", "not available", "not applicable", "not provided", "not present", "n/a",
+        "na", "none", "null", "unknown", "undefined", "empty", "no dimm", "no module installed", "oem", "o.e.m.",
+        "system manufacturer", "system product name", "system version", "system serial number", "sku",
+        "base board serial number", "chassis serial number", "chassis version", "chassis manufacturer",
+        "serial number", "asset tag", "asset-tag", "no asset tag", "no asset information", "type2 - board serial number",
+        "01234567", "0123456789", "123456789", "1234567890", "12345678", "invalid", "sernum0", "partnum0",
+        "manufacturer0", "xxxxxxx", "fill by oem", "filled by oem", "part number", "[empty]", "dimm serial number",
+    ]
+}
