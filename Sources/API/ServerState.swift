@@ -1,16 +1,17 @@
 internal import Control
-internal import Images
 public import Model
 
 /// What the routes work with.
 struct ServerState: Sendable {
-    var control: ControlPlane
+    var control: any MachineControl
     var images: ImageLibrary
     var tokens: TokenStore
     var failedAttempts = FailedAttempts()
     var surroundings: APISurroundings
     var startedAt: Timestamp
     var now: @Sendable () -> Timestamp
+    /// Our CA's certificate in PEM, where TLS is ours.
+    var authorityPEM: String?
 
     var records: Records { control.records }
 }

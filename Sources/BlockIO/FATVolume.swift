@@ -19,28 +19,38 @@ public struct FATVolume: Hashable, Sendable {
     /// The whole volume, from its boot sector on.
     public let bytes: [UInt8]
 
-    /// The largest volume that is built in memory: 64 MiB.
-    public static let limitBytes = 64 << 20
+    /// How the allocation table's entries are stored: their bits.
+    public enum Kind: Int, Hashable, Sendable, CaseIterable {
+        case fat12 = 12
+        case fat16 = 16
+        case fat32 = 32
+    }
+
+    /// The largest volume that is built in memory: 512 MiB.
+    public static let limitBytes = 512 << 20
 
     /// How many bytes a volume needs for these files: a whole number of MiB.
     public static func bytesNeeded(for files: [File]) -> Int {
         // A file's last cluster is half empty at worst, each cluster has two table entries in two copies, and the
         // rest is boot sectors and root directory: an eighth and 512 KiB cover them all.
         let contents = files.reduce(0) { $0 + $1.contents.count + 4096 }
-        return (contents + contents / 8 + (512 << 10) + (1 << 20) - 1) >> 20 << 20
+        let mebibyte = 1 << 20
+        return (contents + contents / 8 + mebibyte / 2 + mebibyte - 1) / mebibyte * mebibyte
     }
 
     /// - Parameters:
     ///   - label: at most 11 bytes of upper-case ASCII.
     ///   - volumeBytes: size of the volume, a whole number of sectors; by default what the files need.
     ///   - sectorBytes: 512, or 4096 for disks that have only such sectors.
+    ///   - kind: by default FAT16, or FAT12 where the volume is too small for it.
     ///   - serial: the volume's serial number, which `blkid` shows as its UUID.
     public init(
-        label: String, files: [File], volumeBytes: Int? = nil, sectorBytes: Int = 512, serial: UInt32 = 0
+        label: String, files: [File], volumeBytes: Int? = nil, sectorBytes: Int = 512, kind: Kind? = nil,
+        serial: UInt32 = 0
     ) throws(FATError) {
         let volumeBytes = volumeBytes ?? Self.bytesNeeded(for: files)
-        guard volumeBytes <= Self.limitBytes * 8 else { throw .tooLarge(bytes: volumeBytes) }
-        let geometry = try FATGeometry(volumeBytes: volumeBytes, sectorBytes: sectorBytes)
+        guard volumeBytes <= Self.limitBytes else { throw .tooLarge(bytes: volumeBytes) }
+        let geometry = try FATGeometry(volumeBytes: volumeBytes, sectorBytes: sectorBytes, kind: kind)
         var directory = FATDirectory()
         try directory.add(label: label)
         var writer = FATWriter(geometry: geometry)
@@ -68,11 +78,7 @@ public enum FATError: Error, Equatable, Sendable {
 
 /// How a volume of a given size is divided. All counts in sectors unless the name says otherwise.
 struct FATGeometry {
-    enum Kind: Int {
-        case fat12 = 12
-        case fat16 = 16
-        case fat32 = 32
-    }
+    typealias Kind = FATVolume.Kind
 
     let kind: Kind
     let sectorBytes: Int
@@ -95,11 +101,11 @@ struct FATGeometry {
 
     /// Picks the kind and cluster size. The count of clusters alone says which kind a volume is (FAT §3.5), so it keeps
     /// 16 clear of the limits, as the specification advises.
-    init(volumeBytes: Int, sectorBytes: Int) throws(FATError) {
+    init(volumeBytes: Int, sectorBytes: Int, kind wanted: Kind?) throws(FATError) {
         guard sectorBytes == 512 || sectorBytes == 4096, volumeBytes >= 64 * sectorBytes,
             volumeBytes.isMultiple(of: sectorBytes)
         else { throw .invalidGeometry }
-        for kind in [Kind.fat16, .fat12, .fat32] {
+        for kind in wanted.map({ [$0] }) ?? [Kind.fat16, .fat12] {
             let (reserved, root) = kind == .fat32 ? (32, 0) : (sectorBytes == 512 ? 4 : 1, 512 * 32 / sectorBytes)
             for perCluster in [1, 2, 4, 8, 16, 32] where perCluster * sectorBytes <= 32768 {
                 let sectors = volumeBytes / sectorBytes

@@ -61,6 +61,9 @@ final class GroupCommit: Sendable {
         state.withLock { $0.isClosed = true }
     }
 
+    /// Whether no transaction waits.
+    var isIdle: Bool { state.withLock { $0.waiting.isEmpty } }
+
     private func schedule() {
         pool.asyncWriteWithoutTransaction { db in self.writeGroup(db) }
     }

@@ -187,28 +187,21 @@ public final class SQLiteStore: StateStore {
         guard !wasClosed else { return }
         writer.close()
         hub.close()
-        let outcome = await withCheckedContinuation { answer in
-            finish { answer.resume(returning: $0) }
+        await withCheckedContinuation { drained in
+            whenDrained { drained.resume() }
         }
-        lock.withLock { $0 = nil }
-        try outcome.get()
+        defer { lock.withLock { $0 = nil } }
+        do {
+            try pool.close()
+        } catch {
+            throw SQLiteSchema.storeError(error, path: path)
+        }
     }
 
-    /// Closes the pool when all groups that wait have been written.
-    private func finish(_ done: @escaping @Sendable (Result<Void, StoreError>) -> Void) {
+    /// Calls `body` on the writer's queue when all groups that wait have been written.
+    private func whenDrained(_ body: @escaping @Sendable () -> Void) {
         pool.asyncWriteWithoutTransaction { [self] _ in
-            if writer.isIdle {
-                Thread.detach { [self] in
-                    do {
-                        try pool.close()
-                        done(.success(()))
-                    } catch {
-                        done(.failure(SQLiteSchema.storeError(error, path: path)))
-                    }
-                }
-            } else {
-                finish(done)
-            }
+            if writer.isIdle { body() } else { whenDrained(body) }
         }
     }
 

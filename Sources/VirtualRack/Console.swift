@@ -14,6 +14,7 @@ final class Console: Sendable {
         var nextReader: ReaderID = 1
         var serial: ByteChannel?
         var isSilent = false
+        var isClosed = false
 
         mutating func publish(_ bytes: [UInt8]) {
             ring.append(bytes)
@@ -56,7 +57,7 @@ final class Console: Sendable {
             state.nextReader += 1
             let past = state.ring.contents
             if !past.isEmpty { sink.yield(past) }
-            state.readers[id] = sink
+            if state.isClosed { sink.finish() } else { state.readers[id] = sink }
             return id
         }
         return (id, stream)
@@ -66,12 +67,20 @@ final class Console: Sendable {
         state.withLock { $0.readers.removeValue(forKey: id) }?.finish()
     }
 
-    /// Ends every reader's stream.
+    /// Ends every reader's stream, for good.
     func close() {
         let readers = state.withLock { state in
             defer { state.readers = [:] }
+            state.isClosed = true
             return state.readers.values
         }
         for reader in readers { reader.finish() }
+    }
+
+    /// Returns when the console has been closed, or the task cancelled.
+    func untilClosed() async {
+        let (id, stream) = attach()
+        defer { detach(id) }
+        for await _ in stream {}
     }
 }

@@ -1,5 +1,5 @@
 internal import Glibc
-public import Wire
+internal import Wire
 
 /// The wires of a lab, in a network namespace of its own: one bridge with the
 /// server's address, one tap per network card. Nothing leads out of the
@@ -10,11 +10,11 @@ struct RackNetwork: Sendable {
     static let sink = "sink0"
 
     let lab: LabName
-    /// The server's address in the rack's network.
-    let server: IPv4Prefix
 
     /// Makes what is missing; harmless where all is there.
-    func create() async throws {
+    ///
+    /// - Parameter server: the server's address in the rack's network.
+    func create(server: IPv4Prefix) async throws {
         if !lab.namespaceExists {
             // A file left by a reboot would stand in the way of the new namespace.
             unlink("/run/netns/\(lab.namespace)")

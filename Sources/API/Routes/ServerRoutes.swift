@@ -15,6 +15,17 @@ enum ServerRoutes {
             reply: .json("Document")
         ) { call in try .json(OpenAPIDocument.document(version: call.server.surroundings.version)) },
         Route(
+            method: .get, path: "/ca.pem", name: "getAuthority",
+            summary: "The CA's certificate, for clients that compare its fingerprint", access: .open,
+            reply: .init(status: .ok, schema: nil, contentType: "application/x-pem-file")
+        ) { call in
+            guard let pem = call.server.authorityPEM else {
+                throw Problem("authority-not-found", status: 404, title: "This server has no CA of its own")
+            }
+            return Response(
+                status: .ok, headers: [.contentType: "application/x-pem-file"], body: .init(byteBuffer: .init(string: pem)))
+        },
+        Route(
             method: .get, path: "/v1/status", name: "getStatus", summary: "The server's own state", access: .role(.viewer),
             reply: .json("Status"), handler: status),
         Route(

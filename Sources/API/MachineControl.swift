@@ -1,0 +1,20 @@
+public import Control
+public import Model
+public import Store
+
+/// What the API asks of the control plane. Every failure that a client can do
+/// something about is thrown as a `Problem`.
+public protocol MachineControl: Sendable {
+    var records: Records { get }
+    /// By id or name.
+    func machine(named name: String) async throws -> Versioned<Machine>
+    func start(_ request: OperationRequest, on machine: String, by actor: String) async throws -> Model.Operation
+    func cancel(_ id: OperationID, by actor: String) async throws -> Model.Operation
+    func update(
+        machine: String, with patch: MachinePatch, expecting revision: Revision?, by actor: String
+    ) async throws -> Versioned<Machine>
+    func releaseHold(_ id: HoldID, on machine: String, by actor: String) async throws -> Machine
+    func delete(machine: String, by actor: String) async throws
+    /// The last lines of the machine's agent, oldest first.
+    func agentLog(machine: String) async throws -> [String]
+}

@@ -1,0 +1,110 @@
+public import Model
+public import Store
+public import Wire
+internal import Synchronization
+
+/// The rack as the machine-facing services see it: an immutable value that the
+/// store's watch keeps current, so that no boot waits for the database.
+public struct RackSnapshot: Sendable {
+    public fileprivate(set) var revision: Revision = .zero
+    public fileprivate(set) var machines: [MachineID: Machine] = [:]
+    public fileprivate(set) var operations: [OperationID: Operation] = [:]
+    fileprivate var byMAC: [MACAddress: MachineID] = [:]
+
+    public func machine(with mac: MACAddress) -> Machine? { byMAC[mac].flatMap { machines[$0] } }
+    /// The open operation of a machine.
+    public func openOperation(of machine: Machine) -> Operation? {
+        machine.openOperation.flatMap { operations[$0] }
+    }
+
+    fileprivate mutating func set(_ machine: Machine) {
+        if let old = machines[machine.id] { for port in old.interfaces { byMAC[port.mac] = nil } }
+        for port in machine.interfaces { byMAC[port.mac] = machine.id }
+        machines[machine.id] = machine
+    }
+
+    fileprivate mutating func set(_ operation: Operation) {
+        // The hot path asks for open operations only.
+        operations[operation.id] = operation.isOpen ? operation : nil
+    }
+
+    fileprivate mutating func apply(_ event: StoreEvent) throws {
+        revision = max(revision, event.revision)
+        switch event {
+        case .put(let stored) where stored.key.hasPrefix(Machine.prefix):
+            set(try RecordCoding.decode(Machine.self, from: stored))
+        case .put(let stored) where stored.key.hasPrefix(Operation.prefix):
+            set(try RecordCoding.decode(Operation.self, from: stored))
+        case .delete(let key, _) where key.hasPrefix(Machine.prefix):
+            if let id = MachineID(rawValue: String(key.dropFirst(Machine.prefix.count))), let old = machines[id] {
+                for port in old.interfaces { byMAC[port.mac] = nil }
+                machines[id] = nil
+            }
+        default: break
+        }
+    }
+}
+
+/// Holds the current snapshot, and lets callers wait until it has a revision.
+final class SnapshotHolder: Sendable {
+    private struct State {
+        var snapshot = RackSnapshot()
+        var waiting: [(revision: Revision, continuation: CheckedContinuation<Void, Never>)] = []
+        var observers: [Int: @Sendable (RackSnapshot) -> Void] = [:]
+        var nextObserver = 0
+    }
+    private let state = Mutex(State())
+
+    var current: RackSnapshot { state.withLock { $0.snapshot } }
+
+    /// Returns once the snapshot holds what `revision` wrote.
+    func reached(_ revision: Revision) async {
+        await withCheckedContinuation { continuation in
+            let now = state.withLock { state in
+                if state.snapshot.revision >= revision { return true }
+                state.waiting.append((revision, continuation))
+                return false
+            }
+            if now { continuation.resume() }
+        }
+    }
+
+    /// Calls `observer` after each change until `stop(observing:)`.
+    func observe(_ observer: @escaping @Sendable (RackSnapshot) -> Void) -> Int {
+        state.withLock {
+            $0.nextObserver += 1
+            $0.observers[$0.nextObserver] = observer
+            return $0.nextObserver
+        }
+    }
+
+    func stop(observing id: Int) { state.withLock { $0.observers[id] = nil } }
+
+    func load(_ machines: [Machine], _ operations: [Operation], at revision: Revision) {
+        publish { snapshot in
+            snapshot = RackSnapshot()
+            for machine in machines { snapshot.set(machine) }
+            for operation in operations { snapshot.set(operation) }
+            snapshot.revision = revision
+        }
+    }
+
+    func apply(_ batch: WatchBatch) throws {
+        try publish { snapshot in
+            for event in batch.events { try snapshot.apply(event) }
+            snapshot.revision = max(snapshot.revision, batch.revision)
+        }
+    }
+
+    private func publish(_ change: (inout RackSnapshot) throws -> Void) rethrows {
+        let (snapshot, ready, observers) = try state.withLock { state in
+            try change(&state.snapshot)
+            let reached = state.snapshot.revision
+            let ready = state.waiting.filter { $0.revision <= reached }
+            state.waiting.removeAll { $0.revision <= reached }
+            return (state.snapshot, ready, Array(state.observers.values))
+        }
+        for waiter in ready { waiter.continuation.resume() }
+        for observer in observers { observer(snapshot) }
+    }
+}

@@ -1,0 +1,124 @@
+internal import FoundationEssentials
+public import Logging
+public import Model
+public import Store
+internal import Crypto
+internal import Wire
+
+/// What the control plane takes from outside itself.
+public struct ControlEnvironment: Sendable {
+    public var now: @Sendable () -> Timestamp
+    public var logger: Logger
+    /// The policy for machines that nobody knows.
+    public var discovery: DiscoveryPolicy
+
+    public init(now: @escaping @Sendable () -> Timestamp, logger: Logger, discovery: DiscoveryPolicy = .init()) {
+        self.now = now
+        self.logger = logger
+        self.discovery = discovery
+    }
+}
+
+/// The rack's record and what is done to it: machines, operations, events.
+///
+/// Every change is one transaction of the store with compare-and-swap on what
+/// it was computed from, so any number of callers may act at once, and a kill
+/// at any point leaves either all of a change or none.
+public final class ControlPlane: Sendable {
+    public let records: Records
+    public let nonces: BootNonces
+    let environment: ControlEnvironment
+    let images: any ImageCatalog
+    let snapshots = SnapshotHolder()
+    let logs = AgentLogs()
+    let eventIDs = EventIDs()
+    let seeds = SeedCache()
+
+    private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
+        self.records = records
+        self.images = images
+        self.environment = environment
+        nonces = BootNonces(secret: secret)
+    }
+
+    /// Opens the record: makes the boot secret at the first start, loads the
+    /// snapshot, and closes what a restored backup left open.
+    public static func open(
+        store: any StateStore, images: any ImageCatalog, environment: ControlEnvironment, restoreEpoch: Int = 0
+    ) async throws -> ControlPlane {
+        let secret = try await bootSecret(in: store)
+        let control = ControlPlane(records: Records(store: store), images: images, environment: environment, secret: secret)
+        try await control.loadSnapshot()
+        try await control.settleRestoredStore(epoch: restoreEpoch)
+        return control
+    }
+
+    /// Keeps the snapshot current and moves operations whose time has come. Runs until cancelled.
+    public func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.followStore() }
+            group.addTask { try await self.keepDeadlines() }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    public var now: Timestamp { environment.now() }
+    /// What the machine-facing services answer from.
+    public var snapshot: RackSnapshot { snapshots.current }
+    public var discovery: DiscoveryPolicy { environment.discovery }
+
+    // MARK: Snapshot
+
+    private func loadSnapshot() async throws {
+        // Listing first and watching from the older of the two revisions misses nothing: applying twice is harmless.
+        let revision = try await records.store.currentRevision()
+        let machines = try await records.all(Machine.self).map(\.value)
+        let operations = try await records.all(Model.Operation.self).map(\.value)
+        snapshots.load(machines, operations, at: revision)
+    }
+
+    private func followStore() async throws {
+        while !Task.isCancelled {
+            do {
+                let batches = try await records.store.watch(prefix: RackKeys.prefix, after: snapshots.current.revision)
+                for try await batch in batches { try snapshots.apply(batch) }
+            } catch let error as StoreError where error == .closed {
+                throw error
+            } catch is CancellationError {
+                return
+            } catch {
+                environment.logger.error("the store's watch ended; the snapshot is loaded anew", metadata: ["error": "\(error)"])
+                try await loadSnapshot()
+            }
+        }
+    }
+
+    // MARK: First start, restored backups
+
+    private static func bootSecret(in store: any StateStore) async throws -> [UInt8] {
+        let key = "/secrets/boot"
+        if let stored = try await store.get(key) { return stored.value }
+        let secret = SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) }
+        do {
+            try await store.commit([.put(key: key, value: secret, if: .absent)])
+            return secret
+        } catch StoreError.conflict {
+            guard let stored = try await store.get(key) else { throw StoreError.unavailable("the boot secret vanished") }
+            return stored.value
+        }
+    }
+
+    /// A store that came from a backup knows nothing of what was done since:
+    /// its open operations are ended, so that none reinstalls a machine that runs by now.
+    private func settleRestoredStore(epoch: Int) async throws {
+        let key = "/control/settled-epoch"
+        let settled = try await records.store.get(key).flatMap { Int(String(decoding: $0.value, as: UTF8.self)) } ?? 0
+        guard settled < epoch else { return }
+        for machine in snapshot.machines.values where machine.openOperation != nil {
+            try await change(machine.id) { transition, now in transition.storeWasRestored(now) }
+        }
+        try await records.store.commit([.put(key: key, value: Array(String(epoch).utf8), if: .none)])
+        try await recordEvent(kind: "store.restored", actor: "control", message: "The store was restored from a backup (epoch \(epoch))")
+    }
+}

@@ -1,0 +1,125 @@
+internal import FoundationEssentials
+internal import Yams
+public import Model
+
+/// Checks a request to install before anything is written down.
+enum InstallAdmission {
+    /// Limit of user-data: what the common clouds allow is 16 KiB; 16 MiB carries a whole boot script with its payload.
+    static let userDataLimitBytes = 16 << 20
+    static let networkConfigLimitBytes = 256 << 10
+    static let keyLimit = 64
+
+    /// The request with everything pinned, or the first thing that is wrong with it.
+    static func check(
+        _ request: InstallRequest, image: InstallableImage?, machine: Machine
+    ) throws(Problem) -> InstallRequest {
+        guard let image else {
+            throw Problem.notFound(
+                "image", request.image, remedy: "See hostler image list; build one with: hostler image build debian-12")
+        }
+        var pinned = request
+        pinned.digest = image.digest
+        let hostname = request.hostname ?? machine.desired.hostname ?? defaultHostname(of: machine)
+        guard HostLabel.isValid(hostname) else {
+            throw Problem(
+                "hostname-invalid", status: 422, title: "“\(hostname)” is not a host name",
+                remedy: "Use 1 to 63 of a–z, 0–9 and dash, as in --hostname web-1.")
+        }
+        pinned.hostname = hostname
+        pinned.restart = request.restart ?? .reboot
+        try check(keys: request.sshKeys)
+        if let data = request.userData { _ = try decode(userData: data) }
+        if let config = request.networkConfig { try check(networkConfig: config) }
+        if let inventory = machine.observed.inventory { try checkDisks(inventory, request, image) }
+        return pinned
+    }
+
+    static func decode(userData: Base64Bytes) throws(Problem) -> [UInt8] {
+        guard userData.text.utf8.count <= userDataLimitBytes / 3 * 4 + 8 else { throw userDataTooLarge }
+        guard let data = Data(base64Encoded: userData.text) else {
+            throw Problem("user-data-encoding", status: 422, title: "user-data is not base64 text", remedy: "Encode it by RFC 4648 §4.")
+        }
+        guard data.count <= userDataLimitBytes else { throw userDataTooLarge }
+        return Array(data)
+    }
+
+    private static let userDataTooLarge = Problem(
+        "user-data-too-large", status: 413, title: "user-data is larger than 16 MiB",
+        remedy: "Put the payload on a server and let user-data fetch it.")
+
+    private static func defaultHostname(of machine: Machine) -> String {
+        let name = machine.name.text.lowercased()
+        return HostLabel.isValid(name) ? name : machine.id.rawValue
+    }
+
+    private static func check(keys: [String]) throws(Problem) {
+        guard keys.count <= keyLimit else {
+            throw Problem("ssh-keys-too-many", status: 422, title: "More than \(keyLimit) SSH keys", remedy: "Give fewer.")
+        }
+        for key in keys {
+            let parts = key.split(separator: " ")
+            guard parts.count >= 2, key.utf8.count <= 16_384, !key.contains(where: \.isNewline),
+                ["ssh-", "ecdsa-", "sk-"].contains(where: { parts[0].hasPrefix($0) }), Data(base64Encoded: String(parts[1])) != nil
+            else {
+                throw Problem(
+                    "ssh-key-invalid", status: 422, title: "That is not an SSH public key: \(key.prefix(40))…",
+                    remedy: "Give the public half, the file that ends in .pub.")
+            }
+        }
+    }
+
+    private static func check(networkConfig: String) throws(Problem) {
+        guard networkConfig.utf8.count <= networkConfigLimitBytes else {
+            throw Problem("network-config-too-large", status: 413, title: "network-config is larger than 256 KiB")
+        }
+        let loaded: Any?
+        do { loaded = try Yams.load(yaml: networkConfig) } catch {
+            throw Problem(
+                "network-config-invalid", status: 422, title: "network-config is not valid YAML", detail: "\(error)",
+                remedy: "Check the indentation at the line named.")
+        }
+        let map = loaded as? [String: Any]
+        let inner = map?["network"] as? [String: Any] ?? map
+        guard let version = inner?["version"] as? Int, version == 1 || version == 2 else {
+            throw Problem(
+                "network-config-invalid", status: 422, title: "network-config has no “version: 1” or “version: 2”",
+                remedy: "See cloud-init's documentation of network configuration.")
+        }
+    }
+
+    private static func checkDisks(
+        _ inventory: Inventory, _ request: InstallRequest, _ image: InstallableImage
+    ) throws(Problem) {
+        let disks = inventory.disks.filter { !$0.removable }
+        let list = disks.map { "\($0.serial ?? $0.wwn ?? $0.name) (\($0.bytes / 1_000_000) MB)" }.joined(separator: ", ")
+        if let wanted = request.disk {
+            let found = inventory.disks.filter { $0.serial == wanted || $0.wwn == wanted }
+            guard let disk = found.first else {
+                throw Problem(
+                    "disk-not-found", status: 422, title: "The machine has no disk with serial or WWN “\(wanted)”",
+                    detail: "It has: \(list).", remedy: "Name one of these.")
+            }
+            guard disk.bytes >= image.diskBytes else { throw tooLarge(image, list) }
+            return
+        }
+        guard !disks.isEmpty else {
+            throw Problem("no-disk", status: 422, title: "The machine has no disk", remedy: "Put one in, then inspect it again.")
+        }
+        let fitting = disks.filter { $0.bytes >= image.diskBytes }
+        guard let smallest = fitting.map(\.bytes).min() else { throw tooLarge(image, list) }
+        let equal = fitting.filter { $0.bytes == smallest }
+        guard equal.count == 1 else {
+            throw Problem(
+                "disk-ambiguous", status: 422, title: "\(equal.count) disks match equally; Hostler does not guess",
+                detail: equal.map { "\($0.serial ?? $0.wwn ?? $0.name) (\($0.bytes) bytes)" }.joined(separator: " and "),
+                remedy: "Say which by its serial or WWN: --disk \(equal[0].serial ?? equal[0].wwn ?? "SERIAL")")
+        }
+    }
+
+    private static func tooLarge(_ image: InstallableImage, _ list: String) -> Problem {
+        Problem(
+            "image-too-large", status: 422,
+            title: "Image \(image.name) (\(image.diskBytes / 1_000_000) MB) is larger than every disk it may go to",
+            detail: "The machine has: \(list).", remedy: "Use a smaller image or a larger disk.")
+    }
+}

@@ -1,0 +1,166 @@
+public import Model
+internal import Store
+
+extension ControlPlane {
+    /// Starts work on a machine, or says why it cannot be.
+    public func start(_ request: OperationRequest, on name: String, by actor: String) async throws -> Model.Operation {
+        for _ in 0..<Self.conflictLimit {
+            let found = try await machine(named: name)
+            let machine = found.value
+            try refuseIfBusy(machine, request)
+            var mutations: [Mutation] = []
+            var request = request
+            var id = OperationID.random(length: 8)
+            while try await records.get(Model.Operation.self, id: id.rawValue) != nil { id = .random(length: 8) }
+            if case .install(let wanted) = request {
+                let image = try await images.image(named: wanted.image)
+                var pinned = try InstallAdmission.check(wanted, image: image, machine: machine)
+                mutations.append(try SeedSecrets(for: pinned).put(for: id))
+                // Only the seed needs them; they may hold secrets, and an operation is shown to viewers.
+                pinned.userData = nil
+                pinned.networkConfig = nil
+                request = .install(pinned)
+            }
+            let transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now)
+            do {
+                try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations)
+                return transition.operation
+            } catch StoreError.conflict { continue }
+        }
+        throw Self.tooManyConflicts
+    }
+
+    public func operation(_ id: OperationID) async throws -> Versioned<Model.Operation> {
+        guard let found = try await records.get(Model.Operation.self, id: id.rawValue) else {
+            throw Problem.notFound("operation", id.rawValue)
+        }
+        return found
+    }
+
+    public func cancel(_ id: OperationID, by actor: String) async throws -> Model.Operation {
+        let operation = try await operation(id).value
+        guard operation.isOpen else {
+            throw Problem("operation-over", status: 409, title: "Operation \(id) is over: \(operation.state.rawValue)")
+        }
+        let changed = try await change(operation.machine) { transition, now in
+            guard transition.operation.id == id else {
+                throw Problem("operation-over", status: 409, title: "Operation \(id) is over")
+            }
+            try transition.cancel(by: actor, now)
+        }
+        guard let changed else { throw Problem("operation-over", status: 409, title: "Operation \(id) is over") }
+        return changed.operation
+    }
+
+    static let conflictLimit = 50
+    static let tooManyConflicts = Problem(
+        "too-busy", status: 503, title: "The record changed again and again meanwhile", remedy: "Try again.")
+
+    private func refuseIfBusy(_ machine: Machine, _ request: OperationRequest) throws(Problem) {
+        if let open = machine.openOperation {
+            throw Problem(
+                "machine-busy", status: 409, title: "\(machine.name) has an open operation: \(open)",
+                remedy: "Wait for it, or: hostler operation cancel \(open)")
+        }
+        if let hold = machine.holds.first {
+            throw Problem(
+                "machine-held", status: 409, title: "\(machine.name) is on hold: \(hold.problem.title)",
+                detail: hold.problem.detail, remedy: "Once it is put right: hostler machine release \(machine.id) \(hold.id)")
+        }
+    }
+
+    /// Computes a transition of a machine's open operation and commits it, again
+    /// if somebody else was quicker. Nil if no operation is open.
+    @discardableResult
+    func change(
+        _ id: MachineID, _ body: (inout OperationTransition, Timestamp) throws -> Void
+    ) async throws -> OperationTransition? {
+        for _ in 0..<Self.conflictLimit {
+            guard let machine = try await records.get(Machine.self, id: id.rawValue), let open = machine.value.openOperation,
+                let operation = try await records.get(Model.Operation.self, id: open.rawValue)
+            else { return nil }
+            let before = OperationTransition(machine: machine.value, operation: operation.value)
+            var transition = before
+            try body(&transition, now)
+            guard transition != before else { return transition }
+            attachEvidence(&transition)
+            do {
+                try await commit(
+                    transition, machineRevision: machine.revision, operation: .revision(operation.revision),
+                    machineChanged: transition.machine != before.machine)
+                return transition
+            } catch StoreError.conflict { continue }
+        }
+        throw Self.tooManyConflicts
+    }
+
+    /// A new hold carries what the machine last said.
+    private func attachEvidence(_ transition: inout OperationTransition) {
+        let tail = logs.tail(of: transition.machine.id)
+        for index in transition.machine.holds.indices where transition.machine.holds[index].evidence.isEmpty {
+            transition.machine.holds[index].evidence = tail
+        }
+    }
+
+    private func commit(
+        _ transition: OperationTransition, machineRevision: Revision, operation precondition: Precondition,
+        machineChanged: Bool = true, also mutations: [Mutation] = []
+    ) async throws {
+        var all = mutations
+        var machine = transition.machine
+        if machineChanged {
+            machine.updatedAt = now
+            all.append(try machine.put(.revision(machineRevision)))
+        } else {
+            all.append(.check(key: machine.key, .revision(machineRevision)))
+        }
+        all.append(try transition.operation.put(precondition))
+        for happening in transition.events {
+            all.append(try event(happening, machine: machine.id, operation: transition.operation.id).put(.absent))
+        }
+        if transition.dropsSecrets { all.append(.delete(key: SeedSecrets.key(transition.operation.id), if: .none)) }
+        let revision = try await records.store.commit(all)
+        // The gate must not answer a machine's next boot from what was before.
+        await snapshots.reached(revision)
+    }
+
+    /// Moves operations whose step was silent too long, or is to be tried again.
+    func keepDeadlines() async throws {
+        while !Task.isCancelled {
+            for machine in snapshot.machines.values {
+                guard let operation = snapshot.openOperation(of: machine) else { continue }
+                var probe = OperationTransition(machine: machine, operation: operation)
+                guard probe.timePassed(now) else { continue }
+                do {
+                    try await change(machine.id) { transition, now in _ = transition.timePassed(now) }
+                } catch let problem as Problem {
+                    environment.logger.error("\(problem)", metadata: ["machine": "\(machine.id)"])
+                }
+            }
+            try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    func event(_ happening: OperationTransition.Happening, machine: MachineID?, operation: OperationID?) -> Event {
+        let now = now
+        return Event(
+            id: eventIDs.next(now), at: now, kind: happening.kind, machine: machine, operation: operation,
+            actor: happening.actor, message: happening.message, evidence: happening.evidence)
+    }
+
+    /// Adds to the audit log.
+    public func recordEvent(
+        kind: String, machine: MachineID? = nil, operation: OperationID? = nil, actor: String, message: String,
+        evidence: [String: String] = [:]
+    ) async throws {
+        let happening = OperationTransition.Happening(kind: kind, actor: actor, message: message, evidence: evidence)
+        try await records.store.commit([try event(happening, machine: machine, operation: operation).put(.absent)])
+    }
+}
+
+extension ResourceID {
+    static func random(length: Int) -> Self {
+        var generator = SystemRandomNumberGenerator()
+        return random(length: length, using: &generator)
+    }
+}

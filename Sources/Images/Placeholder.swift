@@ -1,4 +1,0 @@
-import Subprocess
-import AsyncHTTPClient
-import Crypto
-import CZstd

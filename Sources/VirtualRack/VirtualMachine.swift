@@ -1,0 +1,333 @@
+internal import FoundationEssentials
+internal import Glibc
+internal import Model
+
+/// One machine of the rack: its QEMU process, power, console and faults.
+actor VirtualMachine {
+    nonisolated let spec: VirtualMachineSpec
+    /// Fixed for life; its taps are named after it.
+    nonisolated let number: Int
+    nonisolated let paths: MachinePaths
+    nonisolated let console: Console
+
+    private struct Running {
+        let process: ProcessIdentity
+        let qmp: QMPClient
+        let serial: ByteChannel
+        /// Removes the fault nodes in use, by disk.
+        var removeFaults: [Int: [DiskFaults.Step]] = [:]
+        var diskFaults: [Int: DiskFaults] = [:]
+        var latencyMilliseconds = 0
+    }
+
+    private let lab: LabName
+    private let accelerator: Accelerator
+    private let network: RackNetwork
+    private let now: @Sendable () -> Timestamp
+    private var running: Running?
+    private var watch: Task<Void, Never>?
+    private(set) var faults: [Fault]
+    private var faultGeneration = 0
+    private var lastEvent: (text: String, at: Timestamp)?
+    private var guestResets = 0
+    private var isBusy = false
+    private var queue: [CheckedContinuation<Void, Never>] = []
+
+    init(
+        spec: VirtualMachineSpec, number: Int, faults: [Fault], network: RackNetwork, paths: MachinePaths,
+        accelerator: Accelerator, now: @escaping @Sendable () -> Timestamp
+    ) {
+        self.spec = spec
+        self.number = number
+        self.faults = faults
+        self.network = network
+        self.lab = network.lab
+        self.paths = paths
+        self.accelerator = accelerator
+        self.now = now
+        console = Console(logPath: paths.consoleLog)
+    }
+
+    // MARK: Life
+
+    /// Makes the machine's folder, disks and taps where they are missing.
+    func prepare() async throws {
+        try FileManager.default.createDirectory(
+            atPath: paths.directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        for (index, disk) in spec.disks.enumerated() { try makeDisk(at: paths.disk(index), sizeBytes: disk.sizeBytes) }
+        if spec.firmware == .uefi, access(paths.firmwareVariables, F_OK) != 0 {
+            try FileManager.default.copyItem(atPath: QEMUCommand.firmwareVariables, toPath: paths.firmwareVariables)
+        }
+        for nic in spec.nics.indices { try await network.addTap(QEMUCommand.tap(number: number, nic: nic)) }
+        try await applyLoss()
+        console.setSilent(faults.contains(.consoleSilence))
+    }
+
+    /// Cuts the power and removes taps and files.
+    func destroy() async throws {
+        _ = try? await perform(.cut)
+        console.close()
+        for nic in spec.nics.indices { try await network.removeTap(QEMUCommand.tap(number: number, nic: nic)) }
+        try? FileManager.default.removeItem(atPath: paths.directory)
+    }
+
+    // MARK: Power
+
+    func perform(_ action: PowerAction) async throws {
+        try await exclusively {
+            switch action {
+            case .on: try await self.start()
+            case .off: await self.stop(gently: true, why: "power off")
+            case .cut: await self.stop(gently: false, why: "power cut")
+            case .cycle:
+                await self.stop(gently: true, why: "power off")
+                try await self.start()
+            case .reset:
+                try await self.running(for: "reset").qmp.execute("system_reset")
+            case .button:
+                try await self.running(for: "press the power button of").qmp.execute("system_powerdown")
+                self.note("power button pressed")
+            }
+        }
+    }
+
+    func power() async -> PowerStatus {
+        var state = PowerStatus.State.off
+        var evidence = "no QEMU process"
+        if let running {
+            let alive = running.process.isAlive
+            state = alive ? .on : .off
+            evidence = "pid \(running.process.pid) \(alive ? "is alive" : "has ended")"
+            if alive {
+                let word = try? await running.qmp.execute("query-status", timeout: .seconds(2))
+                evidence += word?["status"]?.text.map { "; QMP query-status: \($0)" } ?? "; QMP does not answer"
+            }
+        }
+        return PowerStatus(
+            state: state, evidence: evidence, pid: running?.process.pid, lastEvent: lastEvent?.text,
+            lastEventAt: lastEvent?.at, guestResets: guestResets)
+    }
+
+    func status() async -> MachineStatus {
+        MachineStatus(
+            spec: spec, power: await power(), faults: faults, consoleSocket: paths.consoleSocket,
+            consoleLog: paths.consoleLog, consoleBytes: console.totalBytes)
+    }
+
+    // MARK: Faults
+
+    /// Breaks it; one of the same key is replaced.
+    func inject(_ fault: Fault) async throws {
+        let fault = try fault.resolved(among: spec.disks)
+        if case .linkDown(let nic) = fault, !spec.nics.indices.contains(nic) {
+            throw LabError(
+                .invalidFault, "machine “\(spec.name)” has no network card \(nic)",
+                remedy: "It has \(spec.nics.count), counted from 0.")
+        }
+        try await change { $0.filter { $0.key != fault.key } + [fault] }
+    }
+
+    /// Mends it; nil mends everything.
+    func clear(_ fault: Fault?) async throws {
+        let key = try fault?.resolved(among: spec.disks).key
+        try await change { $0.filter { key != nil && $0.key != key } }
+    }
+
+    private func change(_ edit: @Sendable ([Fault]) -> [Fault]) async throws {
+        try await exclusively {
+            let before = self.faults
+            self.faults = edit(before)
+            do {
+                try await self.applyLoss()
+                try await self.applyToRunning()
+            } catch {
+                self.faults = before
+                throw error
+            }
+            for fault in self.faults where !before.contains(fault) {
+                self.console.mark("fault \(fault)", at: self.now().description)
+            }
+            for fault in before where !self.faults.contains(fault) {
+                self.console.mark("cleared \(fault)", at: self.now().description)
+            }
+            self.console.setSilent(self.faults.contains(.consoleSilence))
+        }
+    }
+
+    private func applyLoss() async throws {
+        let percent = faults.compactMap { if case .packetLoss(let percent) = $0 { percent } else { nil } }.first ?? 0
+        for nic in spec.nics.indices {
+            try await network.setLoss(percent: percent, on: QEMUCommand.tap(number: number, nic: nic))
+        }
+    }
+
+    private func applyToRunning() async throws {
+        guard let qmp = running?.qmp else { return }
+        for nic in spec.nics.indices {
+            let up = !faults.contains(.linkDown(nic: nic))
+            _ = try await qmp.execute("set_link", ["name": .string(QEMUCommand.netdev(nic)), "up": .bool(up)])
+        }
+        try await applyLatency(qmp)
+        for disk in spec.disks.indices { try await applyDiskFaults(disk, qmp) }
+    }
+
+    private func applyLatency(_ qmp: QMPClient) async throws {
+        let wanted = faults.compactMap { if case .latency(let delay) = $0 { delay } else { nil } }.first ?? 0
+        guard let present = running?.latencyMilliseconds, present != wanted else { return }
+        for nic in spec.nics.indices {
+            let name = JSONValue.string("latency\(nic)")
+            if present > 0 { _ = try await qmp.execute("object-del", ["id": name]) }
+            if wanted > 0 {
+                _ = try await qmp.execute(
+                    "object-add",
+                    [
+                        "qom-type": "filter-buffer", "id": name, "netdev": .string(QEMUCommand.netdev(nic)),
+                        "queue": "all", "interval": .integer(Int64(wanted) * 1000),
+                    ])
+            }
+        }
+        running?.latencyMilliseconds = wanted
+    }
+
+    private func applyDiskFaults(_ disk: Int, _ qmp: QMPClient) async throws {
+        let wanted = DiskFaults(faults, serial: spec.disks[disk].serial)
+        let healthy = DiskFaults([], serial: "")
+        guard wanted != running?.diskFaults[disk] ?? healthy else { return }
+        faultGeneration += 1
+        let plan = wanted.plan(disk: disk, generation: faultGeneration)
+        // QEMU allows a file one user with these permissions: the old chain goes before the new one comes.
+        for step in healthy.plan(disk: disk, generation: 0).build { _ = try await qmp.execute(step.command, step.arguments) }
+        for step in running?.removeFaults[disk] ?? [] { _ = try await qmp.execute(step.command, step.arguments) }
+        running?.removeFaults[disk] = []
+        for step in plan.build { _ = try await qmp.execute(step.command, step.arguments) }
+        running?.removeFaults[disk] = plan.remove
+        running?.diskFaults[disk] = wanted
+    }
+
+    // MARK: The process
+
+    private func start() async throws {
+        if let running, running.process.isAlive { return }
+        await end()
+        for stale in [paths.qmpSocket, paths.serialSocket] { unlink(stale) }
+        let command = QEMUCommand(lab: lab, spec: spec, number: number, paths: paths, accelerator: accelerator)
+        let process = try Spawn.start(
+            command.arguments, namespace: lab.namespace, logPath: paths.qemuLog, diesWithParent: true)
+        do {
+            try process.write(to: paths.processFile)
+            let qmp = try await connect(to: process)
+            let console = console
+            let serial = try await ByteChannel.connect(
+                paths.serialSocket, onBytes: { console.received($0) }, onClose: {})
+            running = Running(process: process, qmp: qmp, serial: serial)
+            console.setSerial(serial)
+            try await applyToRunning()
+            guestResets = 0
+            note("power on")
+            watch = Task { [weak self] in
+                for await event in qmp.events { await self?.noticed(event) }
+                await self?.processEnded(process)
+            }
+            _ = try await qmp.execute("cont")
+        } catch {
+            process.kill()
+            _ = await process.waitForEnd(atMost: .seconds(5))
+            await end()
+            throw error
+        }
+    }
+
+    private func connect(to process: ProcessIdentity) async throws -> QMPClient {
+        let deadline = ContinuousClock.now + .seconds(15)
+        while process.isAlive, ContinuousClock.now < deadline {
+            if access(paths.qmpSocket, F_OK) == 0, let client = try? await QMPClient.connect(paths.qmpSocket) {
+                return client
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        let said = FileManager.default.contents(atPath: paths.qemuLog).map { String(decoding: $0, as: UTF8.self) }
+        throw LabError(
+            .qemuFailed,
+            "QEMU for “\(spec.name)” \(process.isAlive ? "did not answer in 15 s" : "ended at once"): "
+                + (said ?? "").split(separator: "\n").suffix(3).joined(separator: "; "),
+            remedy: "See \(paths.qemuLog).")
+    }
+
+    private func stop(gently: Bool, why: String) async {
+        guard let running else { return }
+        watch?.cancel()
+        watch = nil
+        if gently {
+            _ = try? await running.qmp.execute("quit", timeout: .seconds(2))
+            _ = await running.process.waitForEnd(atMost: .seconds(3))
+        }
+        running.process.kill()
+        _ = await running.process.waitForEnd(atMost: .seconds(10))
+        await end()
+        note(why)
+    }
+
+    /// Forgets the process and lets go of its sockets.
+    private func end() async {
+        console.setSerial(nil)
+        running?.qmp.close()
+        running?.serial.close()
+        running = nil
+        for path in [paths.processFile, paths.qmpSocket, paths.serialSocket] { unlink(path) }
+    }
+
+    private func noticed(_ event: QMPEvent) {
+        switch event.name {
+        case "RESET":
+            let byGuest = event.data["guest"]?.flag == true
+            if byGuest { guestResets += 1 }
+            note(byGuest ? "reset by the guest" : "reset")
+        case "SHUTDOWN" where event.data["guest"]?.flag == true: note("guest shut down")
+        case "GUEST_PANICKED": note("guest panicked")
+        default: break
+        }
+    }
+
+    private func processEnded(_ process: ProcessIdentity) async {
+        guard !Task.isCancelled else { return }
+        _ = await process.waitForEnd(atMost: .seconds(10))
+        guard !Task.isCancelled, running?.process == process, !process.isAlive else { return }
+        if lastEvent?.text != "guest shut down" { note("QEMU ended by itself") }
+        await end()
+    }
+
+    private func note(_ text: String) {
+        let time = now()
+        lastEvent = (text, time)
+        console.mark(text, at: time.description)
+    }
+
+    private func running(for what: String) throws(LabError) -> Running {
+        guard let running, running.process.isAlive else {
+            throw LabError(
+                .wrongPowerState, "cannot \(what) “\(spec.name)”: it is off", remedy: "Power it on first.")
+        }
+        return running
+    }
+
+    private func makeDisk(at path: String, sizeBytes: Int64) throws {
+        guard access(path, F_OK) != 0 else { return }
+        let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard file >= 0, ftruncate(file, sizeBytes) == 0 else {
+            let why = String(cString: strerror(errno))
+            if file >= 0 { close(file) }
+            throw LabError(.fileFailed, "\(path): \(why)", remedy: "Make room, or choose another --state-dir.")
+        }
+        close(file)
+    }
+
+    /// One change of power or faults at a time, in the order they came.
+    private func exclusively(_ body: () async throws -> Void) async throws {
+        if isBusy { await withCheckedContinuation { queue.append($0) } }
+        isBusy = true
+        defer {
+            if queue.isEmpty { isBusy = false } else { queue.removeFirst().resume() }
+        }
+        try await body()
+    }
+}
