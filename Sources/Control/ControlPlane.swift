@@ -3,6 +3,7 @@ public import Logging
 public import Model
 public import Store
 internal import Crypto
+internal import Synchronization
 internal import Wire
 
 /// What the control plane takes from outside itself.
@@ -33,6 +34,7 @@ public final class ControlPlane: Sendable {
     let logs = AgentLogs()
     let eventIDs = EventIDs()
     let seeds = SeedCache()
+    let callHomeURL = Mutex("")
 
     private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
         self.records = records

@@ -79,3 +79,29 @@ public struct LabClient: Sendable {
         LabError(.notRunning, "the lab at \(path) ended without an answer", remedy: "Look at lab.log beside it.")
     }
 }
+
+extension LabClient {
+    /// Adds `node1`, `node2`… as far as they are missing, the last `uefi` of
+    /// `machines` with UEFI, and switches on what is off.
+    public func fill(lab: LabName, machines: Int, uefi: Int, powerOn: Bool) async throws -> RackStatus {
+        var present = try await status().machines
+        for number in 1...max(1, machines) where number <= machines {
+            let name = "node\(number)"
+            guard !present.contains(where: { $0.spec.name == name }) else { continue }
+            var spec = VirtualMachineSpec(name: name, lab: lab, firmware: number > machines - uefi ? .uefi : .bios)
+            let taken = Set(present.flatMap { $0.spec.nics.map(\.mac) })
+            var attempt = 0
+            while !taken.isDisjoint(with: spec.nics.map(\.mac)) {
+                attempt += 1
+                spec.nics[0].mac = DerivedIdentity.mac(lab: lab, machine: name, nic: 0, attempt: attempt)
+            }
+            present.append(try await add(spec))
+        }
+        if powerOn {
+            for machine in present where machine.power.state == .off {
+                try await power(.on, machine: machine.spec.name)
+            }
+        }
+        return try await status()
+    }
+}

@@ -4,6 +4,11 @@ public import Wire
 
 /// Starts a lab process that outlives the command that started it.
 public enum LabLauncher {
+    /// The program that runs now.
+    public static var thisExecutable: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+    }
+
     /// Starts `executable lab run …`, detached, and waits until it answers.
     /// A lab that runs already is left as it is.
     public static func up(

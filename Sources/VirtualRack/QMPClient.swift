@@ -61,12 +61,13 @@ final class QMPClient: Sendable {
         let channel = try await ByteChannel.connect(
             path, onBytes: { client.received($0) }, onClose: { client.closed() })
         client.state.withLock { $0.channel = channel }
-        _ = try await client.execute("qmp_capabilities")
+        try await client.execute("qmp_capabilities")
         return client
     }
 
     /// The command's return value. Throws `.qmpFailed` with QEMU's words, and
     /// after 10 seconds without an answer.
+    @discardableResult
     func execute(_ command: String, _ arguments: JSONValue = [:], timeout: TimeAmount = .seconds(10)) async throws
         -> JSONValue
     {

@@ -19,12 +19,12 @@ struct Tool: Sendable {
                 .name(name), arguments: Arguments(arguments), environment: .inherit.updating(["PATH": path]),
                 output: .string(limit: 1 << 20), error: .string(limit: 64 << 10))
             guard result.terminationStatus.isSuccess else {
-                let said = (result.standardError ?? "").split(separator: "\n").joined(separator: "; ")
+                let said = result.standardError.split(separator: "\n").joined(separator: "; ")
                 throw LabError(
                     .commandFailed, "\(name) \(arguments.joined(separator: " ")): \(said)",
                     remedy: "The lab needs root and iproute2; `hostler doctor` checks them.")
             }
-            return result.standardOutput ?? ""
+            return result.standardOutput
         } catch let error as SubprocessError {
             throw LabError(
                 .missingProgram, "\(name) could not be started (\(error))",

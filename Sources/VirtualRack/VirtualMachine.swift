@@ -76,17 +76,17 @@ actor VirtualMachine {
     func perform(_ action: PowerAction) async throws {
         try await exclusively {
             switch action {
-            case .on: try await self.start()
-            case .off: await self.stop(gently: true, why: "power off")
-            case .cut: await self.stop(gently: false, why: "power cut")
+            case .on: try await start()
+            case .off: await stop(gently: true, why: "power off")
+            case .cut: await stop(gently: false, why: "power cut")
             case .cycle:
-                await self.stop(gently: true, why: "power off")
-                try await self.start()
+                await stop(gently: true, why: "power off")
+                try await start()
             case .reset:
-                try await self.running(for: "reset").qmp.execute("system_reset")
+                try await running(for: "reset").qmp.execute("system_reset")
             case .button:
-                try await self.running(for: "press the power button of").qmp.execute("system_powerdown")
-                self.note("power button pressed")
+                try await running(for: "press the power button of").qmp.execute("system_powerdown")
+                note("power button pressed")
             }
         }
     }
@@ -135,22 +135,22 @@ actor VirtualMachine {
 
     private func change(_ edit: @Sendable ([Fault]) -> [Fault]) async throws {
         try await exclusively {
-            let before = self.faults
-            self.faults = edit(before)
+            let before = faults
+            faults = edit(before)
             do {
-                try await self.applyLoss()
-                try await self.applyToRunning()
+                try await applyLoss()
+                try await applyToRunning()
             } catch {
-                self.faults = before
+                faults = before
                 throw error
             }
-            for fault in self.faults where !before.contains(fault) {
-                self.console.mark("fault \(fault)", at: self.now().description)
+            for fault in faults where !before.contains(fault) {
+                console.mark("fault \(fault)", at: now().description)
             }
-            for fault in before where !self.faults.contains(fault) {
-                self.console.mark("cleared \(fault)", at: self.now().description)
+            for fault in before where !faults.contains(fault) {
+                console.mark("cleared \(fault)", at: now().description)
             }
-            self.console.setSilent(self.faults.contains(.consoleSilence))
+            console.setSilent(faults.contains(.consoleSilence))
         }
     }
 
@@ -165,7 +165,7 @@ actor VirtualMachine {
         guard let qmp = running?.qmp else { return }
         for nic in spec.nics.indices {
             let up = !faults.contains(.linkDown(nic: nic))
-            _ = try await qmp.execute("set_link", ["name": .string(QEMUCommand.netdev(nic)), "up": .bool(up)])
+            try await qmp.execute("set_link", ["name": .string(QEMUCommand.netdev(nic)), "up": .bool(up)])
         }
         try await applyLatency(qmp)
         for disk in spec.disks.indices { try await applyDiskFaults(disk, qmp) }
@@ -176,9 +176,9 @@ actor VirtualMachine {
         guard let present = running?.latencyMilliseconds, present != wanted else { return }
         for nic in spec.nics.indices {
             let name = JSONValue.string("latency\(nic)")
-            if present > 0 { _ = try await qmp.execute("object-del", ["id": name]) }
+            if present > 0 { try await qmp.execute("object-del", ["id": name]) }
             if wanted > 0 {
-                _ = try await qmp.execute(
+                try await qmp.execute(
                     "object-add",
                     [
                         "qom-type": "filter-buffer", "id": name, "netdev": .string(QEMUCommand.netdev(nic)),
@@ -196,10 +196,10 @@ actor VirtualMachine {
         faultGeneration += 1
         let plan = wanted.plan(disk: disk, generation: faultGeneration)
         // QEMU allows a file one user with these permissions: the old chain goes before the new one comes.
-        for step in healthy.plan(disk: disk, generation: 0).build { _ = try await qmp.execute(step.command, step.arguments) }
-        for step in running?.removeFaults[disk] ?? [] { _ = try await qmp.execute(step.command, step.arguments) }
+        for step in healthy.plan(disk: disk, generation: 0).build { try await qmp.execute(step.command, step.arguments) }
+        for step in running?.removeFaults[disk] ?? [] { try await qmp.execute(step.command, step.arguments) }
         running?.removeFaults[disk] = []
-        for step in plan.build { _ = try await qmp.execute(step.command, step.arguments) }
+        for step in plan.build { try await qmp.execute(step.command, step.arguments) }
         running?.removeFaults[disk] = plan.remove
         running?.diskFaults[disk] = wanted
     }
@@ -228,7 +228,7 @@ actor VirtualMachine {
                 for await event in qmp.events { await self?.noticed(event) }
                 await self?.processEnded(process)
             }
-            _ = try await qmp.execute("cont")
+            try await qmp.execute("cont")
         } catch {
             process.kill()
             _ = await process.waitForEnd(atMost: .seconds(5))
@@ -313,7 +313,7 @@ actor VirtualMachine {
     private func makeDisk(at path: String, sizeBytes: Int64) throws {
         guard access(path, F_OK) != 0 else { return }
         let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard file >= 0, ftruncate(file, sizeBytes) == 0 else {
+        guard file >= 0, ftruncate(file, Int(sizeBytes)) == 0 else {
             let why = String(cString: strerror(errno))
             if file >= 0 { close(file) }
             throw LabError(.fileFailed, "\(path): \(why)", remedy: "Make room, or choose another --state-dir.")

@@ -138,6 +138,17 @@ public struct VirtualDisk: Codable, Hashable, Sendable {
         self.isRemovable = isRemovable
     }
 
+    /// From `KIND:GIB`, as `nvme:16`, with a serial that follows from where it is.
+    public init?(kindAndGiB text: String, lab: LabName, machine: String, index: Int) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, let kind = Kind(rawValue: String(parts[0])), let size = Int64(parts[1]),
+            (1...65_536).contains(size)
+        else { return nil }
+        self.init(
+            sizeBytes: size << 30, serial: DerivedIdentity.diskSerial(lab: lab, machine: machine, disk: index),
+            kind: kind)
+    }
+
     /// What is wrong with it, or nil.
     var problem: String? {
         if !(1 << 20...64 << 40).contains(sizeBytes) || !sizeBytes.isMultiple(of: 512) {

@@ -134,7 +134,7 @@ struct BackupTests {
                 for kept in try fixture.names() where kept.contains("before-restore") {
                     try FileManager.default.removeItem(atPath: fixture.directory + "/state/" + kept)
                 }
-            } catch {
+            } catch let error as StoreError {
                 switch error {
                 case .corrupt, .foreign, .schemaTooNew: break
                 default: Issue.record("\(name): \(error)")

@@ -71,7 +71,7 @@ struct DurabilityTests {
         try FileManager.default.createDirectory(atPath: mountPoint, withIntermediateDirectories: true)
         // Without the right to mount, SQLiteStoreTests has the portable form of this.
         guard mount("tmpfs", mountPoint, "tmpfs", 0, "size=4m") == 0 else { return }
-        defer { umount2(mountPoint, Int32(MNT_DETACH.rawValue)) }
+        defer { umount2(mountPoint, Int32(MNT_DETACH)) }
         let store = try fixture.open()
         try await store.put("/first", "1")
         let filler = mountPoint + "/filler"

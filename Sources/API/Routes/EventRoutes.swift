@@ -17,12 +17,11 @@ enum EventRoutes {
     ]
 
     private static func list(_ call: Call) async throws -> Response {
-        var machine: MachineID?
-        if let name = call.query("machine") { machine = try await machineID(name, call) }
+        let machine: MachineID? = if let name = call.query("machine") { try await machineID(name, call) } else { nil }
         let kind = call.query("kind")
         let filter = ChangeStream.Filter<Event>(concerns: { event in
             (machine == nil || event.machine == machine)
-                && (kind == nil || event.kind == kind || event.kind.hasPrefix("\(kind ?? "").") )
+                && (kind == nil || event.kind == kind || event.kind.hasPrefix("\(kind ?? "")."))
         })
         guard call.query("last") != nil, try !call.flag("watch") else {
             return try await ResourceList.respond(call, Event.self, filter: filter)
@@ -57,4 +56,11 @@ enum EventRoutes {
             lookBack = span < 7 * 86_400_000 ? span * 12 : nil
         }
     }
+}
+
+/// What the ids of all events from that moment on sort after: an event's id is
+/// its milliseconds in twelve hex digits, a dash, and a counter.
+func eventIDPrefix(milliseconds: Int64) -> String {
+    let text = String(milliseconds, radix: 16)
+    return String(repeating: "0", count: max(0, 12 - text.count)) + text
 }

@@ -39,8 +39,12 @@ enum OperationRoutes {
     ]
 
     private static func filter(_ call: Call) async throws -> ChangeStream.Filter<Model.Operation> {
-        var machine: MachineID?
-        if let name = call.query("machine") { machine = try await call.server.control.machine(named: name).value.id }
+        let machine: MachineID? =
+            if let name = call.query("machine") {
+                try await call.server.control.machine(named: name).value.id
+            } else {
+                nil
+            }
         let isOpen = call.query("state") == "open"
         let state = isOpen ? nil : try call.choice("state", OperationState.self)
         return .init(

@@ -1,0 +1,281 @@
+internal import Crypto
+internal import Synchronization
+public import Model
+internal import Store
+public import Wire
+
+// What the agents on the machines ask of the control plane.
+extension ControlPlane {
+    /// Takes in an agent that has booted: spends its nonce, finds or makes its machine.
+    ///
+    /// Asking again with the same nonce and session key gives the same session,
+    /// so a reply lost on the wire, or in a kill of this program, costs nothing.
+    public func hello(_ hello: HelloRequest, from address: IPv4Address?) async throws -> HelloReply {
+        let (nonceName, expires) = try nonces.check(hello.nonce, mac: hello.mac, now: now)
+        guard hello.sessionKey.utf8.count == 64, hello.macs.count <= 64 else {
+            throw Problem("hello-invalid", title: "The agent's hello is malformed")
+        }
+        let boot = String(Hex.encode(SHA256.hash(data: Array((hello.nonce + "|" + hello.sessionKey).utf8))).prefix(32))
+        try await spend(nonceName, boot: boot, expires: expires)
+        for _ in 0..<Self.conflictLimit {
+            do {
+                let machine = try await arrive(hello, boot: boot, from: address)
+                return HelloReply(
+                    session: nonces.session(machine: machine.id, boot: boot), machine: machine.id, name: machine.name.text)
+            } catch StoreError.conflict { continue }
+        }
+        throw Self.tooManyConflicts
+    }
+
+    private func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
+        let key = "/nonces/" + nonce
+        do {
+            try await records.store.commit([
+                .put(key: key, value: try RecordCoding.encode(SpentNonce(boot: boot, expires: expires)), if: .absent)
+            ])
+        } catch StoreError.conflict {
+            let spent = try await records.store.get(key).map { try RecordCoding.decode(SpentNonce.self, from: $0) }
+            guard spent?.boot == boot else {
+                throw Problem(
+                    "nonce-spent", status: 401, title: "The boot nonce has been spent by another boot",
+                    remedy: "Boot the machine from the network again.")
+            }
+        }
+    }
+
+    private struct SpentNonce: Codable {
+        var boot: String
+        var expires: Timestamp
+    }
+
+    private func arrive(_ hello: HelloRequest, boot: String, from address: IPv4Address?) async throws -> Machine {
+        let macs = Array(Set(hello.macs + [hello.mac])).sorted()
+        let known = macs.lazy.compactMap { self.snapshot.machine(with: $0) }.first
+        let found = try await known.flatMap2 { try await self.records.get(Machine.self, id: $0.id.rawValue) }
+        let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)))
+        var machine = found?.value ?? newMachine()
+        for mac in macs where !machine.owns(mac) { machine.interfaces.append(Interface(mac: mac)) }
+        machine.observed.lastSeen = now
+        machine.observed.address = address ?? machine.observed.address
+        if machine.observed.agent?.boot == boot { return machine }
+        machine.observed.agent = presence
+
+        var mutations: [Mutation] = []
+        var events: [OperationTransition.Happening] = []
+        if found == nil {
+            events.append(.init(
+                kind: "machine.discovered", actor: "agent", message: "a new machine: \(machine.id)",
+                evidence: ["mac": hello.mac.description, "serial": hello.serial ?? "", "uuid": hello.uuid ?? ""]))
+        }
+        if let open = machine.openOperation, let operation = try await records.get(Model.Operation.self, id: open.rawValue) {
+            var transition = OperationTransition(machine: machine, operation: operation.value)
+            transition.agentArrived(presence, now)
+            machine = transition.machine
+            events += transition.events
+            mutations.append(try transition.operation.put(.revision(operation.revision)))
+        } else if machine.openOperation == nil, machine.state == .new {
+            let transition = OperationTransition.begin(
+                id: .random(length: 8), request: .inspect, machine: machine, by: "discovery", now: now)
+            machine = transition.machine
+            events += transition.events
+            mutations.append(try transition.operation.put(.absent))
+        }
+        machine.updatedAt = now
+        mutations.append(try machine.put(found.map { .revision($0.revision) } ?? .absent))
+        for happening in events {
+            mutations.append(try event(happening, machine: machine.id, operation: machine.openOperation).put(.absent))
+        }
+        await snapshots.reached(try await records.store.commit(mutations))
+        return machine
+    }
+
+    private func newMachine() -> Machine {
+        var id = MachineID.random(length: 6)
+        while snapshot.machines[id] != nil { id = .random(length: 6) }
+        // An id is always a valid name.
+        let name = try? DisplayName(id.rawValue)
+        return Machine(id: id, name: name.unsafelyUnwrapped, interfaces: [], now: now)
+    }
+
+    /// The machine whose present boot this session belongs to.
+    public func machine(session: String) throws(Problem) -> Machine {
+        let refused = Problem(
+            "session-invalid", status: 401, title: "This session is over or was never given",
+            remedy: "Boot the machine from the network again.")
+        guard let dot = session.firstIndex(of: "."), let id = MachineID(rawValue: String(session[..<dot])),
+            let machine = snapshot.machines[id], let boot = machine.observed.agent?.boot,
+            constantTimeEqual(session, nonces.session(machine: id, boot: boot))
+        else { throw refused }
+        return machine
+    }
+
+    public func record(_ inventory: Inventory, of id: MachineID) async throws {
+        for _ in 0..<Self.conflictLimit {
+            guard let found = try await records.get(Machine.self, id: id.rawValue) else { return }
+            var machine = found.value
+            machine.observed.inventory = inventory
+            machine.observed.inventoryAt = now
+            machine.observed.lastSeen = now
+            for nic in inventory.nics where !machine.owns(nic.mac) { machine.interfaces.append(Interface(mac: nic.mac, name: nic.name)) }
+            var events: [OperationTransition.Happening] = []
+            if let adopted = adopt(inventory, into: &machine) { events.append(adopted) }
+            var mutations = [try machine.put(.revision(found.revision))]
+            for happening in events { mutations.append(try event(happening, machine: id, operation: nil).put(.absent)) }
+            do {
+                await snapshots.reached(try await records.store.commit(mutations))
+                break
+            } catch StoreError.conflict { continue }
+        }
+        try await change(id) { transition, now in
+            guard transition.operation.kind == .inspect else { return }
+            transition.report(
+                StepReport(
+                    operation: transition.operation.id, generation: transition.operation.generation, step: .inventory,
+                    kind: .succeeded, evidence: ["disks": "\(inventory.disks.count)", "nics": "\(inventory.nics.count)"]), now)
+        }
+    }
+
+    /// A disk that carries an installation of ours which the record does not know
+    /// (the record is from a backup): the machine gets its system back, it is not taken for empty.
+    private func adopt(_ inventory: Inventory, into machine: inout Machine) -> OperationTransition.Happening? {
+        let newest = inventory.installations.max { $0.record.generation < $1.record.generation }
+        guard let found = newest, machine.installed == nil, found.record.operation != machine.openOperation else { return nil }
+        let operationIsOpen = machine.openOperation != nil && machine.state != .inspecting
+        guard !operationIsOpen, found.record.generation >= machine.generation || found.record.machine != machine.id else { return nil }
+        // An old record of this machine's own that was finished and wiped would have no marker on the disk.
+        let disk = inventory.disks.first { $0.name == found.disk }
+        machine.installed = Installation(
+            operation: found.record.operation, generation: found.record.generation, image: found.record.image,
+            digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
+        if machine.openOperation == nil {
+            machine.generation = max(machine.generation, found.record.generation)
+            machine.state = .running
+        }
+        return .init(
+            kind: "machine.adopted", actor: "control",
+            message: "\(machine.name) carries an installation of \(found.record.image) that the record did not know; it is taken as running",
+            evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
+    }
+
+    /// Work for the agent that differs from what it has; waits up to `patience` for some.
+    public func task(for session: String, query: TaskQuery, patience: Duration = .seconds(30)) async throws -> AgentTask {
+        let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let observer = snapshots.observe { _ in wake.yield() }
+        defer { snapshots.stop(observing: observer) }
+        let alarm = Task {
+            try await Task.sleep(for: patience)
+            wake.finish()
+        }
+        defer { alarm.cancel() }
+        var iterator = wakes.makeAsyncIterator()
+        while true {
+            let machine = try machine(session: session)
+            if let task = try await task(for: machine), task.operation != query.operation || task.generation != query.generation {
+                return task
+            }
+            if await iterator.next() == nil { return AgentTask(operation: nil, generation: machine.generation, work: .wait) }
+        }
+    }
+
+    private func task(for machine: Machine) async throws -> AgentTask? {
+        guard let operation = snapshot.openOperation(of: machine) else {
+            switch BootGate.decide(machine: machine, operation: nil, policy: discovery) {
+            case .localDisk(let why): return AgentTask(operation: nil, generation: machine.generation + 1, work: .reboot(reason: why))
+            case .agent, .refuse: return nil
+            }
+        }
+        guard operation.state == .running, let current = operation.currentStep, current.name.isAgentWork,
+            current.state == .running
+        else { return nil }
+        let work: AgentWork
+        switch operation.request {
+        case .inspect: work = .inspect
+        case .install(let request): work = .install(try await installWork(operation, request, machine))
+        case .wipe(let request):
+            work = .wipe(WipeWork(disks: request.disks, done: operation.steps.filter { $0.state == .succeeded }.map(\.name)))
+        case .rescue(let request): work = .rescue(RescueWork(sshKeys: request.sshKeys))
+        }
+        return AgentTask(operation: operation.id, generation: operation.generation, work: work)
+    }
+
+    /// Where machines reach this program; set by the boot services before the first task.
+    public func setCallHome(_ url: String) { callHomeURL.withLock { $0 = url } }
+
+    private func installWork(_ operation: Model.Operation, _ request: InstallRequest, _ machine: Machine) async throws -> InstallWork {
+        guard let digest = request.digest, let image = try await images.image(digest: digest) else {
+            throw Problem.notFound("image", request.image, remedy: "It was removed meanwhile; cancel the operation.")
+        }
+        let seed = try await seed(of: operation.id)
+        let chosen = operation.step(.chooseDisk).flatMap { $0.state == .succeeded ? $0.evidence["serial"] ?? $0.evidence["wwn"] : nil }
+        return InstallWork(
+            record: InstallRecord(
+                machine: machine.id, operation: operation.id, generation: operation.generation, image: request.image,
+                digest: digest, hostname: request.hostname ?? machine.id.rawValue),
+            done: operation.steps.filter { $0.state == .succeeded }.map(\.name),
+            indexPath: "/images/blobs/\(image.indexDigest)", indexDigest: "\(image.indexDigest)",
+            blobPath: "/images/blobs/\(image.blobDigest)", diskBytes: image.diskBytes, disk: chosen ?? request.disk,
+            seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
+            restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
+            kernelArguments: image.properties.kernelArguments)
+    }
+
+    /// The seed of an open installation.
+    public func seed(of id: OperationID) async throws -> SeedVolume {
+        guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
+            let stored = try await records.store.get(SeedSecrets.key(id))
+        else { throw Problem.notFound("seed", id.rawValue) }
+        let callHome = callHomeURL.withLock { $0 }
+        return try seeds.seed("\(id)|\(callHome)") {
+            try SeedVolume(
+                operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
+                callHome: "\(callHome)/call-home/\(id)")
+        }
+    }
+
+    /// What an agent says of a step. False: it is not its work any more.
+    public func report(_ report: StepReport, of machine: MachineID) async throws -> Bool {
+        let final = report.kind == .succeeded || report.kind == .failed
+        var accepted = false
+        let changed = try await change(machine) { transition, now in
+            transition.machine.observed.lastSeen = final ? now : transition.machine.observed.lastSeen
+            accepted = transition.report(report, now)
+        }
+        return changed != nil && accepted
+    }
+
+    public func log(_ batch: LogBatch, of machine: MachineID) { logs.append(batch, of: machine) }
+
+    /// The installed system calls home: the proof that it is up.
+    public func callHome(
+        operation id: OperationID, proof: String, hostKeys: [String], evidence: [String: String]
+    ) async throws {
+        let refused = Problem("proof-invalid", status: 403, title: "That proof is not the operation's")
+        guard let operation = try await records.get(Model.Operation.self, id: id.rawValue)?.value else { throw refused }
+        // Said again after a lost reply: the secret is gone by now, and nothing is given away.
+        if operation.state == .succeeded { return }
+        guard let stored = try await records.store.get(SeedSecrets.key(id)),
+            constantTimeEqual(try RecordCoding.decode(SeedSecrets.self, from: stored).proof, proof)
+        else { throw refused }
+        try await change(operation.machine) { transition, now in
+            guard transition.operation.id == id else { return }
+            transition.machine.observed.lastSeen = now
+            transition.systemIsUp(hostKeys: hostKeys, evidence: evidence, now)
+        }
+    }
+
+    /// A machine was seen on the wire with this address.
+    public func boots(_ mac: MACAddress) -> (machine: Machine?, verdict: BootVerdict) {
+        let snapshot = snapshot
+        let machine = snapshot.machine(with: mac)
+        let operation = machine.flatMap { snapshot.openOperation(of: $0) }
+        return (machine, BootGate.decide(machine: machine, operation: operation, policy: discovery))
+    }
+}
+
+extension Optional {
+    /// `flatMap` for a body that waits.
+    fileprivate func flatMap2<T>(_ body: (Wrapped) async throws -> T?) async rethrows -> T? {
+        guard let self else { return nil }
+        return try await body(self)
+    }
+}

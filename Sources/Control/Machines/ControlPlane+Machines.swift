@@ -1,0 +1,127 @@
+public import Model
+public import Store
+internal import Wire
+
+/// What of a machine people may change.
+public struct MachinePatch: Codable, Sendable {
+    public var name: String?
+    public var hostname: String?
+    /// Null removes a label.
+    public var labels: [String: String?]?
+    public init(name: String? = nil, hostname: String? = nil, labels: [String: String?]? = nil) {
+        self.name = name
+        self.hostname = hostname
+        self.labels = labels
+    }
+}
+
+extension ControlPlane {
+    /// A machine by its id or its name.
+    public func machine(named name: String) async throws -> Versioned<Machine> {
+        if let id = MachineID(rawValue: name), let found = try await records.get(Machine.self, id: id.rawValue) {
+            return found
+        }
+        // Swift compares text by canonical equivalence, as NFC would.
+        if let known = snapshot.machines.values.first(where: { $0.name.text == name }),
+            let found = try await records.get(Machine.self, id: known.id.rawValue)
+        {
+            return found
+        }
+        throw Problem.notFound("machine", name)
+    }
+
+    public func update(
+        machine name: String, with patch: MachinePatch, expecting: Revision?, by actor: String
+    ) async throws -> Versioned<Machine> {
+        try await edit(machine: name, expecting: expecting, kind: "machine.changed", by: actor) { machine throws(Problem) in
+            if let text = patch.name {
+                let wanted = try DisplayName(text)
+                if let other = self.snapshot.machines.values.first(where: { $0.name == wanted && $0.id != machine.id }) {
+                    throw Problem("name-taken", status: 409, title: "Machine \(other.id) has the name “\(text)” already")
+                }
+                machine.name = wanted
+            }
+            if let hostname = patch.hostname {
+                guard HostLabel.isValid(hostname) else {
+                    throw Problem("hostname-invalid", status: 422, title: "“\(hostname)” is not a host name",
+                        remedy: "Use 1 to 63 of a–z, 0–9 and dash.")
+                }
+                machine.desired.hostname = hostname
+            }
+            for (key, value) in patch.labels ?? [:] {
+                guard (1...63).contains(key.utf8.count), value?.utf8.count ?? 0 <= 255 else {
+                    throw Problem("label-length", status: 422, title: "Label “\(key)” is too long",
+                        remedy: "Keys have at most 63 bytes, values 255.")
+                }
+                machine.desired.labels[key] = value
+            }
+            guard machine.desired.labels.count <= 64 else {
+                throw Problem("labels-too-many", status: 422, title: "More than 64 labels")
+            }
+            return "\(machine.name) changed"
+        }
+    }
+
+    /// Says that a person looked, and that work may go on.
+    public func releaseHold(_ id: HoldID, on name: String, by actor: String) async throws -> Machine {
+        try await edit(machine: name, expecting: nil, kind: "machine.released", by: actor) { machine throws(Problem) in
+            guard let hold = machine.holds.first(where: { $0.id == id }) else {
+                throw Problem.notFound("hold", id.rawValue, remedy: "See hostler machine show \(machine.id)")
+            }
+            machine.holds.removeAll { $0.id == id }
+            // A wipe that is not proved keeps its disks out of the pool; everything else may be tried again.
+            if machine.holds.isEmpty, machine.openOperation == nil, machine.state == .installing || machine.state == .inspecting {
+                machine.state = .ready
+            }
+            return "hold on \(machine.name) released: \(hold.problem.title)"
+        }.value
+    }
+
+    /// Forgets a machine. It is discovered anew when it boots from the network.
+    public func delete(machine name: String, by actor: String) async throws {
+        let found = try await machine(named: name)
+        guard found.value.openOperation == nil else {
+            throw Problem("machine-busy", status: 409, title: "\(found.value.name) has an open operation",
+                remedy: "Wait for it or cancel it.")
+        }
+        let gone = OperationTransition.Happening(kind: "machine.deleted", actor: actor, message: "\(found.value.name) deleted")
+        do {
+            let revision = try await records.store.commit([
+                .delete(key: found.value.key, if: .revision(found.revision)),
+                try event(gone, machine: found.value.id, operation: nil).put(.absent),
+            ])
+            await snapshots.reached(revision)
+        } catch StoreError.conflict { throw Self.changedMeanwhile }
+    }
+
+    /// The last lines that a machine's agent said.
+    public func agentLog(machine name: String) async throws -> [String] {
+        logs.all(of: try await machine(named: name).value.id)
+    }
+
+    static let changedMeanwhile = Problem(
+        "changed-meanwhile", status: 412, title: "Somebody else changed it meanwhile", remedy: "Read it again, then change it.")
+
+    private func edit(
+        machine name: String, expecting: Revision?, kind: String, by actor: String,
+        _ body: (inout Machine) throws(Problem) -> String
+    ) async throws -> Versioned<Machine> {
+        for _ in 0..<Self.conflictLimit {
+            let found = try await machine(named: name)
+            if let expecting, expecting != found.revision { throw Self.changedMeanwhile }
+            var machine = found.value
+            let message = try body(&machine)
+            machine.updatedAt = now
+            let happening = OperationTransition.Happening(kind: kind, actor: actor, message: message)
+            do {
+                let revision = try await records.store.commit([
+                    try machine.put(.revision(found.revision)),
+                    try event(happening, machine: machine.id, operation: nil).put(.absent),
+                ])
+                await snapshots.reached(revision)
+                return Versioned(value: machine, revision: revision)
+            } catch StoreError.conflict { continue }
+        }
+        throw Self.tooManyConflicts
+    }
+}
