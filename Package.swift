@@ -69,7 +69,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Control",
-            dependencies: ["Model", "Store", "Images", "OCI", "BlockIO", "NetBoot", "Wire", crypto, yams, logging],
+            dependencies: ["Model", "Store", "OCI", "BlockIO", "Wire", crypto, yams, logging],
             swiftSettings: settings),
         .target(
             name: "BootServices",

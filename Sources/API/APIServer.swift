@@ -56,8 +56,7 @@ public struct APIServer: Sendable {
     /// Serves until cancelled.
     public func run() async throws {
         let identity = try TLSIdentity(configuration.tls)
-        var state = state
-        state.authorityPEM = identity?.authorityPEM
+        let state = state.showing(authorityPEM: identity?.authorityPEM)
         let server: HTTPServerBuilder =
             if let identity { try .tls(tlsConfiguration: try identity.configuration()) } else { .http1() }
         let application = Application(
@@ -67,13 +66,13 @@ public struct APIServer: Sendable {
             eventLoopGroupProvider: .shared(eventLoopGroup), logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await application.run() }
-            group.addTask { await state.tokens.watchChanges() ; try await Task.sleep(for: .seconds(1 << 40)) }
-            group.addTask { await state.images.runImports() ; try await Task.sleep(for: .seconds(1 << 40)) }
+            group.addTask { await state.tokens.watchChanges() }
+            group.addTask { await state.images.runImports() }
             if let identity {
                 group.addTask { try await identity.renewForEver(logger) }
             }
             defer { group.cancelAll() }
-            try await group.next()
+            try await group.waitForAll()
         }
     }
 }

@@ -14,6 +14,12 @@ struct ServerState: Sendable {
     var authorityPEM: String?
 
     var records: Records { control.records }
+
+    func showing(authorityPEM: String?) -> Self {
+        var copy = self
+        copy.authorityPEM = authorityPEM
+        return copy
+    }
 }
 
 /// What the API tells of the program that it runs in.

@@ -102,13 +102,9 @@ public final class ControlPlane: Sendable {
         let key = "/secrets/boot"
         if let stored = try await store.get(key) { return stored.value }
         let secret = SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) }
-        do {
-            try await store.commit([.put(key: key, value: secret, if: .absent)])
-            return secret
-        } catch StoreError.conflict {
-            guard let stored = try await store.get(key) else { throw StoreError.unavailable("the boot secret vanished") }
-            return stored.value
-        }
+        if try await store.commitUnlessConflict([.put(key: key, value: secret, if: .absent)]) != nil { return secret }
+        guard let stored = try await store.get(key) else { throw StoreError.unavailable("the boot secret vanished") }
+        return stored.value
     }
 
     /// A store that came from a backup knows nothing of what was done since:

@@ -1,4 +1,4 @@
-public import Model
+internal import Model
 internal import Synchronization
 
 /// Makes the ids of events: they sort by time, and never repeat within a process.

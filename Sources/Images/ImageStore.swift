@@ -39,15 +39,19 @@ public struct ImageStore: Sendable {
         public let manifest: Manifest
     }
 
-    /// All images, by name.
+    /// All images whose manifest is whole, by name; ``verify()`` tells of the others.
     public func list() throws(Problem) -> [Entry] {
-        var entries: [Entry] = []
-        for descriptor in try readIndex().manifests {
-            guard let name = descriptor.annotations?[Self.nameAnnotation] else { continue }
-            entries.append(
-                Entry(name: name, digest: descriptor.digest, manifest: try manifest(for: descriptor.digest)))
+        try names().compactMap { name, digest in
+            (try? manifest(for: digest)).map { Entry(name: name, digest: digest, manifest: $0) }
         }
-        return entries.sorted { $0.name < $1.name }
+    }
+
+    func names() throws(Problem) -> [(name: String, digest: OCI.Digest)] {
+        try readIndex().manifests
+            .compactMap { descriptor in
+                descriptor.annotations?[Self.nameAnnotation].map { ($0, descriptor.digest) }
+            }
+            .sorted { $0.0 < $1.0 }
     }
 
     /// The manifest that a name, `name:tag` or `name@digest` stands for.
@@ -202,7 +206,7 @@ public struct ImageStore: Sendable {
     private func sweep() throws(Problem) {
         var referenced: Set<String> = []
         for descriptor in try readIndex().manifests {
-            let manifest = try manifest(for: descriptor.digest)
+            guard let manifest = try? manifest(for: descriptor.digest) else { return }
             referenced.insert(descriptor.digest.hex)
             referenced.formUnion(([manifest.config] + manifest.layers).map(\.digest.hex))
         }

@@ -192,6 +192,9 @@ public final class SQLiteStore: StateStore {
         }
         defer { lock.withLock { $0 = nil } }
         do {
+            // The readers first: SQLite folds the log into the database only when the
+            // last connection to close may write.
+            pool.invalidateReadOnlyConnections()
             try pool.close()
         } catch {
             throw SQLiteSchema.storeError(error, path: path)

@@ -13,6 +13,7 @@ struct SQLiteStoreTests {
         for number in 1...20 { try await first.put("/k/\(number % 4)", "\(number)") }
         try await first.commit([.delete(key: "/k/3", if: .exists)])
         try await first.close()
+        #expect(try fixture.names() == ["hostler.db", "hostler.db.lock"], "a closed store is one file")
 
         let second = try fixture.open()
         #expect(try await second.currentRevision().rawValue == 21)

@@ -33,7 +33,9 @@ enum APIJSON {
     private static func place(of error: DecodingError) -> String {
         func path(_ context: DecodingError.Context, _ last: (any CodingKey)? = nil) -> String {
             let keys = context.codingPath + (last.map { [$0] } ?? [])
-            return keys.reduce("$") { $1.intValue.map { index in "\($0)[\(index)]" } ?? "\($0).\($1.stringValue)" }
+            return keys.reduce("$") { path, key in
+                key.intValue.map { "\(path)[\($0)]" } ?? "\(path).\(key.stringValue)"
+            }
         }
         func whole(_ context: DecodingError.Context) -> String {
             let cause = context.underlyingError.map { ": \($0)" } ?? ""

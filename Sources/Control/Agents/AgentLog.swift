@@ -1,4 +1,4 @@
-public import Model
+internal import Model
 internal import Synchronization
 
 /// The last lines that each machine's agent said, in memory: what an operator

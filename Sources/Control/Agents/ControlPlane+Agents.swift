@@ -18,28 +18,22 @@ extension ControlPlane {
         let boot = String(Hex.encode(SHA256.hash(data: Array((hello.nonce + "|" + hello.sessionKey).utf8))).prefix(32))
         try await spend(nonceName, boot: boot, expires: expires)
         for _ in 0..<Self.conflictLimit {
-            do {
-                let machine = try await arrive(hello, boot: boot, from: address)
-                return HelloReply(
-                    session: nonces.session(machine: machine.id, boot: boot), machine: machine.id, name: machine.name.text)
-            } catch StoreError.conflict { continue }
+            guard let machine = try await arrive(hello, boot: boot, from: address) else { continue }
+            return HelloReply(
+                session: nonces.session(machine: machine.id, boot: boot), machine: machine.id, name: machine.name.text)
         }
         throw Self.tooManyConflicts
     }
 
     private func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
         let key = "/nonces/" + nonce
-        do {
-            try await records.store.commit([
-                .put(key: key, value: try RecordCoding.encode(SpentNonce(boot: boot, expires: expires)), if: .absent)
-            ])
-        } catch StoreError.conflict {
-            let spent = try await records.store.get(key).map { try RecordCoding.decode(SpentNonce.self, from: $0) }
-            guard spent?.boot == boot else {
-                throw Problem(
-                    "nonce-spent", status: 401, title: "The boot nonce has been spent by another boot",
-                    remedy: "Boot the machine from the network again.")
-            }
+        let record = try RecordCoding.encode(SpentNonce(boot: boot, expires: expires))
+        if try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) != nil { return }
+        let spent = try await records.store.get(key).map { try RecordCoding.decode(SpentNonce.self, from: $0) }
+        guard spent?.boot == boot else {
+            throw Problem(
+                "nonce-spent", status: 401, title: "The boot nonce has been spent by another boot",
+                remedy: "Boot the machine from the network again.")
         }
     }
 
@@ -48,7 +42,8 @@ extension ControlPlane {
         var expires: Timestamp
     }
 
-    private func arrive(_ hello: HelloRequest, boot: String, from address: IPv4Address?) async throws -> Machine {
+    /// Nil where somebody else changed the record meanwhile.
+    private func arrive(_ hello: HelloRequest, boot: String, from address: IPv4Address?) async throws -> Machine? {
         let macs = Array(Set(hello.macs + [hello.mac])).sorted()
         let known = macs.lazy.compactMap { self.snapshot.machine(with: $0) }.first
         let found = try await known.flatMap2 { try await self.records.get(Machine.self, id: $0.id.rawValue) }
@@ -85,7 +80,8 @@ extension ControlPlane {
         for happening in events {
             mutations.append(try event(happening, machine: machine.id, operation: machine.openOperation).put(.absent))
         }
-        await snapshots.reached(try await records.store.commit(mutations))
+        guard let revision = try await records.store.commitUnlessConflict(mutations) else { return nil }
+        await snapshots.reached(revision)
         return machine
     }
 
@@ -121,10 +117,9 @@ extension ControlPlane {
             if let adopted = adopt(inventory, into: &machine) { events.append(adopted) }
             var mutations = [try machine.put(.revision(found.revision))]
             for happening in events { mutations.append(try event(happening, machine: id, operation: nil).put(.absent)) }
-            do {
-                await snapshots.reached(try await records.store.commit(mutations))
-                break
-            } catch StoreError.conflict { continue }
+            guard let revision = try await records.store.commitUnlessConflict(mutations) else { continue }
+            await snapshots.reached(revision)
+            break
         }
         try await change(id) { transition, now in
             guard transition.operation.kind == .inspect else { return }

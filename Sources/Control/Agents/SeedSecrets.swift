@@ -2,7 +2,7 @@ internal import BlockIO
 internal import Crypto
 internal import FoundationEssentials
 internal import Wire
-public import Model
+internal import Model
 internal import Store
 internal import Synchronization
 

@@ -85,13 +85,12 @@ extension ControlPlane {
                 remedy: "Wait for it or cancel it.")
         }
         let gone = OperationTransition.Happening(kind: "machine.deleted", actor: actor, message: "\(found.value.name) deleted")
-        do {
-            let revision = try await records.store.commit([
-                .delete(key: found.value.key, if: .revision(found.revision)),
-                try event(gone, machine: found.value.id, operation: nil).put(.absent),
-            ])
-            await snapshots.reached(revision)
-        } catch StoreError.conflict { throw Self.changedMeanwhile }
+        let revision = try await records.store.commitUnlessConflict([
+            .delete(key: found.value.key, if: .revision(found.revision)),
+            try event(gone, machine: found.value.id, operation: nil).put(.absent),
+        ])
+        guard let revision else { throw Self.changedMeanwhile }
+        await snapshots.reached(revision)
     }
 
     /// The last lines that a machine's agent said.
@@ -113,14 +112,13 @@ extension ControlPlane {
             let message = try body(&machine)
             machine.updatedAt = now
             let happening = OperationTransition.Happening(kind: kind, actor: actor, message: message)
-            do {
-                let revision = try await records.store.commit([
-                    try machine.put(.revision(found.revision)),
-                    try event(happening, machine: machine.id, operation: nil).put(.absent),
-                ])
-                await snapshots.reached(revision)
-                return Versioned(value: machine, revision: revision)
-            } catch StoreError.conflict { continue }
+            let revision = try await records.store.commitUnlessConflict([
+                try machine.put(.revision(found.revision)),
+                try event(happening, machine: machine.id, operation: nil).put(.absent),
+            ])
+            guard let revision else { continue }
+            await snapshots.reached(revision)
+            return Versioned(value: machine, revision: revision)
         }
         throw Self.tooManyConflicts
     }

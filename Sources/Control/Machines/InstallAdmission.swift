@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 internal import Yams
-public import Model
+internal import Model
 
 /// Checks a request to install before anything is written down.
 enum InstallAdmission {

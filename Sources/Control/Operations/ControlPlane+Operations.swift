@@ -22,10 +22,9 @@ extension ControlPlane {
                 request = .install(pinned)
             }
             let transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now)
-            do {
-                try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations)
+            if try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations) {
                 return transition.operation
-            } catch StoreError.conflict { continue }
+            }
         }
         throw Self.tooManyConflicts
     }
@@ -84,12 +83,10 @@ extension ControlPlane {
             try body(&transition, now)
             guard transition != before else { return transition }
             attachEvidence(&transition)
-            do {
-                try await commit(
-                    transition, machineRevision: machine.revision, operation: .revision(operation.revision),
-                    machineChanged: transition.machine != before.machine)
-                return transition
-            } catch StoreError.conflict { continue }
+            let done = try await commit(
+                transition, machineRevision: machine.revision, operation: .revision(operation.revision),
+                machineChanged: transition.machine != before.machine)
+            if done { return transition }
         }
         throw Self.tooManyConflicts
     }
@@ -102,10 +99,11 @@ extension ControlPlane {
         }
     }
 
+    /// False where somebody else changed the record meanwhile.
     private func commit(
         _ transition: OperationTransition, machineRevision: Revision, operation precondition: Precondition,
         machineChanged: Bool = true, also mutations: [Mutation] = []
-    ) async throws {
+    ) async throws -> Bool {
         var all = mutations
         var machine = transition.machine
         if machineChanged {
@@ -119,9 +117,10 @@ extension ControlPlane {
             all.append(try event(happening, machine: machine.id, operation: transition.operation.id).put(.absent))
         }
         if transition.dropsSecrets { all.append(.delete(key: SeedSecrets.key(transition.operation.id), if: .none)) }
-        let revision = try await records.store.commit(all)
+        guard let revision = try await records.store.commitUnlessConflict(all) else { return false }
         // The gate must not answer a machine's next boot from what was before.
         await snapshots.reached(revision)
+        return true
     }
 
     /// Moves operations whose step was silent too long, or is to be tried again.

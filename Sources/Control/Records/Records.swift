@@ -1,5 +1,5 @@
 internal import FoundationEssentials
-public import Model
+internal import Model
 public import Store
 
 /// A resource and the revision of its last change.
@@ -117,5 +117,17 @@ extension StoredResource {
     /// The mutation that writes this resource.
     func put(_ precondition: Precondition) throws -> Mutation {
         .put(key: key, value: try RecordCoding.encode(self), if: precondition)
+    }
+}
+
+extension StateStore {
+    /// Commits, or returns nil where a precondition did not hold.
+    func commitUnlessConflict(_ mutations: [Mutation]) async throws(StoreError) -> Revision? {
+        do {
+            return try await commit(mutations)
+        } catch {
+            if case .conflict = error { return nil }
+            throw error
+        }
     }
 }

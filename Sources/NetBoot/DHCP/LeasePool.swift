@@ -34,6 +34,7 @@ public struct LeasePool: Sendable {
     /// Slots below this are the ranges' addresses; above, reservations outside them.
     private let rangeSlots: Int
     private let outsideSlots: [IPv4Address: Int]
+    private let outsideAddresses: [IPv4Address]
     private let reservationsByMAC: [MACAddress: DHCPServerConfiguration.Reservation]
     private let reservedAddresses: [IPv4Address: MACAddress]
     private let unusable: Set<IPv4Address>
@@ -68,14 +69,17 @@ public struct LeasePool: Sendable {
         self.ranges = ranges
         rangeSlots = slot
         var outside: [IPv4Address: Int] = [:]
+        var outsideAddresses: [IPv4Address] = []
         for reservation in configuration.reservations
         where !configuration.ranges.contains(where: { $0.contains(reservation.address) })
             && outside[reservation.address] == nil
         {
             outside[reservation.address] = slot
+            outsideAddresses.append(reservation.address)
             slot += 1
         }
         outsideSlots = outside
+        self.outsideAddresses = outsideAddresses
         reservationsByMAC = Dictionary(configuration.reservations.map { ($0.mac, $0) }) { first, _ in first }
         reservedAddresses = Dictionary(configuration.reservations.map { ($0.address, $0.mac) }) { first, _ in first }
         unusable = configuration.unusable
@@ -342,6 +346,6 @@ public struct LeasePool: Sendable {
         for range in ranges where slot >= range.slot && slot - range.slot <= Int(range.last - range.first) {
             return IPv4Address(value: range.first + UInt32(slot - range.slot))
         }
-        return outsideSlots.first { $0.value == slot }?.key ?? .any
+        return outsideAddresses[slot - rangeSlots]
     }
 }
