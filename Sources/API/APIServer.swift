@@ -65,14 +65,13 @@ public struct APIServer: Sendable {
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) },
             eventLoopGroupProvider: .shared(eventLoopGroup), logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await application.run() }
             group.addTask { await state.tokens.watchChanges() }
             group.addTask { await state.images.runImports() }
             if let identity {
                 group.addTask { try await identity.renewForEver(logger) }
             }
             defer { group.cancelAll() }
-            try await group.waitForAll()
+            try await application.run()
         }
     }
 }

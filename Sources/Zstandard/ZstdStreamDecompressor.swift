@@ -28,7 +28,8 @@ public final class ZstdStreamDecompressor {
         var target = ZSTD_outBuffer(dst: output.baseAddress, size: output.count, pos: 0)
         let hint = ZSTD_decompressStream(context, &target, &source)
         guard ZSTD_isError(hint) == 0 else { throw .library(String(cString: ZSTD_getErrorName(hint))) }
-        isAtFrameEnd = hint == 0
+        // A call that did nothing says how the next frame would begin, not how this one ended.
+        if source.pos > 0 || target.pos > 0 { isAtFrameEnd = hint == 0 }
         return (source.pos, target.pos)
     }
 }

@@ -11,14 +11,20 @@ final class BlockDevice: Sendable {
     /// Past the page cache, for the bulk of the data; -1 where the device cannot.
     private let direct: Int32
 
-    /// - Parameter exclusive: fails (EBUSY) where the disk or a part of it is mounted or otherwise in use.
-    init(_ name: String, writable: Bool, exclusive: Bool = false) throws(SystemError) {
+    /// For writing; fails where the disk or a part of it is mounted or otherwise in use.
+    static func unused(_ name: String) throws(SystemError) -> BlockDevice {
+        let fd = open("/dev/\(name)", O_RDWR | O_EXCL | O_CLOEXEC)
+        guard fd >= 0 else { throw SystemError("/dev/\(name)") }
+        // Not kept: it would be in the way of mounting the installed system for kexec.
+        close(fd)
+        return try BlockDevice(name, writable: true)
+    }
+
+    init(_ name: String, writable: Bool) throws(SystemError) {
         self.name = name
         let path = "/dev/\(name)"
-        fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | (exclusive ? O_EXCL : 0))
-        guard fd >= 0 else {
-            throw SystemError(errno == EBUSY ? "\(path) is in use" : "open \(path)")
-        }
+        fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC)
+        guard fd >= 0 else { throw SystemError("open \(path)") }
         direct = writable ? agent_open_direct(path) : -1
         var bytes: UInt64 = 0
         var block: Int32 = 512
@@ -97,6 +103,9 @@ final class BlockDevice: Sendable {
         guard fsync(fd) == 0 else { throw SystemError("fsync \(name)") }
         try SystemError.check(agent_disk_flush_cache(fd), "flush \(name)")
     }
+
+    /// What is read next comes from the medium.
+    func dropCache() throws(SystemError) { try SystemError.check(agent_disk_flush_cache(fd), "flush \(name)") }
 
     /// Lets the kernel see a new partition table. Fails where a partition is in use.
     func rereadPartitions() throws(SystemError) {

@@ -18,8 +18,7 @@ struct Installer: Sendable {
     }
 
     func run() async throws {
-        let facts = try await chooseDisk()
-        let device = try open(facts)
+        let device = try await chosenDisk()
         if !work.done.contains(.writeImage) {
             try await reporter.step(.writeImage, total: work.diskBytes) { counter in
                 try checkNotStale(device)
@@ -39,14 +38,24 @@ struct Installer: Sendable {
         if !work.done.contains(.restart) { try await restart(device) }
     }
 
+    /// The disk of an earlier choice, or of one made now.
+    private func chosenDisk() async throws -> BlockDevice {
+        guard work.done.contains(.chooseDisk) else { return try open(try await chooseDisk()) }
+        do {
+            return try open(
+                try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes)))
+        } catch let problem as Problem {
+            // It was there when it was chosen: the step that needs it now fails.
+            let next = [StepName.writeImage, .writeSeed, .bootOrder, .restart].first { !work.done.contains($0) }
+            try await reporter.insist(reporter.report(next ?? .restart, .failed, problem: problem))
+            throw problem
+        }
+    }
+
     private func chooseDisk() async throws -> DiskFacts {
         let chosen = Chosen()
-        let choose: @Sendable () async throws -> DiskFacts = {
-            try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes))
-        }
-        if work.done.contains(.chooseDisk) { return try await choose() }
         try await reporter.step(.chooseDisk) { _ in
-            let disk = try await choose()
+            let disk = try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes))
             try checkNotStale(try open(disk))
             chosen.disk.withLock { $0 = disk }
             return DiskChoosing.evidence(disk)
@@ -61,7 +70,7 @@ struct Installer: Sendable {
 
     private func open(_ facts: DiskFacts) throws -> BlockDevice {
         do {
-            return try BlockDevice(facts.name, writable: true, exclusive: true)
+            return try BlockDevice.unused(facts.name)
         } catch {
             throw Problem(
                 "disk-busy", status: 409, title: "The disk \(facts.name) cannot be written to", detail: "\(error)",

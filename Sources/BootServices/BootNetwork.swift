@@ -1,0 +1,81 @@
+public import NetBoot
+public import Wire
+
+/// A network on which Hostler serves machines: which interface, which
+/// addresses, in which network namespace.
+public struct BootNetwork: Sendable, Codable, Equatable {
+    public enum Mode: String, Sendable, Codable {
+        /// Gives addresses and boot files.
+        case server
+        /// Boot files only, beside a DHCP server that gives the addresses (PXE 2.1, proxyDHCP).
+        case proxy
+    }
+
+    public struct AddressRange: Sendable, Codable, Equatable {
+        public var first: IPv4Address
+        public var last: IPv4Address
+    }
+
+    public struct Reservation: Sendable, Codable, Equatable {
+        public var mac: MACAddress
+        public var address: IPv4Address
+        public var hostname: String?
+    }
+
+    public var name: String
+    /// The only interface that is answered on.
+    public var interface: String
+    /// Hostler's own address there with the network's prefix length, as `10.77.0.1/24`.
+    public var address: IPv4Prefix
+    public var mode: Mode
+    public var ranges: [AddressRange]
+    public var reservations: [Reservation]
+    public var router: IPv4Address?
+    public var dns: [IPv4Address]
+    public var domain: String?
+    public var leaseSeconds: UInt32
+    /// The network namespace (`ip netns`) the interface is in; nil: this process's own.
+    public var namespace: String?
+    /// The port of boot files, agents and images.
+    public var httpPort: Int
+    /// Whether machines that nobody knows are taken in.
+    public var discovery: Bool
+
+    public init(name: String, interface: String, address: IPv4Prefix, namespace: String? = nil) {
+        self.name = name
+        self.interface = interface
+        self.address = address
+        self.namespace = namespace
+        mode = .server
+        ranges = []
+        reservations = []
+        dns = []
+        leaseSeconds = 3600
+        httpPort = 8080
+        discovery = true
+    }
+
+    /// `http://address:port` as machines reach it.
+    public var baseURL: String { "http://\(address.address):\(httpPort)" }
+
+    /// As the DHCP state machine wants it. Without ranges in server mode, the upper half of the network.
+    public var dhcpConfiguration: DHCPServerConfiguration {
+        var configuration = DHCPServerConfiguration(serverAddress: address.address, prefix: address)
+        configuration.mode = mode == .server ? .server : .proxy
+        configuration.ranges = ranges.map { .init(first: $0.first, last: $0.last) }
+        if ranges.isEmpty, mode == .server {
+            let size = UInt64(address.broadcast.value) - UInt64(address.network.value) + 1
+            configuration.ranges = [
+                .init(
+                    first: IPv4Address(value: UInt32(UInt64(address.network.value) + size / 2)),
+                    last: IPv4Address(value: address.broadcast.value - 1))
+            ]
+        }
+        configuration.reservations = reservations.map { .init(mac: $0.mac, address: $0.address, hostname: $0.hostname) }
+        configuration.router = router
+        configuration.dns = dns
+        configuration.domain = domain
+        configuration.leaseSeconds = leaseSeconds
+        return configuration
+    }
+}

@@ -1,0 +1,34 @@
+public import NetBoot
+public import Wire
+
+/// Says which file a machine's firmware is to load: first iPXE, then iPXE's script.
+public struct BootFiles: Sendable {
+    let network: BootNetwork
+
+    public init(network: BootNetwork) { self.network = network }
+
+    /// Nil where there is nothing that this firmware could boot.
+    public func answer(to question: BootQuestion) -> BootAnswer? {
+        let server = network.address.address
+        let kind = question.architecture?.bootFileKind
+        if question.isIPXE {
+            let platform = kind == nil || kind == .bios ? "bios" : "efi"
+            let script = "\(network.baseURL)/boot/script?mac=\(question.mac)&platform=\(platform)"
+            return BootAnswer(nextServer: server, bootFile: script)
+        }
+        // A PXE client that does not say what it is, is an old BIOS (RFC 4578 §2.1 came later).
+        guard let name = question.architecture == nil ? "undionly.kpxe" : kind.flatMap(Self.fileName) else { return nil }
+        return BootAnswer(
+            nextServer: server, bootFile: question.isHTTPClient ? "\(network.baseURL)/boot/\(name)" : name)
+    }
+
+    /// iPXE as Debian's `ipxe` package has it.
+    static func fileName(for kind: BootFileKind) -> String? {
+        switch kind {
+        case .bios: "undionly.kpxe"
+        case .efiX8664: "ipxe.efi"
+        case .efiARM64: "ipxe-arm64.efi"
+        case .efiIA32: nil
+        }
+    }
+}
