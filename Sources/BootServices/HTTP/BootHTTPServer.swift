@@ -1,0 +1,211 @@
+public import NIOCore
+public import NIOHTTP1
+internal import NIOPosix
+internal import Synchronization
+
+/// What a machine asked, whole: bodies are short here.
+public struct BootRequest: Sendable {
+    public var method: HTTPMethod
+    /// The path without the query, percent-decoding left to whoever needs it.
+    public var path: String
+    public var query: [String: String]
+    public var headers: HTTPHeaders
+    public var body: [UInt8]
+    /// The asking machine's address.
+    public var remote: SocketAddress?
+
+    /// The bearer token, if one was given (RFC 6750 §2.1).
+    public var bearer: String? {
+        headers.first(name: "authorization").flatMap { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : nil }
+    }
+}
+
+/// What it gets.
+public enum BootReply: Sendable {
+    case bytes(HTTPResponseStatus, type: String, [UInt8])
+    /// A file, by range and ETag where asked so, through sendfile(2).
+    case file(path: String, type: String, etag: String?)
+}
+
+/// The HTTP server that machines boot from: NIO's HTTP/1.1, files sent without
+/// passing through user space.
+public final class BootHTTPServer: Sendable {
+    /// An inventory of a large machine is about 100 KiB of JSON.
+    static let bodyLimitBytes = 4 << 20
+    /// A rack of a few hundred machines with eight connections each.
+    static let connectionLimit = 4096
+
+    public let counters = Counters()
+    private let respond: @Sendable (BootRequest) async -> BootReply
+    private let connections = Mutex(0)
+
+    public init(respond: @escaping @Sendable (BootRequest) async -> BootReply) { self.respond = respond }
+
+    public func start(host: String, port: Int, on group: any EventLoopGroup) async throws -> any Channel {
+        let loop = group.next()
+        do {
+            return try await loop.flatSubmit {
+                ServerBootstrap(group: loop, childGroup: group)
+                    .serverChannelOption(.backlog, value: 1024)
+                    .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                    .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+                    .childChannelInitializer { channel in self.prepare(channel) }
+                    .bind(host: host, port: port)
+            }.get()
+        } catch {
+            throw BootServiceError.bind(service: "HTTP boot", interface: host, port: port, cause: "\(error)")
+        }
+    }
+
+    private func prepare(_ channel: any Channel) -> EventLoopFuture<Void> {
+        let count = connections.withLock { $0 += 1; return $0 }
+        channel.closeFuture.whenComplete { _ in self.connections.withLock { $0 -= 1 } }
+        guard count <= Self.connectionLimit else {
+            counters.add("refused-connections")
+            return channel.close()
+        }
+        return channel.eventLoop.makeCompletedFuture {
+            let pipeline = channel.pipeline.syncOperations
+            try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
+            // A peer that says nothing for so long is gone; a long poll is shorter.
+            try pipeline.addHandler(IdleStateHandler(allTimeout: .seconds(90)))
+            try pipeline.addHandler(BootHTTPHandler(respond: self.respond, counters: self.counters))
+        }
+    }
+}
+
+/// One connection. Requests are answered one at a time: the pipeline holds the next one back.
+private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let respond: @Sendable (BootRequest) async -> BootReply
+    private let counters: Counters
+    private var head: HTTPRequestHead?
+    private var body: [UInt8] = []
+    private var isTooLarge = false
+
+    init(respond: @escaping @Sendable (BootRequest) async -> BootReply, counters: Counters) {
+        self.respond = respond
+        self.counters = counters
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            self.head = head
+            body = []
+            isTooLarge = false
+        case .body(let buffer):
+            if body.count + buffer.readableBytes > BootHTTPServer.bodyLimitBytes {
+                isTooLarge = true
+                body = []
+            } else if !isTooLarge {
+                body.append(contentsOf: buffer.readableBytesView)
+            }
+        case .end:
+            guard let head else { return }
+            self.head = nil
+            answer(head, context)
+        }
+    }
+
+    private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        counters.add("requests")
+        guard !isTooLarge else {
+            return send(.bytes(.payloadTooLarge, type: "text/plain", Array("too large\n".utf8)), to: head, context)
+        }
+        let (path, query) = Self.split(head.uri)
+        let request = BootRequest(
+            method: head.method, path: path, query: query, headers: head.headers, body: body,
+            remote: context.remoteAddress)
+        body = []
+        let respond = respond
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        context.eventLoop.makeFutureWithTask { await respond(request) }.whenSuccess { reply in
+            let (handler, context) = bound.value
+            handler.send(reply, to: head, context)
+        }
+    }
+
+    private func send(_ reply: BootReply, to head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        guard context.channel.isActive else { return }
+        switch reply {
+        case .bytes(let status, let type, let bytes):
+            var headers = HTTPHeaders([("content-type", type), ("content-length", "\(bytes.count)")])
+            if !head.isKeepAlive { headers.add(name: "connection", value: "close") }
+            context.write(wrapOutboundOut(.head(.init(version: head.version, status: status, headers: headers))), promise: nil)
+            if head.method != .HEAD, !bytes.isEmpty {
+                context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: nil)
+            }
+            finish(head, context)
+        case .file(let path, let type, let etag):
+            sendFile(path, type: type, etag: etag, to: head, context)
+        }
+    }
+
+    private func sendFile(_ path: String, type: String, etag: String?, to head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        guard let file = OpenFile(path: path) else {
+            return send(.bytes(.notFound, type: "text/plain", Array("not there\n".utf8)), to: head, context)
+        }
+        let tag = "\"\(etag ?? file.defaultTag)\""
+        var headers = HTTPHeaders([("content-type", type), ("accept-ranges", "bytes"), ("etag", tag)])
+        if !head.isKeepAlive { headers.add(name: "connection", value: "close") }
+        if head.headers[canonicalForm: "if-none-match"].contains(where: { $0 == tag || $0 == "*" }) {
+            context.write(wrapOutboundOut(.head(.init(version: head.version, status: .notModified, headers: headers))), promise: nil)
+            return finish(head, context)
+        }
+        var status = HTTPResponseStatus.ok
+        var range = 0..<file.bytes
+        let ifRange = head.headers.first(name: "if-range")
+        switch ByteRange.parse(head.headers.first(name: "range"), of: file.bytes) {
+        case .range(let wanted) where ifRange == nil || ifRange == tag:
+            status = .partialContent
+            range = wanted
+            headers.add(name: "content-range", value: "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(file.bytes)")
+        case .unsatisfiable:
+            headers.add(name: "content-range", value: "bytes */\(file.bytes)")
+            headers.add(name: "content-length", value: "0")
+            context.write(
+                wrapOutboundOut(.head(.init(version: head.version, status: .rangeNotSatisfiable, headers: headers))), promise: nil)
+            return finish(head, context)
+        case .range, .whole: break
+        }
+        headers.add(name: "content-length", value: "\(range.count)")
+        context.write(wrapOutboundOut(.head(.init(version: head.version, status: status, headers: headers))), promise: nil)
+        counters.add("bytes", range.count)
+        if head.method != .HEAD, !range.isEmpty {
+            let sent = context.eventLoop.makePromise(of: Void.self)
+            let kept = NIOLoopBound(file, eventLoop: context.eventLoop)
+            sent.futureResult.whenComplete { _ in _ = kept.value }
+            context.write(wrapOutboundOut(.body(.fileRegion(file.region(range)))), promise: sent)
+        }
+        finish(head, context)
+    }
+
+    private func finish(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let ended = context.eventLoop.makePromise(of: Void.self)
+        if !head.isKeepAlive { ended.futureResult.whenComplete { _ in bound.value.close(promise: nil) } }
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: ended)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) } else { context.fireUserInboundEventTriggered(event) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        counters.add("malformed")
+        context.close(promise: nil)
+    }
+
+    static func split(_ uri: String) -> (path: String, query: [String: String]) {
+        guard let mark = uri.firstIndex(of: "?") else { return (uri, [:]) }
+        var query: [String: String] = [:]
+        for pair in uri[uri.index(after: mark)...].split(separator: "&").prefix(32) {
+            let parts = pair.split(separator: "=", maxSplits: 1)
+            query[String(parts[0])] = parts.count > 1 ? FormText.decode(parts[1]) : ""
+        }
+        return (String(uri[..<mark]), query)
+    }
+}
