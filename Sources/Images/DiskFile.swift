@@ -3,6 +3,10 @@ internal import Model
 
 /// An open file, read and written at offsets; closed when it is let go.
 final class DiskFile: Sendable {
+    // `<unistd.h>` has these for _GNU_SOURCE only, so Glibc's module lacks them.
+    private static let seekData: Int32 = 3
+    private static let seekHole: Int32 = 4
+
     let descriptor: Int32
     let path: String
 
@@ -92,9 +96,9 @@ final class DiskFile: Sendable {
     /// The next stretch of data at or after `offset`, nil where only a hole follows.
     /// A file system that knows no holes says that all is data.
     func nextData(after offset: UInt64, end: UInt64) -> Range<UInt64>? {
-        let start = lseek(descriptor, Int(offset), SEEK_DATA)
+        let start = lseek(descriptor, Int(offset), Self.seekData)
         if start < 0 { return errno == ENXIO ? nil : offset..<end }
-        let stop = lseek(descriptor, start, SEEK_HOLE)
+        let stop = lseek(descriptor, start, Self.seekHole)
         return UInt64(start)..<(stop < 0 ? end : UInt64(stop))
     }
 

@@ -1,7 +1,6 @@
 internal import AsyncHTTPClient
 internal import Model
 internal import NIOCore
-internal import NIOHTTP1
 
 /// Fetches a file by HTTP into a temporary file, going on where a broken connection left off.
 struct ImageDownload {
@@ -60,13 +59,13 @@ struct ImageDownload {
         let response = try await client.execute(request, timeout: .hours(24))
         switch response.status.code {
         case 206:
-            guard contentRangeStart(response.headers) == progress.offset else {
+            guard contentRangeStart(response) == progress.offset else {
                 progress = Progress()
                 throw Failure.broken("the server sent another range than was asked for")
             }
         case 200:
             progress = Progress()
-            progress.validator = validator(response.headers)
+            progress.validator = validator(response)
         case 408, 429, 500...599: throw Failure.broken("the server answered \(response.status)")
         default:
             throw Problem(
@@ -93,14 +92,14 @@ struct ImageDownload {
     }
 
     /// A strong ETag, or the date (RFC 9110 §13.1.5).
-    private func validator(_ headers: HTTPHeaders) -> String? {
-        if let tag = headers.first(name: "etag"), !tag.hasPrefix("W/") { return tag }
-        return headers.first(name: "last-modified")
+    private func validator(_ response: HTTPClientResponse) -> String? {
+        if let tag = response.headers.first(name: "etag"), !tag.hasPrefix("W/") { return tag }
+        return response.headers.first(name: "last-modified")
     }
 
     /// The start of `bytes 5-9/10`.
-    private func contentRangeStart(_ headers: HTTPHeaders) -> UInt64? {
-        headers.first(name: "content-range")?.split(separator: " ").last?.split(separator: "-").first
+    private func contentRangeStart(_ response: HTTPClientResponse) -> UInt64? {
+        response.headers.first(name: "content-range")?.split(separator: " ").last?.split(separator: "-").first
             .flatMap { UInt64($0) }
     }
 }

@@ -1,9 +1,9 @@
-public import Model
 public import OCI
 
 internal import BlockIO
 internal import FoundationEssentials
 internal import Glibc
+internal import Model
 
 /// Takes disk images into the store: raw, zstd-compressed raw and qcow2, from a file or an HTTP(S) address.
 public struct ImageImporter: Sendable {

@@ -1,6 +1,6 @@
 public import Model
-public import OCI
 
+internal import OCI
 internal import Zstandard
 
 /// What a check of the whole store found.

@@ -58,7 +58,7 @@ enum QemuImage {
                 "image-unreadable", title: "qemu-img could not read the image", detail: result.standardError,
                 remedy: "Check it with: qemu-img check FILE")
         }
-        return result.standardOutput ?? ""
+        return result.standardOutput
     }
 
     private static func refused(_ why: String) -> Problem {

@@ -17,7 +17,8 @@ extension Accelerator {
         let disk = "\(directory)/probe.raw"
         // mov al, 16; out 0xf4, al; hlt
         var sector: [UInt8] = [0xb0, 0x10, 0xe6, 0xf4, 0xf4] + Array(repeating: 0, count: 505) + [0x55, 0xaa]
-        sector += Array(repeating: 0, count: 63 * 512)
+        // SeaBIOS reads no disk of less than a cylinder.
+        sector += Array(repeating: 0, count: (2 << 20) - 512)
         defer { unlink(disk) }
         guard (try? Data(sector).write(to: URL(filePath: disk))) != nil else { return false }
         let arguments =

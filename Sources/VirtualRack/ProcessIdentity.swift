@@ -47,8 +47,10 @@ struct ProcessIdentity: Codable, Hashable, Sendable {
     func waitForEnd(atMost limit: Duration) async -> Bool {
         let deadline = ContinuousClock.now + limit
         while true {
+            let ended = !isAlive
+            // After the look: what had ended by then is collected now.
             _ = waitpid(pid, nil, WNOHANG)
-            if !isAlive { return true }
+            if ended { return true }
             if ContinuousClock.now >= deadline { return false }
             try? await Task.sleep(for: .milliseconds(10))
         }

@@ -1,4 +1,4 @@
-public import Wire
+internal import Wire
 
 /// The options of a message, or of an encapsulated field such as option 43 or
 /// 175: at most one value per code, in the order they came.

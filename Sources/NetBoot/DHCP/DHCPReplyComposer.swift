@@ -1,4 +1,4 @@
-public import Wire
+internal import Wire
 
 /// Builds the replies of one network's server.
 struct DHCPReplyComposer: Sendable {
@@ -9,7 +9,7 @@ struct DHCPReplyComposer: Sendable {
     }
 
     private let serverAddress: IPv4Address
-    private let mode: DHCPServerConfiguration.Mode
+    private let mask: IPv4Address
     /// What the network says to everybody, the most important first.
     private let prepared: [Prepared]
 
@@ -19,7 +19,7 @@ struct DHCPReplyComposer: Sendable {
 
     init(_ configuration: DHCPServerConfiguration) {
         serverAddress = configuration.serverAddress
-        mode = configuration.mode
+        mask = configuration.prefix.mask
         var prepared: [Prepared] = []
         func add(_ code: DHCPOptionCode, _ value: [UInt8], always: Bool = false) {
             if !value.isEmpty { prepared.append(Prepared(code: code.rawValue, always: always, value: value)) }
@@ -47,10 +47,7 @@ struct DHCPReplyComposer: Sendable {
             prepared.append(Prepared(code: option.code, always: option.always, value: option.value))
         }
         self.prepared = prepared
-        mask = configuration.prefix.mask
     }
-
-    private let mask: IPv4Address
 
     /// Options the protocol itself sets; extra options cannot replace them.
     private static let ownCodes: Set<UInt8> = [

@@ -1,0 +1,167 @@
+public import Control
+internal import FoundationEssentials
+public import Logging
+internal import Model
+internal import NIOCore
+internal import NIOHTTP1
+internal import OCI
+internal import Wire
+
+/// Where the files are that machines boot from.
+public struct BootFilePaths: Sendable {
+    /// Holds `vmlinuz`, `hostler-initrd.img`, and iPXE's builds.
+    public var boot: String
+    /// The image store's `blobs/sha256`.
+    public var blobs: String
+    public init(boot: String, blobs: String) {
+        self.boot = boot
+        self.blobs = blobs
+    }
+}
+
+/// What machines may ask by HTTP: boot scripts, boot files, image blobs, the
+/// agent's protocol, and the call home of an installed system.
+public struct BootRoutes: Sendable {
+    let network: BootNetwork
+    let control: ControlPlane
+    let files: BootFilePaths
+    let logger: Logger
+
+    public init(network: BootNetwork, control: ControlPlane, files: BootFilePaths, logger: Logger) {
+        self.network = network
+        self.control = control
+        self.files = files
+        self.logger = logger
+    }
+
+    /// The files that firmware and iPXE may have. Nothing else of the folder is served.
+    public static let bootFiles: Set<String> = [
+        "vmlinuz", "hostler-initrd.img", "undionly.kpxe", "ipxe.efi", "snponly.efi", "ipxe-arm64.efi",
+    ]
+
+    public func respond(to request: BootRequest) async -> BootReply {
+        do {
+            return try await route(request)
+        } catch let problem as Problem {
+            return Self.json(.init(statusCode: problem.status), problem, type: "application/problem+json")
+        } catch {
+            logger.error("a machine's request failed", metadata: ["path": "\(request.path)", "error": "\(error)"])
+            let problem = Problem(
+                "internal", status: 503, title: "The control plane could not do this now", remedy: "Ask again.")
+            return Self.json(.serviceUnavailable, problem, type: "application/problem+json")
+        }
+    }
+
+    private func route(_ request: BootRequest) async throws -> BootReply {
+        let parts = request.path.split(separator: "/").map(String.init)
+        switch (request.method, parts.first, parts.count) {
+        case (.GET, "boot", 2), (.HEAD, "boot", 2):
+            if parts[1] == "script" { return script(request) }
+            guard Self.bootFiles.contains(parts[1]) else { throw Problem.notFound("boot file", parts[1]) }
+            return .file(path: files.boot + "/" + parts[1], type: "application/octet-stream", etag: nil)
+        case (.GET, "images", 3) where parts[1] == "blobs", (.HEAD, "images", 3) where parts[1] == "blobs":
+            guard let digest = try? Digest(parsing: parts[2]) else { throw Problem.notFound("blob", parts[2]) }
+            return .file(path: files.blobs + "/" + digest.hex, type: "application/octet-stream", etag: digest.description)
+        case (.GET, "seeds", 2):
+            return try await seed(parts[1], request)
+        case (.POST, "agent", 3) where parts[1] == "v1":
+            return try await agent(parts[2], request)
+        case (.POST, "call-home", 3):
+            return try await callHome(parts[1], parts[2], request)
+        default:
+            throw Problem("not-found", status: 404, title: "There is nothing at \(request.path.prefix(100))")
+        }
+    }
+
+    // MARK: Boot scripts
+
+    private func script(_ request: BootRequest) -> BootReply {
+        guard let mac = request.query["mac"].flatMap({ MACAddress($0) }) else {
+            return .bytes(.badRequest, type: "text/plain", Array("#!ipxe\necho Hostler: no MAC address was given\nexit 1\n".utf8))
+        }
+        let platform = BootScript.Platform(rawValue: request.query["platform"] ?? "") ?? .bios
+        let (_, verdict) = control.boots(mac)
+        let script = BootScript(
+            verdict: verdict, platform: platform,
+            scriptURL: "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(platform.rawValue)",
+            baseURL: network.baseURL, commandLine: commandLine(mac, request))
+        logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])
+        return .bytes(.ok, type: "text/plain", Array(script.text.utf8))
+    }
+
+    /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
+    private func commandLine(_ mac: MACAddress, _ request: BootRequest) -> String {
+        var words = [
+            "hostler.url=\(network.baseURL)", "hostler.nonce=\(control.nonces.make(for: mac, now: control.now))",
+            "hostler.mac=\(mac)", "hostler.server=\(network.address.address)",
+        ]
+        // iPXE asks from the address that its lease gave it: no need to ask DHCP again.
+        if let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }), network.address.contains(address) {
+            words += ["hostler.ip=\(address)", "hostler.mask=\(network.address.mask)"]
+            if let router = network.router { words.append("hostler.gateway=\(router)") }
+        }
+        words += ["console=tty0", "console=ttyS0,115200n8", "panic=10"]
+        return words.joined(separator: " ")
+    }
+
+    // MARK: Agents
+
+    private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
+        let machine = try control.machine(session: request.bearer ?? "")
+        guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
+        return .bytes(.ok, type: "application/octet-stream", try await control.seed(of: id).bytes)
+    }
+
+    private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
+        if verb == "hello" {
+            let address = request.remote?.ipAddress.flatMap { IPv4Address($0) }
+            return Self.json(.ok, try await control.hello(decode(request), from: address))
+        }
+        let session = request.bearer ?? ""
+        let machine = try control.machine(session: session)
+        switch verb {
+        case "inventory":
+            try await control.record(try decode(request) as Inventory, of: machine.id)
+            return .bytes(.noContent, type: "text/plain", [])
+        case "task":
+            return Self.json(.ok, try await control.task(for: session, query: decode(request)))
+        case "report":
+            return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
+        case "log":
+            control.log(try decode(request), of: machine.id)
+            return .bytes(.noContent, type: "text/plain", [])
+        default:
+            throw Problem("not-found", status: 404, title: "The agent's protocol has no “\(verb)”")
+        }
+    }
+
+    private func callHome(_ operation: String, _ proof: String, _ request: BootRequest) async throws -> BootReply {
+        guard let id = OperationID(rawValue: operation) else { throw Problem.notFound("operation", operation) }
+        let form = FormText.pairs(request.body)
+        let keys = ["pub_key_ed25519", "pub_key_ecdsa", "pub_key_rsa"].compactMap { form[$0] }
+            .map { $0.split(separator: " ").prefix(2).joined(separator: " ") }
+            .filter { $0.contains(" ") && $0.utf8.count < 4096 }
+        var evidence = ["call-home": request.remote?.ipAddress ?? ""]
+        evidence["hostname"] = form["hostname"].map { String($0.prefix(253)) }
+        evidence["instance-id"] = form["instance_id"].map { String($0.prefix(64)) }
+        try await control.callHome(operation: id, proof: proof, hostKeys: keys, evidence: evidence)
+        return .bytes(.ok, type: "text/plain", Array("welcome\n".utf8))
+    }
+
+    // MARK: JSON
+
+    private func decode<T: Decodable>(_ request: BootRequest) throws -> T {
+        do {
+            return try JSONDecoder().decode(T.self, from: Data(request.body))
+        } catch {
+            throw Problem("malformed", status: 400, title: "The request's JSON cannot be read", detail: "\(error)")
+        }
+    }
+
+    private static func json(_ status: HTTPResponseStatus, _ value: some Encodable, type: String = "application/json") -> BootReply {
+        guard let data = try? JSONEncoder().encode(value) else {
+            return .bytes(.internalServerError, type: "text/plain", [])
+        }
+        return .bytes(status, type: type, Array(data))
+    }
+}
