@@ -74,7 +74,7 @@ let package = Package(
         .target(
             name: "BootServices",
             dependencies: [
-                "Model", "Store", "Control", "Images", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
+                "Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
                 logging,
             ],
             swiftSettings: settings),

@@ -11,7 +11,6 @@ public final class MachineServices: Sendable {
     public let network: BootNetwork
     public let dhcp: DHCPService
     public let http: BootHTTPServer
-    private let tftp: TFTPServer
     private let logger: Logger
     private let running = Mutex<(group: MultiThreadedEventLoopGroup, channels: [any Channel])?>(nil)
 
@@ -23,7 +22,6 @@ public final class MachineServices: Sendable {
         dhcp = DHCPService(network: network, control: control, store: store, logger: logger)
         let routes = BootRoutes(network: network, control: control, files: files, logger: logger)
         http = BootHTTPServer { await routes.respond(to: $0) }
-        tftp = TFTPServer(files: BootFolder(path: files.boot), logger: logger)
         control.setCallHome(network.baseURL)
     }
 
@@ -33,7 +31,6 @@ public final class MachineServices: Sendable {
         do {
             var channels = try await dhcp.start(on: group)
             channels.append(try await http.start(host: network.address.address.description, port: network.httpPort, on: group))
-            channels.append(try await tftp.start(host: network.address.address.description, port: 69, on: group))
             running.withLock { $0 = (group, channels) }
         } catch {
             try? await group.shutdownGracefully()

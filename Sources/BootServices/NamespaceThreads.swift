@@ -1,5 +1,5 @@
 internal import CLinux
-public import NIOCore
+internal import NIOCore
 public import NIOPosix
 
 /// Event loops whose threads are in a network namespace: every socket that is

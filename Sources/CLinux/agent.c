@@ -111,6 +111,8 @@ pid_t agent_spawn(const char *path, char *const argv[], char *const envp[], int 
     return error ? -error : pid;
 }
 
+int agent_pipe(int ends[2]) { return result(pipe2(ends, O_CLOEXEC)); }
+
 pid_t agent_reap(pid_t pid, bool wait, int *exit_code, int *signal) {
     int status = 0;
     pid_t ended;

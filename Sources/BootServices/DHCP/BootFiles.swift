@@ -1,5 +1,5 @@
 public import NetBoot
-public import Wire
+internal import Wire
 
 /// Says which file a machine's firmware is to load: first iPXE, then iPXE's script.
 public struct BootFiles: Sendable {

@@ -3,7 +3,7 @@ public import Control
 internal import Dispatch
 internal import FoundationEssentials
 public import Logging
-internal import Model
+public import Model
 public import NIOCore
 internal import NIOPosix
 internal import NetBoot

@@ -60,7 +60,7 @@ public struct BootRoutes: Sendable {
             guard Self.bootFiles.contains(parts[1]) else { throw Problem.notFound("boot file", parts[1]) }
             return .file(path: files.boot + "/" + parts[1], type: "application/octet-stream", etag: nil)
         case (.GET, "images", 3) where parts[1] == "blobs", (.HEAD, "images", 3) where parts[1] == "blobs":
-            guard let digest = try? Digest(parsing: parts[2]) else { throw Problem.notFound("blob", parts[2]) }
+            guard let digest = Digest(parts[2]) else { throw Problem.notFound("blob", parts[2]) }
             return .file(path: files.blobs + "/" + digest.hex, type: "application/octet-stream", etag: digest.description)
         case (.GET, "seeds", 2):
             return try await seed(parts[1], request)

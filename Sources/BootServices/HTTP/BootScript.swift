@@ -1,4 +1,4 @@
-public import Control
+internal import Control
 internal import Wire
 
 /// The iPXE script that a machine gets: what the gate decided, in iPXE's words.

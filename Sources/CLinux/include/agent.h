@@ -20,6 +20,8 @@ int agent_next_signal(int fd);
 void agent_catch_ctrl_alt_del(void);
 /// Starts `path` with stderr going to `stderr_fd` (-1: unchanged), signals unblocked, in a session of its own.
 pid_t agent_spawn(const char *path, char *const argv[], char *const envp[], int stderr_fd);
+/// A pipe whose ends are closed at exec.
+int agent_pipe(int ends[2]);
 /// Reaps one child. `exit_code` is -1 where a signal ended it, `signal` then says which.
 /// Returns its pid, 0 where none has ended.
 pid_t agent_reap(pid_t pid, bool wait, int *exit_code, int *signal);

@@ -42,7 +42,8 @@ public struct DHCPServer: Sendable {
         if context.port == 4011 { return bootService(message, type, context, boot) }
         if configuration.mode == .proxy { return proxy(message, type, boot) }
 
-        let client = Client(message: message, mac: mac, now: now, boot: boot)
+        let client = Client(
+            message: message, mac: mac, isReserved: pool.reservation(for: mac) != nil, now: now, boot: boot)
         switch type {
         case .discover: return discover(client)
         case .request: return request(client)
@@ -60,10 +61,12 @@ public struct DHCPServer: Sendable {
         let now: Int64
         let boot: BootAnswer?
 
-        init(message: DHCPMessage, mac: MACAddress, now: Int64, boot: BootAnswer?) {
+        /// - Parameter isReserved: a machine with a reservation is one client,
+        ///   whatever its firmware and its operating system call themselves.
+        init(message: DHCPMessage, mac: MACAddress, isReserved: Bool, now: Int64, boot: BootAnswer?) {
             self.message = message
             self.mac = mac
-            self.key = message.clientKey(mac: mac)
+            self.key = isReserved ? .mac(mac) : message.clientKey(mac: mac)
             self.now = now
             self.boot = boot
         }

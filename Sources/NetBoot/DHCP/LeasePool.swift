@@ -240,9 +240,11 @@ public struct LeasePool: Sendable {
         _ slot: Int, _ address: IPv4Address, for client: DHCPClientKey, _ mac: MACAddress, _ now: Int64
     ) -> Bool {
         if unusable.contains(address) { return false }
-        if let owner = reservedAddresses[address], owner != mac { return false }
+        let owner = reservedAddresses[address]
+        if let owner, owner != mac { return false }
         guard slots[slot] >= 0, let record = records[Int(slots[slot])] else { return true }
-        if record.lease.client == client, record.lease.state != .declined { return true }
+        let isItsOwn = record.lease.client == client || (owner == mac && record.lease.mac == mac)
+        if isItsOwn, record.lease.state != .declined { return true }
         return record.busyUntil <= now
     }
 

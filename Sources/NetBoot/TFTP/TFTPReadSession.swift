@@ -193,7 +193,7 @@ public struct TFTPReadSession: Sendable {
             blockBytes = min(wanted, min(max(limits.blockBytes, 8), 65_464))
             agreed.append(TFTPOption(name: "blksize", value: String(blockBytes)))
         }
-        if let seconds = number("timeout", 1...limits.agreedTimeoutSeconds) {
+        if let seconds = number("timeout", 1...max(1, limits.agreedTimeoutSeconds)) {
             timeout = .seconds(seconds)
             hasFixedTimeout = true
             agreed.append(TFTPOption(name: "timeout", value: String(seconds)))

@@ -55,9 +55,11 @@ struct LeaseKeeper: Sendable {
         var discover = DHCPMessage.discover(mac: port.mac, transactionID: id)
         discover.wantsBroadcast = true
         guard let offer = try exchange(discover, to: .broadcast, socket, accepting: .offer) else { return nil }
-        var request = DHCPMessage.request(offer: offer)
+        guard let server = offer.serverIdentifier else { return nil }
+        var request = DHCPMessage.request(
+            mac: port.mac, transactionID: id, address: offer.yourAddress, server: server)
         request.wantsBroadcast = true
-        guard let answer = try exchange(request, to: .broadcast, socket, accepting: .ack) else { return nil }
+        guard let answer = try exchange(request, to: .broadcast, socket, accepting: .acknowledge) else { return nil }
         return lease(answer, server: answer.serverIdentifier)
     }
 
@@ -96,7 +98,7 @@ struct LeaseKeeper: Sendable {
         defer { close(socket) }
         let message = DHCPMessage.renew(
             mac: port.mac, transactionID: UInt32.random(in: .min ... .max), address: lease.address)
-        return try exchange(message, to: lease.server, socket, accepting: .ack).map { self.lease($0, server: lease.server) } ?? nil
+        return try exchange(message, to: lease.server, socket, accepting: .acknowledge).map { self.lease($0, server: lease.server) } ?? nil
     }
 
     private func lease(_ message: DHCPMessage, server: IPv4Address?) -> Lease? {
@@ -121,7 +123,7 @@ struct LeaseKeeper: Sendable {
                 answer.transactionID == message.transactionID, answer.mac == port.mac
             else { continue }
             if answer.type == wanted { return answer }
-            if answer.type == .nak { throw SystemError("\(server) refuses the address", errno: EPERM) }
+            if answer.type == .refuse { throw SystemError("\(server) refuses the address", errno: EPERM) }
         }
         return nil
     }

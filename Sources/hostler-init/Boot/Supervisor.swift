@@ -38,7 +38,8 @@ struct Supervisor {
 
     private func runAgent(signals: Int32) -> End {
         var pipes: [Int32] = [-1, -1]
-        guard pipe2(&pipes, O_CLOEXEC) == 0 else { return End(how: "no pipe: \(String(cString: strerror(errno)))") }
+        let failure = agent_pipe(&pipes)
+        guard failure == 0 else { return End(how: "no pipe: \(String(cString: strerror(-failure)))") }
         let (reading, writing) = (pipes[0], pipes[1])
         defer { close(reading) }
         let pid = withCStrings(["hostler-init", "agent"]) { arguments in

@@ -31,7 +31,8 @@ enum SystemFile {
         var all: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 65_536)
         while all.count < limit {
-            let count = read(fd, &piece, min(piece.count, limit - all.count))
+            let wanted = min(piece.count, limit - all.count)
+            let count = read(fd, &piece, wanted)
             guard count >= 0 else { return nil }
             if count == 0 { break }
             all += piece[..<count]
@@ -66,9 +67,9 @@ enum SystemFile {
 
     /// Where a symbolic link leads, as it is written.
     static func link(_ path: String) -> String? {
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = buffer.withUnsafeMutableBytes { readlink(path, $0.baseAddress, $0.count) }
-        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink(path, &buffer, buffer.count)
+        return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
     }
 
     /// The last part of where a link leads: a device's driver, for one.
@@ -87,7 +88,7 @@ enum SystemFile {
     static func writeAll(_ fd: Int32, _ text: String) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
+            let count = rest.withUnsafeBytes { bytes in bytes.baseAddress.map { Glibc.write(fd, $0, bytes.count) } ?? 0 }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return }
             rest = rest.dropFirst(count)

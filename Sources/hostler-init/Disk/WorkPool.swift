@@ -1,3 +1,4 @@
+internal import NIOCore
 internal import NIOPosix
 
 /// Threads for work that computes or waits for a disk, one for each processor,

@@ -1,4 +1,3 @@
-internal import Crypto
 internal import NIOCore
 internal import OCI
 internal import Synchronization
@@ -20,7 +19,7 @@ final class ChunkWorker: Sendable {
     struct Damage: Sendable {
         let position: Int
         /// What came instead; nil where the frame could not even be decompressed.
-        let digest: Digest?
+        let digest: BlobDigest?
     }
 
     private let index: ChunkIndex
@@ -75,9 +74,7 @@ final class ChunkWorker: Sendable {
         guard let count = try? decompressor.decompress(frame, into: target), count == target.count else {
             return Damage(position: position, digest: nil)
         }
-        var hash = SHA256()
-        hash.update(bufferPointer: UnsafeRawBufferPointer(target))
-        let digest = Digest(sha256: hash.finalize())
+        let digest = Checksum.sha256(UnsafeRawBufferPointer(target))
         return digest == index.stored[position].digest ? nil : Damage(position: position, digest: digest)
     }
 

@@ -1,5 +1,4 @@
 internal import CLinux
-internal import Crypto
 internal import Model
 internal import NIOCore
 internal import OCI
@@ -63,8 +62,8 @@ struct ImageWriter: Sendable {
         let bytes = try await session.insist(on: "chunk index") { client throws(TalkError) in
             try await client.fetch(work.indexPath, limit: ChunkIndex.limitBytes)
         }
-        let digest = Digest(sha256: SHA256.hash(data: bytes.readableBytesView))
-        guard let digest, digest == Digest(work.indexDigest) else {
+        let digest = Checksum.sha256(bytes)
+        guard let digest, digest == BlobDigest(work.indexDigest) else {
             throw Problem(
                 "index-digest-mismatch", status: 502, title: "The image's chunk index is damaged",
                 detail: "expected \(work.indexDigest), got \(digest.map(\.description) ?? "nothing")",
@@ -160,7 +159,7 @@ struct ImageWriter: Sendable {
         return try await WorkPool.run { try worker.write(piece, from: bytes) }
     }
 
-    private static func problem(_ chunk: ChunkIndex.StoredChunk, got: Digest?, disk: String) -> Problem {
+    private static func problem(_ chunk: ChunkIndex.StoredChunk, got: BlobDigest?, disk: String) -> Problem {
         Problem(
             "chunk-digest-mismatch", status: 502, title: "Chunk \(chunk.number) of the image is damaged",
             detail: "At byte \(chunk.diskOffset) of the disk: expected \(chunk.digest), got "

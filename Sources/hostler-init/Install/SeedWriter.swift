@@ -21,8 +21,8 @@ struct SeedWriter: Sendable {
         let bytes = try await session.insist(on: "seed") { client throws(TalkError) in
             try await client.fetch(work.seedPath, limit: limit)
         }
-        let digest = Digest(sha256: SHA256.hash(data: bytes.readableBytesView))
-        guard bytes.readableBytes == limit, let digest, digest == Digest(work.seedDigest) else {
+        let digest = Checksum.sha256(bytes)
+        guard bytes.readableBytes == limit, let digest, digest == BlobDigest(work.seedDigest) else {
             throw Problem(
                 "seed-digest-mismatch", status: 502, title: "The first-boot data came damaged",
                 detail: "expected \(work.seedBytes) bytes of \(work.seedDigest), got \(bytes.readableBytes) of "
@@ -51,7 +51,7 @@ struct SeedWriter: Sendable {
         try? device.rereadPartitions()
         return [
             "offset": String(plan.partitionOffset), "bytes": String(plan.partitionBytes),
-            "digest": Digest(sha256: SHA256.hash(data: back.prefix(seed.count)))?.description ?? "",
+            "digest": Checksum.sha256(back.prefix(seed.count))?.description ?? "",
         ]
     }
 

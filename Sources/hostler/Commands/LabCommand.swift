@@ -1,5 +1,5 @@
-internal import ArgumentParser
-internal import VirtualRack
+public import ArgumentParser
+public import VirtualRack
 internal import Wire
 
 /// `hostler lab`: a rack of virtual machines to learn on.

@@ -53,12 +53,12 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 }
 
-extension IPv4Address: @retroactive ExpressibleByStringLiteral {
-    public init(stringLiteral text: String) { self = IPv4Address(text)! }
+extension IPv4Address: ExpressibleByStringLiteral {
+    init(stringLiteral text: String) { self = IPv4Address(text)! }
 }
 
-extension MACAddress: @retroactive ExpressibleByStringLiteral {
-    public init(stringLiteral text: String) { self = MACAddress(text)! }
+extension MACAddress: ExpressibleByStringLiteral {
+    init(stringLiteral text: String) { self = MACAddress(text)! }
 }
 
 /// A server on 10.77.0.0/24 with a clock to move by hand.

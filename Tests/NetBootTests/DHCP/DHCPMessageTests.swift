@@ -105,7 +105,7 @@ struct DHCPMessageTests {
         print("seed \(seed)")
         var random = SeededGenerator(seed: seed)
         for _ in 0..<2_000 {
-            var bytes = (0..<Int.random(in: 240...700, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+            var bytes = self.bytes(240...700, 0...255, &random)
             bytes.replaceSubrange(0..<3, with: [UInt8.random(in: 1...2, using: &random), 1, 6])
             bytes.replaceSubrange(236..<240, with: [99, 130, 83, 99])
             if let message = try? DHCPMessage(parsing: bytes) { exercise(message) }

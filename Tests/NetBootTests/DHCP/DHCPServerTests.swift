@@ -199,6 +199,7 @@ struct DHCPServerTests {
         #expect(try network.discover(mac(4), requesting: "10.77.0.50") == nil)
         #expect(try network.join(alice)?.address == "10.77.0.50")
         #expect(try network.join(bob, id: [255, 1, 2, 3])?.address == "10.77.0.7")
+        #expect(try network.join(bob)?.address == "10.77.0.7")
         let renewal = try network.send(.reboot(mac: bob, transactionID: 1, address: "10.77.0.7"))
         #expect(renewal.isRefusal == false)
         #expect(renewal.message?.hostname == "bob")

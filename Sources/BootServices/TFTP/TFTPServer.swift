@@ -1,0 +1,153 @@
+public import Logging
+public import NIOCore
+import NIOPosix
+public import NetBoot
+
+/// The numbers of errors that mean something to TFTP.
+enum TFTPErrno {
+    /// ECONNREFUSED on Linux.
+    static let connectionRefused: CInt = 111
+}
+
+/// A read-only TFTP server on one address (RFC 1350).
+///
+/// Requests come to the one port given; each transfer gets a port and a socket of its own. All sockets are made on
+/// threads of the event loop group, which may live in another network namespace than the caller.
+public final class TFTPServer: Sendable {
+    private let channel: any Channel
+    private let group: any EventLoopGroup
+    private let source: any TFTPFileSource
+    private let session: TFTPReadSession.Limits
+    private let desk: TFTPDesk
+    private let logger: Logger
+
+    private init(
+        channel: any Channel, group: any EventLoopGroup, source: any TFTPFileSource, session: TFTPReadSession.Limits,
+        desk: TFTPDesk, logger: Logger
+    ) {
+        self.channel = channel
+        self.group = group
+        self.source = source
+        self.session = session
+        self.desk = desk
+        self.logger = logger
+    }
+
+    /// Opens the port; requests wait until `run`.
+    ///
+    /// - Parameter address: of an interface, or any. Port 0 takes a free one.
+    public static func bind(
+        to address: SocketAddress, group: any EventLoopGroup, source: any TFTPFileSource,
+        session: TFTPReadSession.Limits = .init(), limits: TFTPTransferLimits = .init(), logger: Logger
+    ) async throws -> TFTPServer {
+        let desk = TFTPDesk(limits: limits)
+        let loop = group.next()
+        let channel = try await loop.flatSubmit {
+            DatagramBootstrap(group: loop).channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(TFTPRequests(desk: desk, logger: logger))
+                }
+            }.bind(to: address)
+        }.get()
+        return TFTPServer(
+            channel: channel, group: group, source: source, session: session, desk: desk, logger: logger)
+    }
+
+    /// Where it listens, with the port that it got.
+    public var localAddress: SocketAddress? { channel.localAddress }
+
+    public var counters: TFTPCounters { desk.counters }
+
+    /// Serves until the task is cancelled; then all sockets are closed.
+    public func run() async {
+        await withDiscardingTaskGroup { tasks in
+            for await arrival in desk.arrivals {
+                tasks.addTask { await self.serve(arrival) }
+            }
+        }
+        desk.close()
+        try? await channel.close()
+    }
+
+    private func serve(_ arrival: TFTPDesk.Arrival) async {
+        defer { desk.leave(arrival.client) }
+        var logger = logger
+        logger[metadataKey: "client"] = "\(arrival.client.ipAddress ?? "")"
+        do {
+            let file = try await source.open(arrival.path.description, from: arrival.client)
+            let transfer = try await open(arrival, file: file, logger: logger)
+            try await withTaskCancellationHandler {
+                try await transfer.closeFuture.get()
+            } onCancel: {
+                transfer.close(promise: nil)
+            }
+        } catch let error as TFTPFileError {
+            logger.info("TFTP: refused", metadata: ["file": "\(arrival.path)", "why": "\(error.message)"])
+            refuse(arrival.client, error)
+        } catch {
+            logger.error("TFTP: cannot serve", metadata: ["file": "\(arrival.path)", "error": "\(error)"])
+            refuse(arrival.client, TFTPFileError(code: .notDefined, message: "internal error"))
+        }
+    }
+
+    private func refuse(_ client: SocketAddress, _ error: TFTPFileError) {
+        desk.count(\.refused)
+        let packet = TFTPPacket.error(code: error.code, message: error.message)
+        channel.writeAndFlush(
+            AddressedEnvelope(remoteAddress: client, data: ByteBuffer(bytes: packet.serialize())), promise: nil)
+    }
+
+    /// Makes the transfer's own socket, on the same address, with a free port.
+    private func open(_ arrival: TFTPDesk.Arrival, file: TFTPFile, logger: Logger) async throws -> any Channel {
+        let address = try SocketAddress(ipAddress: channel.localAddress?.ipAddress ?? "0.0.0.0", port: 0)
+        let loop = group.next()
+        let (session, desk) = (session, desk)
+        return try await loop.flatSubmit {
+            DatagramBootstrap(group: loop).channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        TFTPTransfer(arrival, file: file, limits: session, desk: desk, logger: logger))
+                }
+            }.bind(to: address)
+        }.get()
+    }
+}
+
+/// The well-known port: takes requests, answers what is refused at once.
+private final class TFTPRequests: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+
+    private let desk: TFTPDesk
+    private let logger: Logger
+
+    init(desk: TFTPDesk, logger: Logger) {
+        self.desk = desk
+        self.logger = logger
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let envelope = Self.unwrapInboundIn(data)
+        let client = envelope.remoteAddress
+        do throws(TFTPParseError) {
+            switch TFTPAdmission(try TFTPPacket(parsing: Array(envelope.data.readableBytesView))) {
+            case .read(let request, let path):
+                desk.admit(TFTPDesk.Arrival(client: client, request: request, path: path))
+            case .refuse(let code, let message):
+                desk.count(\.refused)
+                let reply = ByteBuffer(bytes: TFTPPacket.error(code: code, message: message).serialize())
+                context.writeAndFlush(
+                    Self.wrapOutboundOut(AddressedEnvelope(remoteAddress: client, data: reply)), promise: nil)
+            case .ignore: break
+            }
+        } catch {
+            desk.count(\.malformed)
+            logger.debug("TFTP: malformed packet", metadata: ["client": "\(client)", "error": "\(error)"])
+        }
+    }
+
+    /// An error of one datagram ("refused", by a client that is gone) must not close the port.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        logger.debug("TFTP: socket error", metadata: ["error": "\(error)"])
+    }
+}

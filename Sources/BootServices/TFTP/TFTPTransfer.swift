@@ -1,0 +1,151 @@
+import Logging
+import NIOCore
+import NetBoot
+
+/// One read transfer on its own port: performs what the session says.
+final class TFTPTransfer: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    typealias OutboundOut = ByteBuffer
+
+    private let client: SocketAddress
+    private let request: TFTPRequest
+    private let file: TFTPFile
+    private let desk: TFTPDesk
+    private let logger: Logger
+    private var session: TFTPReadSession
+    /// The packets of one window, one after the other; used again for the next one.
+    private var window = ByteBuffer()
+    private var isOver = false
+    /// When the session's timer is due. The event loop's timer may come earlier and is then set
+    /// again: so the common case, an answer in time, costs no scheduling.
+    private var deadline = NIODeadline.distantFuture
+    private var timer: (task: Scheduled<Void>, due: NIODeadline)?
+
+    init(_ arrival: TFTPDesk.Arrival, file: TFTPFile, limits: TFTPReadSession.Limits, desk: TFTPDesk, logger: Logger) {
+        client = arrival.client
+        request = arrival.request
+        session = TFTPReadSession(limits: limits)
+        self.file = file
+        self.desk = desk
+        self.logger = logger
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        // Connected, the kernel drops what comes from anybody else (RFC 1350 §4).
+        context.connect(to: client).assumeIsolated().whenComplete { result in
+            switch result {
+            case .success:
+                self.desk.count(\.started)
+                self.perform(self.session.start(self.request, fileBytes: self.file.bytes), context)
+            case .failure(let error):
+                self.logger.debug("TFTP: cannot connect to the client", metadata: ["error": "\(error)"])
+                self.end(.failed, context)
+            }
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let datagram = Self.unwrapInboundIn(data).data
+        // Nearly all are acknowledgements: four bytes, no array for them.
+        if datagram.readableBytes == 4, let header = datagram.getInteger(at: datagram.readerIndex, as: UInt32.self),
+            header >> 16 == 4
+        {
+            perform(session.receive(.acknowledgement(block: UInt16(truncatingIfNeeded: header))), context)
+            return
+        }
+        do throws(TFTPParseError) {
+            perform(session.receive(try TFTPPacket(parsing: Array(datagram.readableBytesView))), context)
+        } catch {
+            desk.count(\.malformed)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // "Connection refused": the client has closed its port and wants no more.
+        if let refused = error as? IOError, refused.errnoCode == TFTPErrno.connectionRefused {
+            end(.stopped, context)
+        } else {
+            logger.debug("TFTP: transfer's socket failed", metadata: ["error": "\(error)"])
+            end(.failed, context)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { end(.failed, context) }
+
+    private func perform(_ action: TFTPReadSession.Action, _ context: ChannelHandlerContext) {
+        switch action {
+        case .sendOptionAcknowledgement(let options):
+            send(.optionAcknowledgement(options), context)
+            arm(context)
+        case .sendBlocks(let blocks):
+            do {
+                try send(blocks, context)
+                arm(context)
+            } catch {
+                logger.error(
+                    "TFTP: cannot read a boot file", metadata: ["file": "\(request.fileName)", "error": "\(error)"])
+                perform(session.readFailed(), context)
+            }
+        case .finished: end(.finished, context)
+        case .fail(let code, let message):
+            send(.error(code: code, message: message), context)
+            end(.failed, context)
+        case .abandon(.stopped(let code, let message)):
+            logger.debug(
+                "TFTP: stopped by the client", metadata: ["code": "\(code.rawValue)", "message": "\(message)"])
+            end(.stopped, context)
+        case .abandon(.timedOut):
+            logger.info("TFTP: the client fell silent", metadata: ["file": "\(request.fileName)"])
+            end(.timedOut, context)
+        case .ignore: break
+        }
+    }
+
+    private func send(_ packet: TFTPPacket, _ context: ChannelHandlerContext) {
+        context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(bytes: packet.serialize())), promise: nil)
+    }
+
+    /// Writes all blocks into one buffer and sends slices of it: an allocation a window at the most, and
+    /// one sendmmsg.
+    private func send(_ blocks: TFTPBlocks, _ context: ChannelHandlerContext) throws {
+        let packetBytes = blocks.blockBytes + 4
+        window.clear(minimumCapacity: blocks.count * packetBytes)
+        for index in 0..<blocks.count {
+            window.writeMultipleIntegers(UInt16(3), blocks.wireNumber(at: index))
+            try file.write(blocks.byteRange(at: index), to: &window)
+        }
+        while window.readableBytes > 0, let packet = window.readSlice(length: min(packetBytes, window.readableBytes)) {
+            context.write(Self.wrapOutboundOut(packet), promise: nil)
+        }
+        context.flush()
+    }
+
+    private func arm(_ context: ChannelHandlerContext) {
+        deadline = .now() + TimeAmount(session.timeout)
+        if let timer, timer.due <= deadline { return }
+        timer?.task.cancel()
+        schedule(context)
+    }
+
+    private func schedule(_ context: ChannelHandlerContext) {
+        let task = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
+            self.timer = nil
+            guard !self.isOver else { return }
+            if NIODeadline.now() < self.deadline {
+                self.schedule(context)
+            } else {
+                self.perform(self.session.timerFired(), context)
+            }
+        }
+        timer = (task, deadline)
+    }
+
+    private func end(_ outcome: TFTPDesk.Outcome, _ context: ChannelHandlerContext) {
+        guard !isOver else { return }
+        isOver = true
+        timer?.task.cancel()
+        timer = nil
+        desk.count(outcome)
+        context.close(promise: nil)
+    }
+}

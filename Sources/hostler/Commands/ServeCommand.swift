@@ -1,0 +1,88 @@
+import API
+import ArgumentParser
+import BootServices
+import FoundationEssentials
+import Logging
+import Model
+import Wire
+
+/// `hostler serve`
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Run the control plane: the API for people, and what machines boot from.",
+        discussion: """
+            Without a network it serves the API only. A network is given by --interface and --address, \
+            by --lab, or in the configuration file (networks:).
+            """)
+
+    @Option(help: "Configuration file.") var config: String?
+    @Option(help: "Where the record, the images and the keys are.") var stateDir: String?
+    @Option(help: "Folder with vmlinuz, hostler-initrd.img and iPXE.") var bootFiles: String?
+    @Option(help: "Address of the API.") var apiAddress: String?
+    @Option(help: "Port of the API.") var apiPort: Int?
+    @Flag(help: "Serve the API without TLS, as behind a proxy on the same host.") var noTls = false
+    @Option(help: "Serve machines on this interface.") var interface: String?
+    @Option(help: "Our address there with prefix length, as 10.0.0.2/24.") var address: String?
+    @Option(help: "server: give addresses and boot files; proxy: boot files beside another DHCP server.")
+    var dhcp: String = "server"
+    @Option(help: "Addresses to give, as 10.0.0.100-10.0.0.200.") var range: [String] = []
+    @Option(help: "Default router that machines are told.") var router: String?
+    @Option(help: "Serve the machines of this lab (hostler lab up).") var lab: String?
+    @Option(help: "trace, debug, info, notice, warning, error") var logLevel: Logger.Level = .info
+
+    func run() async throws {
+        let file = try ServerConfiguration.load(config)
+        let environment = ProcessInfo.processInfo.environment
+        let state = stateDir ?? environment["HOSTLER_STATE_DIR"] ?? file.stateDirectory ?? "/var/lib/hostler"
+        try PrivateFile.makeDirectory(state)
+        var logger = Logger(label: "hostler")
+        logger.logLevel = logLevel
+
+        var networks = try (file.networks ?? []).map { try $0.bootNetwork() }
+        if let interface { networks.append(try network(interface)) }
+        if let lab { networks.append(try ServerConfiguration.network(ofLab: lab, address: try prefix(address ?? "10.77.0.1/24"))) }
+
+        let tls: APIConfiguration.TLS =
+            if noTls || file.api?.tls == false { .off }
+            else if let certificate = file.api?.certificate, let key = file.api?.key { .files(certificate: certificate, key: key) }
+            else { .generated(directory: state + "/tls") }
+        let program = ServerProgram(
+            stateDirectory: state,
+            bootFiles: bootFiles ?? environment["HOSTLER_BOOT_FILES"] ?? file.bootFiles ?? "/usr/share/hostler/boot",
+            api: APIConfiguration(
+                address: apiAddress ?? file.api?.address ?? "127.0.0.1", port: apiPort ?? file.api?.port ?? 8443, tls: tls),
+            networks: networks, logger: logger)
+        try program.check()
+        try await program.run()
+    }
+
+    private func network(_ interface: String) throws -> BootNetwork {
+        guard let address else { throw ValidationError("--interface needs --address, our address there with prefix length") }
+        var network = BootNetwork(name: interface, interface: interface, address: try prefix(address))
+        guard let mode = BootNetwork.Mode(rawValue: dhcp) else { throw ValidationError("--dhcp is server or proxy") }
+        network.mode = mode
+        network.ranges = try range.map(ServerConfiguration.Network.range)
+        network.router = router.flatMap { IPv4Address($0) }
+        return network
+    }
+
+    private func prefix(_ text: String) throws -> IPv4Prefix {
+        guard let prefix = IPv4Prefix(text) else { throw ValidationError("“\(text)” is not an address with prefix length, as 10.0.0.2/24") }
+        return prefix
+    }
+}
+
+extension ServerProgram {
+    /// What would only show when the first machine boots, said now.
+    func check() throws {
+        guard !networks.isEmpty else { return }
+        for name in ["vmlinuz", "hostler-initrd.img"] where !FileManager.default.fileExists(atPath: bootFiles + "/" + name) {
+            throw Problem(
+                "boot-files-missing", title: "There is no \(name) in \(bootFiles)",
+                detail: "Machines could not boot into the agent.", remedy: "Build them with `make ramdisk`, and name the folder with --boot-files.")
+        }
+    }
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -1,0 +1,88 @@
+import BootServices
+import FoundationEssentials
+import Model
+import VirtualRack
+import Wire
+import Yams
+
+/// What `hostler serve` runs with: flags, then environment, then the file.
+struct ServerConfiguration: Codable, Sendable {
+    var stateDirectory: String?
+    var bootFiles: String?
+    var api: API?
+    var networks: [Network]?
+
+    struct API: Codable, Sendable {
+        var address: String?
+        var port: Int?
+        /// PEM files; without them a CA of our own is made.
+        var certificate: String?
+        var key: String?
+        var tls: Bool?
+    }
+
+    /// A network on which machines are served, as the file has it.
+    struct Network: Codable, Sendable {
+        var name: String?
+        var interface: String
+        /// Hostler's address there, as `10.0.0.2/24`.
+        var address: IPv4Prefix
+        var mode: BootNetwork.Mode?
+        /// `first-last`, as `10.0.0.100-10.0.0.200`.
+        var ranges: [String]?
+        var reservations: [BootNetwork.Reservation]?
+        var router: IPv4Address?
+        var dns: [IPv4Address]?
+        var domain: String?
+        var leaseSeconds: UInt32?
+        var namespace: String?
+        var httpPort: Int?
+        var discovery: Bool?
+
+        func bootNetwork() throws -> BootNetwork {
+            var network = BootNetwork(name: name ?? interface, interface: interface, address: address, namespace: namespace)
+            network.mode = mode ?? .server
+            network.ranges = try (ranges ?? []).map(Self.range)
+            network.reservations = reservations ?? []
+            network.router = router
+            network.dns = dns ?? []
+            network.domain = domain
+            network.leaseSeconds = leaseSeconds ?? network.leaseSeconds
+            network.httpPort = httpPort ?? network.httpPort
+            network.discovery = discovery ?? true
+            return network
+        }
+
+        static func range(_ text: String) throws -> BootNetwork.AddressRange {
+            let parts = text.split(separator: "-").map(String.init)
+            guard parts.count == 2, let first = IPv4Address(parts[0]), let last = IPv4Address(parts[1]), first <= last else {
+                throw Problem("config-range", title: "“\(text)” is not a range of addresses", remedy: "Write 10.0.0.100-10.0.0.200.")
+            }
+            return .init(first: first, last: last)
+        }
+    }
+
+    static let defaultPath = "/etc/hostler/hostler.yaml"
+
+    /// An absent file at the default path is an empty configuration; a broken one is an error.
+    static func load(_ path: String?) throws -> ServerConfiguration {
+        let file = path ?? defaultPath
+        guard let data = FileManager.default.contents(atPath: file) else {
+            guard path == nil else {
+                throw Problem("config-missing", title: "There is no configuration file at \(file)", remedy: "Check --config.")
+            }
+            return ServerConfiguration()
+        }
+        do {
+            return try YAMLDecoder().decode(ServerConfiguration.self, from: String(decoding: data, as: UTF8.self))
+        } catch {
+            throw Problem("config-invalid", title: "\(file) cannot be read", detail: "\(error)", remedy: "Put it right; see docs/configuration.md.")
+        }
+    }
+
+    /// The network of a lab that is up.
+    static func network(ofLab name: String, address: IPv4Prefix) throws -> BootNetwork {
+        let lab = try LabName(name)
+        return BootNetwork(name: "lab-\(name)", interface: "rack0", address: address, namespace: lab.namespace)
+    }
+}

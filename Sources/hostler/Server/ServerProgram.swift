@@ -1,0 +1,103 @@
+import API
+import BootServices
+import Control
+import FoundationEssentials
+import Images
+import Logging
+import Model
+import NIOPosix
+import Store
+
+/// `hostler serve`: the store, the control plane, what machines talk to and
+/// what people talk to, put together.
+struct ServerProgram {
+    var stateDirectory: String
+    var bootFiles: String
+    var api: APIConfiguration
+    var networks: [BootNetwork]
+    var logger: Logger
+
+    static func wallClock() -> Timestamp {
+        Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+    }
+
+    func run() async throws {
+        let store = try SQLiteStore(path: stateDirectory + "/hostler.db", logger: logger)
+        let images = try ImageStore(path: stateDirectory + "/images")
+        let discovery = DiscoveryPolicy(acceptsUnknown: networks.contains { $0.discovery })
+        let control = try await ControlPlane.open(
+            store: store, images: ImageStoreCatalog(store: images),
+            environment: ControlEnvironment(now: Self.wallClock, logger: logger, discovery: discovery),
+            restoreEpoch: try await store.storeEpoch().epoch)
+        let tokens = TokenStore(store: store)
+        let madeToken = try await tokens.ensureAdmin()
+
+        let services = networks.map {
+            MachineServices(
+                network: $0, control: control, store: store,
+                files: BootFilePaths(boot: bootFiles, blobs: images.path + "/blobs/sha256"), logger: logger)
+        }
+        let surroundings = APISurroundings(
+            version: Hostler.version, backupDirectory: stateDirectory,
+            backup: { path in _ = try await store.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
+            machineNamespace: networks.first?.namespace,
+            warnings: { services.flatMap(Self.warnings) })
+        let server = APIServer(
+            configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings,
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
+            onRunning: { port in
+                if let madeToken { self.announce(madeToken, port: port) }
+                logger.notice("the API listens", metadata: ["address": "\(api.address)", "port": "\(port)"])
+            })
+
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await control.run() }
+            group.addTask { try await Self.compactDaily(store) }
+            for service in services { try await service.start() }
+            group.addTask { try await server.run() }
+            // Whatever ends first ends the program; the API ends on SIGTERM.
+            try await group.next()
+            group.cancelAll()
+        }
+        for service in services { await service.stop() }
+        try await store.close()
+    }
+
+    /// Keeps the history that watchers resume from to what a day writes.
+    private static func compactDaily(_ store: SQLiteStore) async throws {
+        var yesterday = try await store.currentRevision()
+        while !Task.isCancelled {
+            try await Task.sleep(for: .seconds(86_400))
+            try await store.compact(before: yesterday)
+            yesterday = try await store.currentRevision()
+        }
+    }
+
+    private static func warnings(_ services: MachineServices) -> [Problem] {
+        services.dhcp.foreignServers.map { server, last in
+            Problem(
+                "foreign-dhcp-server", title: "Another DHCP server, \(server), answers on \(services.network.interface)",
+                detail: "Last heard \(last).", remedy: "Switch it off on that wire, or set the network's mode to proxy.")
+        }
+    }
+
+    /// The first start: the admin's token goes to a file that only root reads, for the command line on this machine.
+    private func announce(_ token: String, port: Int) {
+        let scheme = if case .off = api.tls { "http" } else { "https" }
+        let host = api.address == "0.0.0.0" ? "127.0.0.1" : api.address
+        var login = ["server": "\(scheme)://\(host):\(port)", "token": token]
+        if case .generated(let directory) = api.tls,
+            let pem = FileManager.default.contents(atPath: directory + "/ca.pem")
+        {
+            login["ca"] = String(decoding: pem, as: UTF8.self)
+        }
+        let path = stateDirectory + "/admin.json"
+        do {
+            let data = try JSONEncoder().encode(login)
+            try PrivateFile.write(Array(data), to: path)
+            logger.notice("first start: the admin's login is in \(path); on this machine, as root, `hostler` uses it by itself")
+        } catch {
+            logger.error("the admin's login could not be written to \(path): \(error)")
+        }
+    }
+}
