@@ -14,6 +14,10 @@ public struct BootNetwork: Sendable, Codable, Equatable {
     public struct AddressRange: Sendable, Codable, Equatable {
         public var first: IPv4Address
         public var last: IPv4Address
+        public init(first: IPv4Address, last: IPv4Address) {
+            self.first = first
+            self.last = last
+        }
     }
 
     public struct Reservation: Sendable, Codable, Equatable {

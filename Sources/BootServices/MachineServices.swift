@@ -1,23 +1,22 @@
 public import Control
 public import Logging
-internal import Model
 internal import NIOCore
 internal import NIOPosix
 public import Store
-internal import Synchronization
 
 /// All that machines on one network talk to: DHCP, TFTP, HTTP boot, the agent's protocol.
 public final class MachineServices: Sendable {
     public let network: BootNetwork
     public let dhcp: DHCPService
     public let http: BootHTTPServer
+    private let files: BootFilePaths
     private let logger: Logger
-    private let running = Mutex<(group: MultiThreadedEventLoopGroup, channels: [any Channel])?>(nil)
 
     public init(
         network: BootNetwork, control: ControlPlane, store: any StateStore, files: BootFilePaths, logger: Logger
     ) {
         self.network = network
+        self.files = files
         self.logger = logger
         dhcp = DHCPService(network: network, control: control, store: store, logger: logger)
         let routes = BootRoutes(network: network, control: control, files: files, logger: logger)
@@ -25,16 +24,28 @@ public final class MachineServices: Sendable {
         control.setCallHome(network.baseURL)
     }
 
-    /// Listens on the network's interface; throws if any of its ports cannot be had.
-    public func start() async throws {
+    /// Serves until the task is cancelled. Throws if any port cannot be had.
+    public func run() async throws {
         let group = try await NamespaceThreads.group(namespace: network.namespace, threads: 2)
         do {
-            var channels = try await dhcp.start(on: group)
-            channels.append(try await http.start(host: network.address.address.description, port: network.httpPort, on: group))
-            running.withLock { $0 = (group, channels) }
+            try await serve(on: group)
         } catch {
             try? await group.shutdownGracefully()
             throw error
+        }
+        try await group.shutdownGracefully()
+    }
+
+    private func serve(on group: MultiThreadedEventLoopGroup) async throws {
+        let host = network.address.address.description
+        var channels = try await dhcp.start(on: group)
+        channels.append(try await http.start(host: host, port: network.httpPort, on: group))
+        let tftp: TFTPServer
+        do {
+            tftp = try await TFTPServer.bind(
+                to: try SocketAddress(ipAddress: host, port: 69), group: group, source: BootFolder(path: files.boot), logger: logger)
+        } catch {
+            throw BootServiceError.bind(service: "TFTP", interface: network.interface, port: 69, cause: "\(error)")
         }
         logger.notice(
             "serving machines",
@@ -42,15 +53,7 @@ public final class MachineServices: Sendable {
                 "network": "\(network.name)", "interface": "\(network.interface)", "address": "\(network.address)",
                 "dhcp": "\(network.mode.rawValue)", "http": "\(network.baseURL)",
             ])
-    }
-
-    public func stop() async {
-        let running = running.withLock { held in
-            defer { held = nil }
-            return held
-        }
-        guard let running else { return }
-        for channel in running.channels { try? await channel.close() }
-        try? await running.group.shutdownGracefully()
+        await tftp.run()
+        for channel in channels { try? await channel.close() }
     }
 }

@@ -133,7 +133,7 @@ public struct ImageImporter: Sendable {
                 "image-refused", title: "What was compressed is not a raw disk",
                 remedy: "Decompress it first: zstd -d FILE")
         }
-        let layout = DiskLayout(head: output.head)
+        let layout = DiskDescription(head: output.head)
         if options.requiresPartitionTable, layout.name == "none" {
             throw Problem(
                 "image-unpartitioned", title: "The image has no partition table that can be read",
@@ -159,7 +159,7 @@ public struct ImageImporter: Sendable {
 }
 
 /// What the first MiB of a disk says of it.
-struct DiskLayout {
+struct DiskDescription {
     let name: String
     let firmware: Set<ImageProperties.Firmware>
 

@@ -69,7 +69,9 @@ extension SQLiteStore {
             let queue = try DatabaseQueue(path: path)
             defer { try? queue.close() }
             return try queue.inDatabase { db in
-                guard try Int.fetchOne(db, sql: "PRAGMA application_id") == SQLiteSchema.applicationID else { return nil }
+                guard try Int.fetchOne(db, sql: "PRAGMA application_id") == SQLiteSchema.applicationID else {
+                    return nil
+                }
                 _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)")
                 return try SQLiteSchema.Meta(db)
             }

@@ -68,8 +68,8 @@ public enum LabCleanup {
             let arguments = data.split(separator: 0, omittingEmptySubsequences: false).map {
                 String(decoding: $0, as: UTF8.self)
             }
-            guard arguments.count > 2, arguments[0] == QEMUCommand.program, arguments[1] == "-name" else { return false }
-            // lab “a” is no prefix of lab “a-b” here: the machine's name follows to the end.
+            guard arguments.first == QEMUCommand.program else { return false }
+            // Not by -name: lab “a” with machine “b-c” reads like lab “a-b” with machine “c”.
             return arguments.contains { $0.hasPrefix("type=1,manufacturer=Hostler,") && $0.hasSuffix(",family=\(lab)") }
         }
     }

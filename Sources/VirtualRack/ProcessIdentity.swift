@@ -32,10 +32,12 @@ struct ProcessIdentity: Codable, Hashable, Sendable {
         try JSONEncoder().encode(self).write(to: URL(filePath: file), options: .atomic)
     }
 
-    /// Whether it is there and not a zombie.
+    /// Whether any thread of it is there. Its first thread may be a zombie
+    /// while others still hold its files and their locks.
     var isAlive: Bool {
-        guard let facts = Self.facts(pid) else { return false }
-        return facts.startTicks == startTicks && facts.state != "Z" && facts.state != "X"
+        guard let facts = Self.facts(pid), facts.startTicks == startTicks else { return false }
+        if facts.state != "Z", facts.state != "X" { return true }
+        return ((try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []).count > 1
     }
 
     /// Ends it at once, as a cut of the power does. Harmless where it is gone.

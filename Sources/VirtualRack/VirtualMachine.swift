@@ -196,8 +196,8 @@ actor VirtualMachine {
         faultGeneration += 1
         let plan = wanted.plan(disk: disk, generation: faultGeneration)
         // QEMU allows a file one user with these permissions: the old chain goes before the new one comes.
-        for step in healthy.plan(disk: disk, generation: 0).build { try await qmp.execute(step.command, step.arguments) }
-        for step in running?.removeFaults[disk] ?? [] { try await qmp.execute(step.command, step.arguments) }
+        let removal = healthy.plan(disk: disk, generation: 0).build + (running?.removeFaults[disk] ?? [])
+        for step in removal { try await qmp.execute(step.command, step.arguments) }
         running?.removeFaults[disk] = []
         for step in plan.build { try await qmp.execute(step.command, step.arguments) }
         running?.removeFaults[disk] = plan.remove

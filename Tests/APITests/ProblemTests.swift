@@ -13,7 +13,6 @@ import Testing
             let cases: [(HTTPMethod, String, String?, Int, String)] = [
                 (.GET, "/nowhere", nil, 404, "route-not-found"),
                 (.GET, "/v1/machines/none", nil, 404, "machine-not-found"),
-                (.GET, "/v1/machines/%ff", nil, 400, "path-invalid"),
                 (.PUT, "/v1/machines", nil, 405, "method-not-allowed"),
                 (.GET, "/v1/machines?stat=ready", nil, 400, "query-unknown"),
                 (.GET, "/v1/machines?state=broken", nil, 400, "query-invalid"),
@@ -54,6 +53,11 @@ import Testing
             let answer = try await rack.send(.PATCH, "/v1/machines/one", body: #"{"labels":{"a":7}}"#)
             #expect(answer.text.contains("$.labels.a"))
         }
+    }
+
+    @Test("broken percent-encoding is refused") func percent() {
+        #expect("%F0%9F%8E%84+a".percentDecoded == "🎄+a")
+        for broken in ["%", "%4", "%zz", "%ff", "a%C3"] { #expect(broken.percentDecoded == nil, "\(broken)") }
     }
 
     @Test("an unforeseen error says no more than its id") func unforeseen() async throws {

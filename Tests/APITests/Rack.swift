@@ -127,6 +127,8 @@ struct Rack: Sendable {
             tokens: tokens, surroundings: .init(version: "0.0-test"),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in feed.yield(port) })
+        var configuration = configuration
+        configuration.timeout.connect = .seconds(2)
         let client = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton, configuration: configuration)
         let allSecrets = secrets
         do {

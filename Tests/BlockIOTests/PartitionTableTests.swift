@@ -9,7 +9,7 @@ struct PartitionTableTests {
     /// Makes an image with a table by sfdisk, on a file grown to the size of the disk.
     func disk(_ script: String, imageBytes: Int, diskBytes: Int, in directory: TemporaryDirectory) throws -> String {
         let path = directory.path + "/disk.img"
-        FileManager.default.createFile(atPath: path, contents: nil)
+        try Data().write(to: URL(fileURLWithPath: path))
         let handle = try #require(FileHandle(forUpdatingAtPath: path))
         try handle.truncate(atOffset: UInt64(imageBytes))
         try Data(script.utf8).write(to: URL(fileURLWithPath: directory.path + "/script"))
@@ -19,11 +19,14 @@ struct PartitionTableTests {
         return path
     }
 
-    func plan(_ path: String, diskBytes: Int, seedBytes: UInt64 = 1_500_000) throws -> PartitionTable.SeedPlan {
+    func head(of path: String, _ count: Int) throws -> Data {
         let handle = try #require(FileHandle(forReadingAtPath: path))
-        let head = Array(try #require(try handle.read(upToCount: PartitionTable.headBytes)))
+        return try #require(try handle.read(upToCount: count))
+    }
+
+    func plan(_ path: String, diskBytes: Int, seedBytes: UInt64 = 1_500_000) throws -> PartitionTable.SeedPlan {
         return try PartitionTable.planSeedPartition(
-            diskBytes: UInt64(diskBytes), head: head, seedBytes: seedBytes, unique: Self.unique)
+            diskBytes: UInt64(diskBytes), head: Array(try head(of: path, PartitionTable.headBytes)), seedBytes: seedBytes, unique: Self.unique)
     }
 
     func perform(_ writes: [DiskWrite], on path: String) throws {
@@ -48,7 +51,7 @@ struct PartitionTableTests {
         let image = 64 << 20
         let size = image + extra / 512 * 512
         let path = try disk(Self.gptScript, imageBytes: image, diskBytes: size, in: directory)
-        let before = try #require(FileHandle(forReadingAtPath: path)?.read(upToCount: 446))
+        let before = try head(of: path, 446)
         let first = try plan(path, diskBytes: size)
         try perform(first.writes, on: path)
         let check = try tool("sgdisk", "-v", path).output.text
@@ -61,7 +64,7 @@ struct PartitionTableTests {
         #expect(first.partitionBytes == 2 << 20)
         #expect(first.markerOffset == first.partitionOffset + (2 << 20) - 4096)
         #expect(size - Int(first.partitionOffset + first.partitionBytes) < 2 << 20)
-        #expect(try #require(FileHandle(forReadingAtPath: path)?.read(upToCount: 446)) == before)
+        #expect(try head(of: path, 446) == before)
         // Once more, as after a power cut.
         #expect(try plan(path, diskBytes: size) == first)
         // The backup is as good as the primary.
@@ -102,7 +105,7 @@ struct PartitionTableTests {
         #expect(throws: PartitionTableError.noRoom(wantedBytes: 2 << 20, diskBytes: 20 << 20)) {
             try plan(gpt, diskBytes: 20 << 20)
         }
-        let head = try #require(FileHandle(forReadingAtPath: gpt)?.read(upToCount: 1 << 20))
+        let head = try head(of: gpt, 1 << 20)
         #expect(throws: PartitionTableError.otherBlockBytes(table: 512, disk: 4096)) {
             try PartitionTable(parsing: Array(head), blockBytes: 4096)
         }
@@ -117,7 +120,7 @@ struct PartitionTableTests {
     func flips() throws {
         let directory = try TemporaryDirectory()
         let path = try disk(Self.gptScript, imageBytes: 64 << 20, diskBytes: 64 << 20, in: directory)
-        let head = Array(try #require(FileHandle(forReadingAtPath: path)?.read(upToCount: 40 << 10)))
+        let head = Array(try head(of: path, 40 << 10))
         for position in Array(512..<604) + Array(1024..<1500) {
             var flipped = head
             flipped[position] ^= 0x10

@@ -33,11 +33,15 @@ extension ConformanceCase {
                     if holds {
                         try await store.commit([check])
                     } else {
-                        let error = try await storeError("\(precondition) of \(key)") { try await store.commit([check]) }
+                        let error = try await storeError("\(precondition) of \(key)") {
+                            try await store.commit([check])
+                        }
                         try requireEqual(error, .conflict(key: key, current: key == "/a" ? there : nil), "conflict")
                     }
                 }
-                _ = try await storeError("delete") { try await store.commit([.delete(key: "/a", if: .revision(other))]) }
+                _ = try await storeError("delete") {
+                    try await store.commit([.delete(key: "/a", if: .revision(other))])
+                }
                 try await store.commit([.delete(key: "/a", if: .revision(there))])
                 try await store.put("/a", "2", if: .absent)
                 _ = try await storeError("put") { try await store.put("/a", "3", if: .absent) }
@@ -57,7 +61,8 @@ extension ConformanceCase {
                 try requireEqual(try await store.all(prefix: "/", pageSize: 9).map(\.value), [[1], [2]], "values")
                 try requireEqual(try await store.currentRevision().rawValue, 1, "revision")
                 try await store.commit([
-                    .put(key: "/a", value: [3], if: .exists), .delete(key: "/b", if: .exists), .check(key: "/b", .exists),
+                    .put(key: "/a", value: [3], if: .exists), .delete(key: "/b", if: .exists),
+                    .check(key: "/b", .exists),
                 ])
                 let left = try await store.all(prefix: "/", pageSize: 9)
                 try requireEqual(left.map(\.value), [[3]], "values after")

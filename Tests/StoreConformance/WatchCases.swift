@@ -3,7 +3,8 @@ import Store
 extension ConformanceCase {
     static var watchCases: [ConformanceCase] {
         [
-            ConformanceCase(name: "a watch brings the past and then the present, in order, one batch a revision") { store in
+            ConformanceCase(name: "a watch brings the past and then the present, in order, one batch a revision") {
+                store in
                 try await store.put("/a/1", "x")
                 try await store.commit([
                     .put(key: "/a/2", value: [2], if: .none), .put(key: "/b/1", value: [3], if: .none),
@@ -26,7 +27,8 @@ extension ConformanceCase {
                 var later = try await store.watch(prefix: "/", after: Revision(rawValue: 3)).makeAsyncIterator()
                 try requireEqual(try await later.next()?.revision.rawValue, 4, "from revision 3")
             },
-            ConformanceCase(name: "watchers from any revision miss and repeat nothing under concurrent writers") { store in
+            ConformanceCase(name: "watchers from any revision miss and repeat nothing under concurrent writers") {
+                store in
                 try await checkConcurrentWatchers(store, seed: 0x5eed)
             },
             ConformanceCase(name: "a watcher that waits gets what is committed then") { store in
@@ -130,7 +132,11 @@ private func checkConcurrentWatchers(_ store: any StateStore, seed: UInt64) asyn
                         try requireEqual(batch.revision.rawValue, expected, "watcher \(watcher), seed \(seed)")
                         for event in batch.events {
                             try requireEqual(event.revision, batch.revision, "revision of an event")
-                            if case .put(let stored) = event { state[event.key] = stored } else { state[event.key] = nil }
+                            if case .put(let stored) = event {
+                                state[event.key] = stored
+                            } else {
+                                state[event.key] = nil
+                            }
                         }
                         if expected == total { break }
                     }

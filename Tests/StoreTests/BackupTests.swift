@@ -158,9 +158,10 @@ struct BackupTests {
         let backup = fixture.directory + "/copy.db"
         try await store.put("/a", "1")
         try await store.backup(to: backup, atMilliseconds: 5)
-        #expect(performing: {
-            try SQLiteStore.restore(from: backup, to: fixture.path, atMilliseconds: 6)
-        }, throws: { if case StoreError.inUse = $0 { true } else { false } })
+        #expect(
+            performing: {
+                try SQLiteStore.restore(from: backup, to: fixture.path, atMilliseconds: 6)
+            }, throws: { if case StoreError.inUse = $0 { true } else { false } })
         await #expect(throws: StoreError.self) { try await store.backup(to: fixture.path, atMilliseconds: 5) }
         await #expect(throws: StoreError.self) {
             try await store.backup(to: fixture.directory + "/no/such/dir/x", atMilliseconds: 5)

@@ -113,7 +113,8 @@ struct DurabilityTests {
                 for committer in 0..<committers {
                     group.addTask {
                         for number in 0..<each {
-                            try await store.put("/leases/\(committer)-\(number % 8)", "0123456789abcdef0123456789abcdef")
+                            try await store.put(
+                                "/leases/\(committer)-\(number % 8)", "0123456789abcdef0123456789abcdef")
                         }
                     }
                 }

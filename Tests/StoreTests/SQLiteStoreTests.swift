@@ -137,7 +137,8 @@ struct SQLiteStoreTests {
         while failure == nil {
             do {
                 try await store.commit([
-                    .put(key: "/big", value: chunk, if: .none), .put(key: "/count", value: [UInt8(written + 1)], if: .none),
+                    .put(key: "/big", value: chunk, if: .none),
+                    .put(key: "/count", value: [UInt8(written + 1)], if: .none),
                 ])
                 written += 1
             } catch {

@@ -4,8 +4,8 @@ internal import Model
 /// told where the next one is. What `grub-bios-setup` does, without a block device.
 enum BootSectors {
     /// `boot.img` and `core.img` made ready for a core that starts at `coreSector`.
-    static func place(boot: [UInt8], core: [UInt8], layout: DiskLayout) throws(Problem) -> (boot: [UInt8], core: [UInt8]) {
-        let room = layout.biosBoot.sectorCount * DiskLayout.sectorBytes
+    static func place(boot: [UInt8], core: [UInt8], layout: PartitionLayout) throws(Problem) -> (boot: [UInt8], core: [UInt8]) {
+        let room = layout.biosBoot.sectorCount * PartitionLayout.sectorBytes
         guard boot.count == 512, boot[510] == 0x55, boot[511] == 0xAA else { throw invalid("boot.img is no boot sector") }
         guard core.count > 1024, UInt64(core.count) <= room else { throw invalid("core.img has \(core.count) bytes") }
         guard core[blockListSegment] == 0x20, core[blockListSegment + 1] == 0x08 else {

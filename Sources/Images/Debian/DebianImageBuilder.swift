@@ -1,4 +1,4 @@
-public import Model
+internal import Model
 
 internal import Glibc
 
@@ -31,7 +31,7 @@ public struct DebianImageBuilder: Sendable {
                 "image-build-needs-root", status: 403, title: "Building an image needs root",
                 detail: "The files of a Debian tree belong to root and other users.", remedy: "Run it with sudo.")
         }
-        let layout = try DiskLayout(diskBytes: request.diskBytes)
+        let layout = try PartitionLayout(diskBytes: request.diskBytes)
         let tree = "\(workDirectory)/root-\(request.release.suite)-\(request.kernel.rawValue)-\(getpid())"
         let partial = output + ".partial"
         unlink(partial)
@@ -84,7 +84,7 @@ public struct DebianImageBuilder: Sendable {
             progress: progress)
     }
 
-    private func makeDisk(_ disk: String, _ layout: DiskLayout) async throws {
+    private func makeDisk(_ disk: String, _ layout: PartitionLayout) async throws {
         progress("disk: \(request.diskBytes >> 20) MiB, partition table")
         do {
             let file = try DiskFile(disk, .create)
@@ -95,7 +95,7 @@ public struct DebianImageBuilder: Sendable {
         try await BuildTool.sfdisk(["--quiet", disk], input: layout.sfdiskScript(uuid: request.uuid))
     }
 
-    private func makeESP(_ disk: String, _ layout: DiskLayout, _ tree: String) async throws {
+    private func makeESP(_ disk: String, _ layout: PartitionLayout, _ tree: String) async throws {
         progress("ESP: GRUB for UEFI")
         let esp = layout.esp
         let volume = "\(disk)@@\(esp.byteOffset)"
@@ -110,7 +110,7 @@ public struct DebianImageBuilder: Sendable {
             environment: dates)
     }
 
-    private func placeBootSectors(_ disk: String, _ layout: DiskLayout, _ tree: String) throws {
+    private func placeBootSectors(_ disk: String, _ layout: PartitionLayout, _ tree: String) throws {
         progress("boot sectors: GRUB for BIOS")
         func bytes(_ name: String) throws -> [UInt8] {
             let file = try DiskFile("\(tree)/\(FinishScript.bootDirectory)/\(name)", .read)
@@ -122,7 +122,7 @@ public struct DebianImageBuilder: Sendable {
         try file.write(placed.core, at: layout.biosBoot.byteOffset)
     }
 
-    private func makeRoot(_ disk: String, _ layout: DiskLayout, _ tree: String) async throws {
+    private func makeRoot(_ disk: String, _ layout: PartitionLayout, _ tree: String) async throws {
         progress("root file system: ext4 from the tree")
         let uuid = request.uuid("root")
         // Everything is initialised here, so that no machine spends its first minutes with it.
@@ -135,7 +135,7 @@ public struct DebianImageBuilder: Sendable {
                 // Two features of newer e2fsprogs that Debian 12's GRUB or kernel does not know.
                 "-q", "-F", "-t", "ext4", "-O", "^metadata_csum_seed,^orphan_file", "-b", "\(Self.rootBlockBytes)",
                 "-U", uuid, "-L", "root", "-m", "1", "-E", extended.joined(separator: ","), "-d", tree, disk,
-                "\(layout.root.sectorCount * DiskLayout.sectorBytes / Self.rootBlockBytes)",
+                "\(layout.root.sectorCount * PartitionLayout.sectorBytes / Self.rootBlockBytes)",
             ], environment: dates)
     }
 

@@ -10,9 +10,15 @@ final class ChunkWorker: Sendable {
     /// Written to the disk at once: 4 MiB.
     private static let bufferBytes = 64 * ChunkIndex.chunkBytes
 
-    private struct Tools {
+    /// Used by one thread at a time: it is taken from the idle ones, and given back.
+    private final class Tools: @unchecked Sendable {
         let buffer: AlignedBuffer
         let decompressor: ZstdDecompressor
+
+        init() throws {
+            buffer = try AlignedBuffer(count: ChunkWorker.bufferBytes)
+            decompressor = try ZstdDecompressor()
+        }
     }
 
     /// A chunk whose bytes are not those that the index names.
@@ -80,6 +86,6 @@ final class ChunkWorker: Sendable {
 
     private func takeTools() throws -> Tools {
         if let tools = idle.withLock({ $0.popLast() }) { return tools }
-        return Tools(buffer: try AlignedBuffer(count: Self.bufferBytes), decompressor: try ZstdDecompressor())
+        return try Tools()
     }
 }

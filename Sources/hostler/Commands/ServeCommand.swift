@@ -29,7 +29,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Addresses to give, as 10.0.0.100-10.0.0.200.") var range: [String] = []
     @Option(help: "Default router that machines are told.") var router: String?
     @Option(help: "Serve the machines of this lab (hostler lab up).") var lab: String?
-    @Option(help: "trace, debug, info, notice, warning, error") var logLevel: Logger.Level = .info
+    @Option(help: "trace, debug, info, notice, warning, error") var logLevel = "info"
 
     func run() async throws {
         let file = try ServerConfiguration.load(config)
@@ -37,7 +37,8 @@ struct ServeCommand: AsyncParsableCommand {
         let state = stateDir ?? environment["HOSTLER_STATE_DIR"] ?? file.stateDirectory ?? "/var/lib/hostler"
         try PrivateFile.makeDirectory(state)
         var logger = Logger(label: "hostler")
-        logger.logLevel = logLevel
+        guard let level = Logger.Level(rawValue: logLevel) else { throw ValidationError("“\(logLevel)” is not a log level") }
+        logger.logLevel = level
 
         var networks = try (file.networks ?? []).map { try $0.bootNetwork() }
         if let interface { networks.append(try network(interface)) }
@@ -84,5 +85,3 @@ extension ServerProgram {
         }
     }
 }
-
-extension Logger.Level: @retroactive ExpressibleByArgument {}

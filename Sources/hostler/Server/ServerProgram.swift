@@ -43,7 +43,7 @@ struct ServerProgram {
             machineNamespace: networks.first?.namespace,
             warnings: { services.flatMap(Self.warnings) })
         let server = APIServer(
-            configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings,
+            configuration: api, control: control, images: LocalImageShelf(store: images), tokens: tokens, surroundings: surroundings,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
                 if let madeToken { self.announce(madeToken, port: port) }
@@ -53,13 +53,12 @@ struct ServerProgram {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
             group.addTask { try await Self.compactDaily(store) }
-            for service in services { try await service.start() }
+            for service in services { group.addTask { try await service.run() } }
             group.addTask { try await server.run() }
             // Whatever ends first ends the program; the API ends on SIGTERM.
             try await group.next()
             group.cancelAll()
         }
-        for service in services { await service.stop() }
         try await store.close()
     }
 

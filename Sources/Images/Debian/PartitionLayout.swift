@@ -2,11 +2,11 @@ internal import Model
 
 /// Where the partitions of a bootable image lie: room for GRUB's BIOS part, the ESP, and last the root file system,
 /// so that it can grow. In sectors of 512 bytes.
-struct DiskLayout: Sendable, Equatable {
+struct PartitionLayout: Sendable, Equatable {
     struct Partition: Sendable, Equatable {
         var firstSector: UInt64
         var sectorCount: UInt64
-        var byteOffset: UInt64 { firstSector * DiskLayout.sectorBytes }
+        var byteOffset: UInt64 { firstSector * PartitionLayout.sectorBytes }
     }
 
     static let sectorBytes: UInt64 = 512

@@ -1,0 +1,143 @@
+internal import API
+internal import AsyncHTTPClient
+internal import FoundationEssentials
+internal import Model
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+internal import NIOSSL
+
+/// The API from the caller's side.
+struct APIClient: Sendable {
+    let saved: SavedServer
+    private let http: HTTPClient
+
+    /// A client for the length of `body`.
+    static func with<T: Sendable>(
+        _ options: ConnectionOptions, _ body: @Sendable (APIClient) async throws -> T
+    ) async throws -> T {
+        try await with(options.resolve(), body)
+    }
+
+    static func with<T: Sendable>(
+        _ saved: SavedServer, trustAnyone: Bool = false, _ body: @Sendable (APIClient) async throws -> T
+    ) async throws -> T {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.minimumTLSVersion = .tlsv12
+        if trustAnyone { tls.certificateVerification = .none }
+        if let pem = saved.ca {
+            tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(pem.utf8)))
+            // The rack's own CA signs its one server and nothing else: whoever shows its certificate is that server.
+            tls.certificateVerification = .noHostnameVerification
+        }
+        var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
+        configuration.timeout = .init(connect: .seconds(5), read: .seconds(60))
+        let http = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton, configuration: configuration)
+        let result: T
+        do {
+            result = try await body(APIClient(saved: saved, http: http))
+        } catch {
+            try? await http.shutdown()
+            throw error
+        }
+        try await http.shutdown()
+        return result
+    }
+
+    func get<T: Decodable>(_ type: T.Type, _ path: String, query: [String: String?] = [:]) async throws -> T {
+        try decode(type, await bytes(.GET, path, query: query))
+    }
+
+    /// All pages of a list.
+    func list<T: Codable & Sendable>(_ type: T.Type, _ path: String, query: [String: String?] = [:]) async throws -> [T] {
+        var items: [T] = []
+        var query = query
+        query["limit"] = "500"
+        repeat {
+            let page = try await get(ListReply<T>.self, path, query: query)
+            items += page.items
+            query["after"] = page.next
+        } while query["after"].flatMap(\.self) != nil
+        return items
+    }
+
+    @discardableResult
+    func send<T: Decodable>(
+        _ type: T.Type, _ method: HTTPMethod, _ path: String, body: (any Encodable & Sendable)? = nil,
+        headers: [String: String] = [:]
+    ) async throws -> T {
+        try decode(type, await bytes(method, path, body: body, headers: headers))
+    }
+
+    func delete(_ path: String) async throws { _ = try await bytes(.DELETE, path) }
+
+    func text(_ path: String) async throws -> String { String(buffer: try await bytes(.GET, path)) }
+
+    /// The response as it comes, for streams. What is not 2xx is thrown as a `Problem`.
+    func open(
+        _ method: HTTPMethod, _ path: String, query: [String: String?] = [:], body: (any Encodable & Sendable)? = nil,
+        headers: [String: String] = [:], deadline: NIODeadline
+    ) async throws -> HTTPClientResponse {
+        let pairs = query.compactMap { name, value in value.map { "\(name)=\($0.percentEncoded)" } }.sorted()
+        var request = HTTPClientRequest(url: saved.server + path + (pairs.isEmpty ? "" : "?" + pairs.joined(separator: "&")))
+        request.method = method
+        request.headers.add(name: "Authorization", value: "Bearer \(saved.token)")
+        request.headers.add(name: "User-Agent", value: "hostler/\(Version.text)")
+        for (name, value) in headers { request.headers.add(name: name, value: value) }
+        if let body {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(body)))
+        }
+        let response: HTTPClientResponse
+        do {
+            response = try await http.execute(request, deadline: deadline)
+        } catch {
+            throw unreachable(error)
+        }
+        guard (200..<300).contains(response.status.code) else {
+            let bytes = try? await response.body.collect(upTo: 1 << 20)
+            let problem = bytes.flatMap { try? JSONDecoder().decode(Problem.self, from: Data($0.readableBytesView)) }
+            throw problem
+                ?? Problem(
+                    "http-\(response.status.code)", status: Int(response.status.code),
+                    title: "The server answered \(response.status)", detail: "without saying why",
+                    remedy: "Is \(saved.server) a Hostler server?")
+        }
+        return response
+    }
+
+    func unreachable(_ error: any Error) -> Problem {
+        let isTLS = error is NIOSSLError || "\(error)".contains("handshake") || "\(error)".contains("CERTIFICATE")
+        return Problem(
+            "server-unreachable", status: 0, title: "\(saved.server) cannot be reached", detail: "\(error)",
+            remedy: isTLS
+                ? "Its certificate is not of the CA that was trusted. If the server is new: hostler login \(saved.server) --token hst_…"
+                : "Is it running (systemctl status hostler), and is the address right?")
+    }
+
+    private func bytes(
+        _ method: HTTPMethod, _ path: String, query: [String: String?] = [:], body: (any Encodable & Sendable)? = nil,
+        headers: [String: String] = [:]
+    ) async throws -> ByteBuffer {
+        let response = try await open(
+            method, path, query: query, body: body, headers: headers, deadline: .now() + .seconds(120))
+        do {
+            return try await response.body.collect(upTo: 256 << 20)
+        } catch {
+            throw unreachable(error)
+        }
+    }
+
+    private func decode<T: Decodable>(_ type: T.Type, _ bytes: ByteBuffer) throws -> T {
+        do {
+            return try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
+        } catch {
+            throw Problem(
+                "reply-invalid", status: 502, title: "The server's reply was not understood", detail: "\(error)",
+                remedy: "Use the hostler command of the server's version.")
+        }
+    }
+}
+
+/// A reply of which nothing is needed.
+struct Ignored: Decodable {}

@@ -1,0 +1,28 @@
+internal import API
+internal import FoundationEssentials
+
+/// A server as `hostler login` and the server's first start save it: in
+/// `~/.config/hostler/config.json` and `<state>/admin.json`, mode 0600.
+struct SavedServer: Codable, Sendable, Equatable {
+    /// As `https://192.0.2.1:8443`.
+    var server: String
+    var token: String
+    /// The CA to trust, in PEM; nil: the system's.
+    var ca: String?
+
+    static func read(_ path: String) -> SavedServer? {
+        guard let data = FileManager.default.contents(atPath: path) else { return nil }
+        return try? JSONDecoder().decode(SavedServer.self, from: data)
+    }
+
+    func write(to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try PrivateFile.write(Array(try encoder.encode(self)), to: path)
+    }
+
+    static var userPath: String {
+        let base = Environment["XDG_CONFIG_HOME"] ?? "\(Environment["HOME"] ?? "/root")/.config"
+        return "\(base)/hostler/config.json"
+    }
+}
