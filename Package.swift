@@ -61,7 +61,7 @@ let package = Package(
 
         .target(
             name: "Store",
-            dependencies: ["Model", .product(name: "GRDB", package: "GRDB.swift"), logging],
+            dependencies: ["Model", .product(name: "GRDB", package: "GRDB.swift"), crypto, logging],
             swiftSettings: settings),
         .target(
             name: "Images",
@@ -109,6 +109,21 @@ let package = Package(
                 "Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard", crypto, httpClient,
                 nioCore, nioPosix, logging,
             ],
+            swiftSettings: settings),
+
+        // Tests. `StoreConformance` is what any store must pass; `store-crasher` is killed by its test.
+        .testTarget(name: "NetBootTests", dependencies: ["NetBoot", "Wire"], swiftSettings: settings),
+        .target(
+            name: "StoreConformance", dependencies: ["Store"], path: "Tests/StoreConformance", swiftSettings: settings),
+        .executableTarget(name: "store-crasher", dependencies: ["Store", logging], swiftSettings: settings),
+        .testTarget(
+            name: "StoreTests",
+            dependencies: [
+                "Store", "StoreConformance", "store-crasher", .product(name: "GRDB", package: "GRDB.swift"), logging,
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
             swiftSettings: settings),
     ]
 )

@@ -18,5 +18,3 @@ public protocol MachineControl: Sendable {
     /// The last lines of the machine's agent, oldest first.
     func agentLog(machine: String) async throws -> [String]
 }
-
-extension ControlPlane: MachineControl {}

@@ -44,7 +44,8 @@ enum FirmwareText {
         "na", "none", "null", "unknown", "undefined", "empty", "no dimm", "no module installed", "oem", "o.e.m.",
         "system manufacturer", "system product name", "system version", "system serial number", "sku",
         "base board serial number", "chassis serial number", "chassis version", "chassis manufacturer",
-        "serial number", "asset tag", "asset-tag", "no asset tag", "no asset information", "type2 - board serial number",
+        "serial number", "asset tag", "asset-tag", "no asset tag", "no asset information",
+        "type2 - board serial number",
         "01234567", "0123456789", "123456789", "1234567890", "12345678", "invalid", "sernum0", "partnum0",
         "manufacturer0", "xxxxxxx", "fill by oem", "filled by oem", "part number", "[empty]", "dimm serial number",
     ]

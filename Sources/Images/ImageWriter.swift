@@ -165,6 +165,9 @@ struct ImageWriter {
 
     private mutating func finish(head: [UInt8]) throws -> Output {
         try writeZeros()
+        guard diskBytes > 0 else {
+            throw Problem("image-truncated", title: "The image is empty", remedy: "Fetch it again.")
+        }
         let index = try ChunkIndex(
             diskBytes: diskBytes, blobBytes: blobBytes, stored: stored, zeroRuns: zeroRuns)
         return Output(draft: draft, blobDigest: hasher.finish(), index: index, head: head)

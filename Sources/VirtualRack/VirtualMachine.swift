@@ -204,6 +204,12 @@ actor VirtualMachine {
         running?.diskFaults[disk] = wanted
     }
 
+    /// QEMU's human monitor, as for `qemu-io`, which tries a disk from below the guest.
+    func monitor(_ line: String) async throws {
+        try await running(for: "ask").qmp.execute(
+            "human-monitor-command", ["command-line": .string(line)], timeout: .seconds(30))
+    }
+
     // MARK: The process
 
     private func start() async throws {

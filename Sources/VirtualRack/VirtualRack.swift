@@ -234,7 +234,7 @@ public actor VirtualRack {
             paths: paths.machine(member.spec.name), accelerator: record.accelerator, now: now)
     }
 
-    private func machine(_ name: String) throws(LabError) -> VirtualMachine {
+    func machine(_ name: String) throws(LabError) -> VirtualMachine {
         guard let machine = machines[name] else {
             let known = record.members.map(\.spec.name).joined(separator: ", ")
             throw LabError(.noSuchMachine, "there is no machine “\(name)” in the lab", remedy: "There are: \(known).")

@@ -59,7 +59,6 @@ struct PartitionTableTests {
         let dump = try tool("sfdisk", "--dump", path).output.text
         #expect(dump.contains("\(first.partitionOffset / 512)"), "\(dump)")
         #expect(dump.contains("name=\"cidata\""), "\(dump)")
-        #expect(dump.contains("name=\"röot\""))
         #expect(first.partitionOffset.isMultiple(of: 1 << 20))
         #expect(first.partitionBytes == 2 << 20)
         #expect(first.markerOffset == first.partitionOffset + (2 << 20) - 4096)
@@ -73,7 +72,7 @@ struct PartitionTableTests {
         let tail = Array(try #require(try handle.readToEnd()))
         let backup = try GPT(
             parsingBackup: tail, tailOffset: UInt64(size - 65_536), diskBytes: UInt64(size), blockBytes: 512)
-        #expect(backup.partitions.count == 4)
+        #expect(backup.partitions.sorted { $0.key < $1.key }.map(\.value.name) == ["bios", "efi", "röot", "cidata"])
     }
 
     @Test("takes a free slot of an MBR")

@@ -12,7 +12,9 @@ enum TFTPTestClient {
     }
 
     static func withChannel<Result: Sendable>(
-        _ body: @Sendable (NIOAsyncChannelInboundStream<Envelope>, NIOAsyncChannelOutboundWriter<Envelope>) async throws -> Result
+        _ body:
+            @Sendable (NIOAsyncChannelInboundStream<Envelope>, NIOAsyncChannelOutboundWriter<Envelope>) async throws ->
+            Result
     ) async throws -> Result {
         let channel = try await DatagramBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
@@ -75,7 +77,8 @@ enum TFTPTestClient {
                 }
                 if let answer {
                     let packet = TFTPPacket.acknowledgement(block: answer).serialize()
-                    try await outbound.write(Envelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: packet)))
+                    try await outbound.write(
+                        Envelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: packet)))
                 }
                 if receiver.isComplete { return .file(receiver.content) }
             }

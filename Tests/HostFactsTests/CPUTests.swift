@@ -37,7 +37,8 @@ struct CPUTests {
 
     @Test("memory is told in bytes")
     func memory() {
-        let facts = MemoryFacts(meminfo: "MemTotal:       24656256 kB\nMemFree: 5 kB\nMemAvailable:   16 kB\nHugePages_Total: 0\n")
+        let facts = MemoryFacts(
+            meminfo: "MemTotal:       24656256 kB\nMemFree: 5 kB\nMemAvailable:   16 kB\nHugePages_Total: 0\n")
         #expect(facts?.totalBytes == 24_656_256 * 1024)
         #expect(facts?.availableBytes == 16384)
         #expect(MemoryFacts(meminfo: "nothing") == nil)

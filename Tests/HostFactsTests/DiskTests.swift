@@ -21,7 +21,9 @@ struct DiskTests {
             "queue/logical_block_size": "4096\n", "removable": "0\n", "ro": "0\n",
         ]
         let found = try #require(
-            DiskFacts(name: "nvme0n1", devicePath: "/sys/devices/pci0000:00/0000:00:1d.0/0000:3d:00.0/nvme/nvme0/nvme0n1") {
+            DiskFacts(
+                name: "nvme0n1", devicePath: "/sys/devices/pci0000:00/0000:00:1d.0/0000:3d:00.0/nvme/nvme0/nvme0n1"
+            ) {
                 values[$0].map { Array($0.utf8) }
             })
         #expect(found.serial == "S4EWNX0R412345")
@@ -37,7 +39,8 @@ struct DiskTests {
     func sata() throws {
         let path = "/sys/devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda"
         var values: [String: [UInt8]] = [
-            "size": Array("2048".utf8), "device/vendor": Array("ATA     ".utf8), "device/model": Array("QEMU HARDDISK   ".utf8),
+            "size": Array("2048".utf8), "device/vendor": Array("ATA     ".utf8),
+            "device/model": Array("QEMU HARDDISK   ".utf8),
             "queue/rotational": Array("1\n".utf8),
             "device/wwid": Array("t10.ATA     QEMU HARDDISK                           QM00001             \n".utf8),
         ]
@@ -48,7 +51,9 @@ struct DiskTests {
         #expect(bare.transport == .sata)
         #expect(bare.isRotational)
         values["device/vpd_pg80"] = [0, 0x80, 0, 8] + Array("  ZC1234".utf8)
-        values["device/vpd_pg83"] = [0, 0x83, 0, 24, 0x02, 0x01, 0, 4, 1, 2, 3, 4, 0x01, 0x03, 0, 8, 0x50, 0, 0xc5, 0, 1, 2, 3, 4]
+        values["device/vpd_pg83"] = [
+            0, 0x83, 0, 24, 0x02, 0x01, 0, 4, 1, 2, 3, 4, 0x01, 0x03, 0, 8, 0x50, 0, 0xc5, 0, 1, 2, 3, 4,
+        ]
         let full = try #require(DiskFacts(name: "sda", devicePath: path) { values[$0] })
         #expect(full.serial == "ZC1234")
         #expect(full.wwn == "5000c50001020304")

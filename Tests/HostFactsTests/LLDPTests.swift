@@ -42,7 +42,8 @@ struct LLDPTests {
     }
 
     private static let subtypes: [(subtype: UInt8, content: [UInt8], shown: String)] = [
-        (UInt8(7), Array("rack-1".utf8), "rack-1"), (5, [1, 192, 0, 2, 1], "192.0.2.1"), (6, Array("Eth0".utf8), "Eth0"),
+        (UInt8(7), Array("rack-1".utf8), "rack-1"), (5, [1, 192, 0, 2, 1], "192.0.2.1"),
+        (6, Array("Eth0".utf8), "Eth0"),
         (5, [2, 0x20, 0x01, 0x0d, 0xb8] + [UInt8](repeating: 0, count: 11) + [1], "2001:db8:0:0:0:0:0:1"),
         (7, [0xff, 0xfe, 0x01], "fffe01"), (4, [1, 2, 3], "010203"), (5, [1], ""),
     ]

@@ -26,7 +26,8 @@ struct ModuleTests {
     private static let lookups: [(modalias: String, modules: [String])] = [
         ("pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00\n", ["e1000e"]),
         ("pci:v00001AF4d00001041sv00001AF4sd00001100bc02sc00i00", ["virtio_pci"]),
-        ("pci:v0000144Dd0000A808sv0000144Dsd0000A801bc01sc08i02", ["nvme"]), ("virtio:d00000001v00001AF4", ["virtio_net"]),
+        ("pci:v0000144Dd0000A808sv0000144Dsd0000A801bc01sc08i02", ["nvme"]),
+        ("virtio:d00000001v00001AF4", ["virtio_net"]),
         ("acpi:PNP0501:", ["8250_pnp"]), ("acpi:LNXSYSTM:", []), ("crc32c", ["crc32c_intel", "crc32c_generic"]),
         ("cpu:type:x86,ven0000fam0006mod00CF:feature:,0000,0099,00AB", ["aesni_intel"]), ("net_pf-10", ["ipv6"]),
         ("dmi:bvnX:svnAcme Big Corp Inc.:", ["acme_laptop"]), ("", []), ("pci:", []), ("*", []),
@@ -37,10 +38,14 @@ struct ModuleTests {
     func lookup(modalias: String, modules: [String]) { #expect(aliases.modules(for: modalias) == modules) }
 
     private static let globCases: [(pattern: String, name: String, isMatch: Bool)] = [
-        ("a*c", "abbbc", true), ("a*c", "abbbd", false), ("*", "", true), ("", "", true), ("", "a", false), ("a?c", "abc", true),
-        ("a?c", "ac", false), ("[a-c]x", "bx", true), ("[a-c]x", "dx", false), ("[!a-c]x", "dx", true), ("[]]", "]", true),
-        ("[^]]", "]", false), ("a\\*", "a*", true), ("a\\*", "ab", false), ("[a", "[a", true), ("*a*b*c*", "xxaxxbxxcxx", true),
-        ("*a*b*c*", "xxaxxcxxbxx", false), ("[x-]", "-", true), ("a-b", "a_b", true), ("a**", "a", true), ("[", "[", true),
+        ("a*c", "abbbc", true), ("a*c", "abbbd", false), ("*", "", true), ("", "", true), ("", "a", false),
+        ("a?c", "abc", true),
+        ("a?c", "ac", false), ("[a-c]x", "bx", true), ("[a-c]x", "dx", false), ("[!a-c]x", "dx", true),
+        ("[]]", "]", true),
+        ("[^]]", "]", false), ("a\\*", "a*", true), ("a\\*", "ab", false), ("[a", "[a", true),
+        ("*a*b*c*", "xxaxxbxxcxx", true),
+        ("*a*b*c*", "xxaxxcxxbxx", false), ("[x-]", "-", true), ("a-b", "a_b", true), ("a**", "a", true),
+        ("[", "[", true),
     ]
 
     @Test("patterns match as fnmatch does", arguments: globCases)
@@ -54,7 +59,8 @@ struct ModuleTests {
         var patterns: [String] = []
         var lines = ""
         for number in 0..<2000 {
-            let vendor = ["*", "0000" + hex(UInt16.random(in: 0...40, using: &random), 4).uppercased()].randomElement(using: &random)!
+            let vendor = ["*", "0000" + hex(UInt16.random(in: 0...40, using: &random), 4).uppercased()].randomElement(
+                using: &random)!
             let bus = ["pci", "usb", "p*", "virtio"].randomElement(using: &random)!
             let device = ["*", "d0000000[0-3]*", "d?0*"].randomElement(using: &random)!
             patterns.append("\(bus):v\(vendor)\(device)")
@@ -66,7 +72,9 @@ struct ModuleTests {
             let bus = ["pci", "usb", "virtio"].randomElement(using: &random)!
             let vendor = hex(UInt16.random(in: 0...40, using: &random), 4).uppercased()
             let name = "\(bus):v0000\(vendor)d0000000\(Int.random(in: 0...5, using: &random))x"
-            let slow = patterns.indices.filter { ModuleGlob.matches(Array(patterns[$0].utf8)[...], Array(name.utf8)[...]) }
+            let slow = patterns.indices.filter {
+                ModuleGlob.matches(Array(patterns[$0].utf8)[...], Array(name.utf8)[...])
+            }
             #expect(aliases.modules(for: name) == slow.map { "m\($0)" })
         }
     }

@@ -148,7 +148,8 @@ struct SMBIOSTests {
             // A structure of a known type with a random body.
             let type = [UInt8(0), 1, 2, 3, 4, 16, 17, 38, 42].randomElement(using: &random)!
             let length = UInt8.random(in: 4...255, using: &random)
-            _ = SMBIOSFacts(table: SMBIOSTable(parsing: [type, length, 0, 0] + random.bytes(Int(length) - 4) + [0, 0]))
+            _ = SMBIOSFacts(
+                table: SMBIOSTable(parsing: [type, length, 0, 0] + random.bytes(Int(length) - 4) + [0, 0]))
         }
     }
 

@@ -44,10 +44,13 @@ struct IPXEScriptTests {
         #expect(script.hasSuffix("chain --replace --autofree \(retry) || goto retry\n"))
     }
 
-    @Test("no text can become a command, a variable or a comment", arguments: [
-        "a\nshell", "a\rshell", "${net0/mac}", "a && shell", "a || shell", "a ; shell", "a # rest", "a\u{0}", "é", "\"", "a\\", "'",
-        "\u{1b}[2J",
-    ])
+    @Test(
+        "no text can become a command, a variable or a comment",
+        arguments: [
+            "a\nshell", "a\rshell", "${net0/mac}", "a && shell", "a || shell", "a ; shell", "a # rest", "a\u{0}", "é",
+            "\"", "a\\", "'",
+            "\u{1b}[2J",
+        ])
     func injection(text: String) {
         #expect(throws: IPXEScriptError.self) {
             try IPXEScript.refuse(reason: text, retryURL: retry, seconds: 1).render()
@@ -63,7 +66,9 @@ struct IPXEScriptTests {
         }
     }
 
-    @Test("a URL is one word with a scheme that iPXE has", arguments: ["", "http://", "ftp://h/a", "/boot", "http://h/a b", "shell"])
+    @Test(
+        "a URL is one word with a scheme that iPXE has",
+        arguments: ["", "http://", "ftp://h/a", "/boot", "http://h/a b", "shell"])
     func urls(text: String) {
         #expect(throws: IPXEScriptError.badURL(text)) {
             try IPXEScript.refuse(reason: "a", retryURL: text, seconds: 1).render()

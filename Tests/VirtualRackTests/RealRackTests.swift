@@ -132,6 +132,40 @@ struct RealRackTests {
         }
     }
 
+    @Test("a disk's faults strike what is read and written, and no more once cleared", .timeLimit(.minutes(1)))
+    func diskFaultsStrike() async throws {
+        try await withRack { rack in
+            try await rack.add(VirtualMachineSpec(name: "m", lab: rack.lab, memoryMiB: 256))
+            _ = try await rack.power(.on, machine: "m")
+            let machine = try await rack.machine("m")
+            let log = machine.paths.qemuLog
+            // What qemu-io says, through the virtio disk's own backend, in QEMU's log.
+            func io(_ command: String) async throws -> String {
+                let before = try String(contentsOfFile: log, encoding: .utf8).utf8.count
+                try await machine.monitor(#"qemu-io -d /machine/peripheral/dev0/virtio-backend "\#(command)""#)
+                return String(try String(contentsOfFile: log, encoding: .utf8).dropFirst(before))
+            }
+            func check(write: String, read: String, _ state: Comment) async throws {
+                #expect(try await io("write 0 64k").contains(write), state)
+                #expect(try await io("read 0 64k").contains(read), state)
+            }
+            try await check(write: "wrote", read: "read 65536", "healthy")
+            try await rack.inject(.diskFull(serial: nil), machine: "m")
+            try await check(write: "No space left", read: "read 65536", "full")
+            try await rack.inject(.diskError(serial: nil), machine: "m")
+            try await check(write: "Input/output error", read: "Input/output error", "failing")
+            try await rack.clear(nil, machine: "m")
+            try await check(write: "wrote", read: "read 65536", "mended")
+            try await rack.inject(.slowDisk(serial: nil, bytesPerSecond: 1 << 20), machine: "m")
+            let took = try await ContinuousClock().measure {
+                for _ in 0..<3 { _ = try await io("write 0 1M") }
+            }
+            #expect(took > .milliseconds(1500))
+            try await rack.clear(nil, machine: "m")
+            try await check(write: "wrote", read: "read 65536", "quick again")
+        }
+    }
+
     @Test("a new lab process takes up the rack that a dead one left", .timeLimit(.minutes(1)))
     func resumed() async throws {
         try await withRack { rack in

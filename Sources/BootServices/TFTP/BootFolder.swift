@@ -7,7 +7,9 @@ struct BootFolder: TFTPFileSource {
     let path: String
 
     func open(_ name: String, from client: SocketAddress) async throws -> TFTPFile {
-        guard !name.contains("/"), let file = ReadOnlyFile(path: path + "/" + name) else { throw TFTPFileError.notFound(name) }
+        guard !name.contains("/"), let file = ReadOnlyFile(path: path + "/" + name) else {
+            throw TFTPFileError.notFound(name)
+        }
         return TFTPFile(bytes: file.bytes) { range, buffer in
             let count = Int(range.upperBound - range.lowerBound)
             let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { space in

@@ -20,6 +20,9 @@ final class TFTPTransfer: ChannelInboundHandler {
     /// again: so the common case, an answer in time, costs no scheduling.
     private var deadline = NIODeadline.distantFuture
     private var timer: (task: Scheduled<Void>, due: NIODeadline)?
+    /// The client's port is closed. Its last acknowledgement may still be unread: the kernel
+    /// tells of the error first.
+    private var isClientGone = false
 
     init(_ arrival: TFTPDesk.Arrival, file: TFTPFile, limits: TFTPReadSession.Limits, desk: TFTPDesk, logger: Logger) {
         client = arrival.client
@@ -61,13 +64,14 @@ final class TFTPTransfer: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // "Connection refused": the client has closed its port and wants no more.
-        if let refused = error as? IOError, refused.errnoCode == TFTPErrno.connectionRefused {
-            end(.stopped, context)
-        } else {
+        guard let refused = error as? IOError, refused.errnoCode == TFTPErrno.connectionRefused else {
             logger.debug("TFTP: transfer's socket failed", metadata: ["error": "\(error)"])
             end(.failed, context)
+            return
         }
+        guard !isOver, !isClientGone else { return }
+        isClientGone = true
+        setTimer(.now() + .milliseconds(100), context)
     }
 
     func channelInactive(context: ChannelHandlerContext) { end(.failed, context) }
@@ -121,7 +125,11 @@ final class TFTPTransfer: ChannelInboundHandler {
     }
 
     private func arm(_ context: ChannelHandlerContext) {
-        deadline = .now() + TimeAmount(session.timeout)
+        if !isClientGone { setTimer(.now() + TimeAmount(session.timeout), context) }
+    }
+
+    private func setTimer(_ deadline: NIODeadline, _ context: ChannelHandlerContext) {
+        self.deadline = deadline
         if let timer, timer.due <= deadline { return }
         timer?.task.cancel()
         schedule(context)
@@ -130,14 +138,20 @@ final class TFTPTransfer: ChannelInboundHandler {
     private func schedule(_ context: ChannelHandlerContext) {
         let task = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
             self.timer = nil
-            guard !self.isOver else { return }
-            if NIODeadline.now() < self.deadline {
-                self.schedule(context)
-            } else {
-                self.perform(self.session.timerFired(), context)
-            }
+            self.timerFired(context)
         }
         timer = (task, deadline)
+    }
+
+    private func timerFired(_ context: ChannelHandlerContext) {
+        if isOver { return }
+        if NIODeadline.now() < deadline {
+            schedule(context)
+        } else if isClientGone {
+            end(.stopped, context)
+        } else {
+            perform(session.timerFired(), context)
+        }
     }
 
     private func end(_ outcome: TFTPDesk.Outcome, _ context: ChannelHandlerContext) {

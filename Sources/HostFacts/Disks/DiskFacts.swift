@@ -67,7 +67,9 @@ public struct DiskFacts: Equatable, Sendable {
     /// Whether a block device of this name is a whole physical disk: no
     /// loop, RAM, CD-ROM, device mapper, boot area of an MMC, or hidden NVMe path.
     public static func isDisk(name: String) -> Bool {
-        let others = ["loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock", "rbd", "drbd", "bcache", "scd"]
+        let others = [
+            "loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock", "rbd", "drbd", "bcache", "scd",
+        ]
         if others.contains(where: name.hasPrefix) { return false }
         if name.hasPrefix("mmcblk") { return !name.dropFirst(6).contains { !$0.isNumber } }
         // nvme0c1n1 is one path of a multipath nvme0n1.

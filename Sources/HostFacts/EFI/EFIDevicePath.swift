@@ -102,7 +102,9 @@ extension EFIDevicePathNode {
 /// UEFI's strings: UTF-16 little-endian with a NUL at the end (UEFI 2.10 §2.3.1).
 enum UCS2 {
     static func encodeTerminated(_ text: String) -> [UInt8] {
-        (text.utf16.filter { $0 != 0 } + [0]).flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] }
+        (text.utf16.filter { $0 != 0 } + [0]).flatMap {
+            [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)]
+        }
     }
 
     /// Exactly one string with its NUL at the very end, and none other, so that what is written again is
@@ -115,7 +117,9 @@ enum UCS2 {
 
     static func decode(_ bytes: ArraySlice<UInt8>) -> String {
         let start = bytes.startIndex
-        let units = stride(from: start, to: bytes.endIndex - 1, by: 2).map { UInt16(bytes[$0 + 1]) << 8 | UInt16(bytes[$0]) }
+        let units = stride(from: start, to: bytes.endIndex - 1, by: 2).map {
+            UInt16(bytes[$0 + 1]) << 8 | UInt16(bytes[$0])
+        }
         return String(decoding: units, as: UTF16.self)
     }
 }

@@ -141,9 +141,11 @@ public enum EFIBootOrder {
 
     /// The number in a name such as `Boot001A`; nil for `BootOrder` and the like.
     public static func number(ofVariable name: some StringProtocol) -> UInt16? {
-        guard name.hasPrefix("Boot"), name.utf8.count == 8, name.utf8.dropFirst(4).allSatisfy({
-            (0x30...0x39).contains($0) || (0x41...0x46).contains($0)
-        }) else { return nil }
+        guard name.hasPrefix("Boot"), name.utf8.count == 8,
+            name.utf8.dropFirst(4).allSatisfy({
+                (0x30...0x39).contains($0) || (0x41...0x46).contains($0)
+            })
+        else { return nil }
         return UInt16(name.dropFirst(4), radix: 16)
     }
 

@@ -61,7 +61,8 @@ public struct ModuleAliases: Sendable {
         let plain = pattern.prefix { !ModuleGlob.isSpecial($0) }
         guard let colon = plain.firstIndex(of: UInt8(ascii: ":")) else { return hash([]) }
         let bus = plain[..<(colon + 1)]
-        return plain.count >= bus.count + vendorCharacters ? hash(plain.prefix(bus.count + vendorCharacters)) : hash(bus)
+        return plain.count >= bus.count + vendorCharacters
+            ? hash(plain.prefix(bus.count + vendorCharacters)) : hash(bus)
     }
 
     private static func keys(ofName name: [UInt8]) -> Set<UInt64> {
@@ -96,7 +97,8 @@ enum ModuleName {
 /// fnmatch(3) without flags: `*`, `?`, `[…]` with ranges and negation, `\`.
 enum ModuleGlob {
     static func isSpecial(_ byte: UInt8) -> Bool {
-        byte == UInt8(ascii: "*") || byte == UInt8(ascii: "?") || byte == UInt8(ascii: "[") || byte == UInt8(ascii: "\\")
+        byte == UInt8(ascii: "*") || byte == UInt8(ascii: "?") || byte == UInt8(ascii: "[")
+            || byte == UInt8(ascii: "\\")
     }
 
     static func matches(_ pattern: ArraySlice<UInt8>, _ name: ArraySlice<UInt8>) -> Bool {

@@ -58,6 +58,8 @@ public struct RedfishHostInterface: Equatable, Sendable {
         hostAddress = address(format: 17, at: 18)
         serviceAddress = address(format: 51, at: 52)
         port = UInt16(record[85]) << 8 | UInt16(record[84])
-        hostname = record.count > 91 ? FirmwareText.meaningful(FirmwareText.decode(record[91...].prefix(Int(record[90])))) : nil
+        hostname =
+            record.count > 91
+            ? FirmwareText.meaningful(FirmwareText.decode(record[91...].prefix(Int(record[90])))) : nil
     }
 }

@@ -52,7 +52,7 @@ struct BuildTool: Sendable {
                 "image-build-failed", status: 500, title: "“\(name)” ended with \(result.terminationStatus)",
                 detail: result.closureResult.joined(separator: "\n"))
         }
-        return result.standardOutput ?? ""
+        return result.standardOutput
     }
 
     private static let tailLines = 12

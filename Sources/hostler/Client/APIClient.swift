@@ -14,13 +14,13 @@ struct APIClient: Sendable {
 
     /// A client for the length of `body`.
     static func with<T: Sendable>(
-        _ options: ConnectionOptions, _ body: @Sendable (APIClient) async throws -> T
+        _ options: ConnectionOptions, _ body: (APIClient) async throws -> T
     ) async throws -> T {
         try await with(options.resolve(), body)
     }
 
     static func with<T: Sendable>(
-        _ saved: SavedServer, trustAnyone: Bool = false, _ body: @Sendable (APIClient) async throws -> T
+        _ saved: SavedServer, trustAnyone: Bool = false, _ body: (APIClient) async throws -> T
     ) async throws -> T {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv12
@@ -82,7 +82,7 @@ struct APIClient: Sendable {
         var request = HTTPClientRequest(url: saved.server + path + (pairs.isEmpty ? "" : "?" + pairs.joined(separator: "&")))
         request.method = method
         request.headers.add(name: "Authorization", value: "Bearer \(saved.token)")
-        request.headers.add(name: "User-Agent", value: "hostler/\(Version.text)")
+        request.headers.add(name: "User-Agent", value: "hostler/\(Hostler.version)")
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         if let body {
             request.headers.add(name: "Content-Type", value: "application/json")

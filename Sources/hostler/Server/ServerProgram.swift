@@ -43,7 +43,7 @@ struct ServerProgram {
             machineNamespace: networks.first?.namespace,
             warnings: { services.flatMap(Self.warnings) })
         let server = APIServer(
-            configuration: api, control: control, images: LocalImageShelf(store: images), tokens: tokens, surroundings: surroundings,
+            configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
                 if let madeToken { self.announce(madeToken, port: port) }

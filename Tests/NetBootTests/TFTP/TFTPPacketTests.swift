@@ -25,7 +25,8 @@ struct TFTPPacketTests {
     @Test("options and modes do not heed case")
     func letterCase() throws {
         let packet = try TFTPPacket(parsing: [0, 1] + Array("a\0OCTET\0BlkSize\0512\0".utf8))
-        #expect(packet == .readRequest(TFTPRequest(fileName: "a", options: [TFTPOption(name: "blksize", value: "512")])))
+        #expect(
+            packet == .readRequest(TFTPRequest(fileName: "a", options: [TFTPOption(name: "blksize", value: "512")])))
     }
 
     @Test("a request cut at any byte is an error, or lacks its last options")
@@ -47,7 +48,9 @@ struct TFTPPacketTests {
     @Test("what is no TFTP packet is an error")
     func malformed() {
         #expect(throws: TFTPParseError.unknownOperation(9)) { try TFTPPacket(parsing: [0, 9, 0, 0]) }
-        #expect(throws: TFTPParseError.unknownMode("mail")) { try TFTPPacket(parsing: [0, 1] + Array("a\0mail\0".utf8)) }
+        #expect(throws: TFTPParseError.unknownMode("mail")) {
+            try TFTPPacket(parsing: [0, 1] + Array("a\0mail\0".utf8))
+        }
         #expect(throws: TFTPParseError.badNameLength(0)) { try TFTPPacket(parsing: [0, 1] + Array("\0octet\0".utf8)) }
         let long = [UInt8](repeating: 0x61, count: 513)
         #expect(throws: TFTPParseError.badNameLength(513)) {
@@ -63,11 +66,13 @@ struct TFTPPacketTests {
                 TFTPOption(name: "option\($0)", value: String(random.next() % 70_000))
             }
             let request = TFTPRequest(fileName: "dir/file\(random.next())é", mode: .octet, options: options)
-            let bytes = (0..<Int.random(in: 0..<40, using: &random)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+            let bytes = (0..<Int.random(in: 0..<40, using: &random)).map { _ in UInt8(truncatingIfNeeded: random.next())
+            }
             let number = UInt16(truncatingIfNeeded: random.next())
             let packets: [TFTPPacket] = [
                 .readRequest(request), .writeRequest(request), .data(block: number, bytes),
-                .acknowledgement(block: number), .error(code: TFTPErrorCode(rawValue: number), message: "why \(number)"),
+                .acknowledgement(block: number),
+                .error(code: TFTPErrorCode(rawValue: number), message: "why \(number)"),
                 .optionAcknowledgement(options),
             ]
             for packet in packets { #expect(try TFTPPacket(parsing: packet.serialize()) == packet) }
@@ -76,7 +81,9 @@ struct TFTPPacketTests {
         }
     }
 
-    @Test("a path stays below the root", arguments: ["ipxe.efi", "/ipxe.efi", "//ipxe.efi", "\\ipxe.efi", "./ipxe.efi", "ipxe.efi\u{fffd}"])
+    @Test(
+        "a path stays below the root",
+        arguments: ["ipxe.efi", "/ipxe.efi", "//ipxe.efi", "\\ipxe.efi", "./ipxe.efi", "ipxe.efi\u{fffd}"])
     func paths(requested: String) throws { #expect(try TFTPPath(requested).description == "ipxe.efi") }
 
     @Test("a path that would leave the root is refused")

@@ -8,7 +8,8 @@ struct TFTPReadSessionTests {
         TFTPRequest(fileName: "f", options: options.map { TFTPOption(name: $0.0, value: $0.1) })
     }
 
-    private func blocks(_ first: UInt64, _ count: Int, _ blockBytes: Int, _ fileBytes: UInt64) -> TFTPReadSession.Action {
+    private func blocks(_ first: UInt64, _ count: Int, _ blockBytes: Int, _ fileBytes: UInt64) -> TFTPReadSession.Action
+    {
         .sendBlocks(TFTPBlocks(first: first, count: count, blockBytes: blockBytes, fileBytes: fileBytes))
     }
 
@@ -41,7 +42,8 @@ struct TFTPReadSessionTests {
     @Test("options are acknowledged, and the transfer starts on the answer")
     func options() {
         var session = TFTPReadSession()
-        let asked = request(("blksize", "1468"), ("tsize", "0"), ("windowsize", "4"), ("multicast", ""), ("timeout", "2"))
+        let asked = request(
+            ("blksize", "1468"), ("tsize", "0"), ("windowsize", "4"), ("multicast", ""), ("timeout", "2"))
         let agreed = ["blksize": "1468", "timeout": "2", "tsize": "10000", "windowsize": "4"].sorted { $0.key < $1.key }
             .map { TFTPOption(name: $0.key, value: $0.value) }
         #expect(session.start(asked, fileBytes: 10_000) == .sendOptionAcknowledgement(agreed))
@@ -58,7 +60,8 @@ struct TFTPReadSessionTests {
     func limits() {
         func agreed(_ name: String, _ value: String) -> String? {
             var session = TFTPReadSession()
-            guard case .sendOptionAcknowledgement(let options) = session.start(request((name, value)), fileBytes: 1) else {
+            guard case .sendOptionAcknowledgement(let options) = session.start(request((name, value)), fileBytes: 1)
+            else {
                 return nil
             }
             return options.first?.value
@@ -67,7 +70,8 @@ struct TFTPReadSessionTests {
         #expect(agreed("blksize", "8") == "8")
         #expect(agreed("windowsize", "65535") == "64")
         for (name, value) in [
-            ("blksize", "7"), ("blksize", "65465"), ("blksize", "x"), ("blksize", ""), ("blksize", "99999999999999999999"),
+            ("blksize", "7"), ("blksize", "65465"), ("blksize", "x"), ("blksize", ""),
+            ("blksize", "99999999999999999999"),
             ("windowsize", "0"), ("windowsize", "-1"), ("timeout", "0"), ("timeout", "200"), ("unknown", "1"),
         ] {
             #expect(agreed(name, value) == nil, "\(name)=\(value)")

@@ -1,0 +1,194 @@
+import API
+import ArgumentParser
+import Control
+import FoundationEssentials
+import Model
+
+struct MachineCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "machine", abstract: "The machines of the rack: find, look at, install, wipe, rescue.",
+        subcommands: [
+            List.self, Show.self, Install.self, Wipe.self, Inspect.self, Rescue.self, Set.self, Delete.self,
+            Release.self, Log.self, MachineConsole.self, MachineSSH.self,
+        ])
+
+    static func path(_ name: String) -> String { "/v1/machines/\(name.percentEncoded)" }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List machines.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Option(help: "Only in this state: \(MachineState.allCases.map(\.rawValue).joined(separator: ", ")).")
+        var state: String?
+        @Option(help: "Only with this label: KEY or KEY=VALUE.") var label: String?
+        @Option(help: "Only whose name holds this text.") var name: String?
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let machines = try await client.list(
+                    Machine.self, "/v1/machines", query: ["state": state, "label": label, "name": name])
+                let heading = ["ID", "NAME", "STATE", "SYSTEM", "DISK", "MEMORY", "ADDRESS", "OS", "SEEN"]
+                try output.printList(
+                    machines, heading: heading + (output.isWide ? ["MAC", "FIRMWARE", "SERIAL", "LABELS"] : []),
+                    none: "No machine was seen yet. Power one on with network boot first in its boot order."
+                ) { $0.row(isWide: output.isWide) }
+            }
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show a machine: what it is made of, what it runs, its holds.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Argument var machine: String
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                try output.print(await client.get(Machine.self, path(machine))) { MachineText.text($0) }
+            }
+        }
+    }
+
+    struct Wipe: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Wipe a machine's disks, and read back that they are.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var wait: WaitOptions
+        @Argument var machine: String
+        @Option(help: "A disk by serial or WWN; may be repeated. Without it every disk that is not removable.")
+        var disk: [String] = []
+        @Flag(help: "Do not ask.") var yes = false
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let found = try await client.get(Machine.self, path(machine))
+                try confirm(
+                    yes, "All data on \(disk.isEmpty ? "every disk" : disk.joined(separator: ", ")) of \(found.name) (\(found.id)) will be gone.")
+                let operation = try await client.send(
+                    Model.Operation.self, .POST, path(found.id.rawValue) + "/wipe", body: WipeRequest(disks: disk))
+                try await OperationWait.finish(operation, wait, output, client)
+            }
+        }
+    }
+
+    struct Inspect: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Boot a machine into the agent and look what it is made of.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var wait: WaitOptions
+        @Argument var machine: String
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/inspect")
+                try await OperationWait.finish(operation, wait, output, client)
+            }
+        }
+    }
+
+    struct Rescue: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Boot a machine into a shell over SSH; ends with: hostler operation cancel.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Argument var machine: String
+        @Option(help: "A public key's file; may be repeated.") var sshKey: [String]
+
+        func run() async throws {
+            let keys = try sshKey.flatMap(InputFile.publicKeys)
+            try await APIClient.with(connection) { client in
+                let operation = try await client.send(
+                    Model.Operation.self, .POST, path(machine) + "/rescue", body: RescueRequest(sshKeys: keys))
+                try output.print(operation) {
+                    "\($0.id)  started; follow it with: hostler operation watch \($0.id)\nthen: ssh root@ADDRESS, end with: hostler operation cancel \($0.id)"
+                }
+            }
+        }
+    }
+
+    struct Set: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Change a machine's name, next host name, or labels.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Argument var machine: String
+        @Option(help: "Its name, in any script.") var name: String?
+        @Option(help: "The host name that its next installation gets.") var hostname: String?
+        @Option(help: "KEY=VALUE, or KEY- to take it away; may be repeated.") var label: [String] = []
+
+        func run() async throws {
+            var labels: [String: String?] = [:]
+            for text in label {
+                let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+                if parts.count == 2 {
+                    labels[parts[0]] = .some(parts[1])
+                } else if text.hasSuffix("-") {
+                    labels[String(text.dropLast())] = .some(nil)
+                } else {
+                    throw ValidationError("“\(text)” is neither KEY=VALUE nor KEY-")
+                }
+            }
+            guard name != nil || hostname != nil || !labels.isEmpty else { throw ValidationError("Give --name, --hostname or --label.") }
+            let patch = MachinePatch(name: name, hostname: hostname, labels: labels.isEmpty ? nil : labels)
+            try await APIClient.with(connection) { client in
+                try output.print(await client.send(Machine.self, .PATCH, path(machine), body: patch)) {
+                    "\($0.id)  \($0.name)  changed"
+                }
+            }
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Forget a machine. It comes back as new when it is seen again.")
+        @OptionGroup var connection: ConnectionOptions
+        @Argument var machine: String
+        @Flag(help: "Do not ask.") var yes = false
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let found = try await client.get(Machine.self, path(machine))
+                try confirm(yes, "The record of \(found.name) (\(found.id)) will be gone.")
+                try await client.delete(path(found.id.rawValue))
+                print("\(found.id)  \(found.name)  forgotten")
+            }
+        }
+    }
+
+    struct Release: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Say that a person looked: take holds off a machine.")
+        @OptionGroup var connection: ConnectionOptions
+        @Argument var machine: String
+        @Argument(help: "The hold's id; see: hostler machine show.") var hold: String?
+        @Flag(help: "All its holds.") var all = false
+
+        func validate() throws {
+            guard (hold != nil) != all else { throw ValidationError("Give a hold's id, or --all.") }
+        }
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let found = try await client.get(Machine.self, path(machine))
+                let holds = hold.map { [$0] } ?? found.holds.map(\.id.rawValue)
+                for id in holds {
+                    _ = try await client.send(Machine.self, .DELETE, path(found.id.rawValue) + "/holds/\(id.percentEncoded)")
+                    print("\(found.id)  \(id)  taken off")
+                }
+                if holds.isEmpty { print("\(found.id)  has no holds") }
+            }
+        }
+    }
+
+    struct Log: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show the last lines of a machine's agent.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Argument var machine: String
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                try output.print(await client.get(LogReply.self, path(machine) + "/log")) {
+                    $0.lines.map(Table.printable).joined(separator: "\n")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import API
+import ArgumentParser
+import Model
+
+struct TokenCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token", abstract: "Tokens for people and programs that use the API.",
+        subcommands: [Create.self, List.self, Revoke.self])
+
+    struct Create: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Make a token. It is shown this once.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Argument(help: "Whose it is, as “ci”.") var name: String
+        @Option(help: "viewer reads; operator changes machines; admin also makes tokens.") var role: Role = .operator
+
+        private struct Request: Encodable {
+            var name: String
+            var role: Role
+        }
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let made = try await client.send(NewToken.self, .POST, "/v1/tokens", body: Request(name: name, role: role))
+                try output.print(made) { $0.secret }
+            }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List tokens, without their secrets.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let tokens = try await client.get(ListReply<Token>.self, "/v1/tokens").items
+                try output.printList(tokens, heading: ["ID", "NAME", "ROLE", "CREATED"], none: "There are no tokens.") {
+                    [$0.id.rawValue, $0.name, $0.role.rawValue, $0.createdAt.description]
+                }
+            }
+        }
+    }
+
+    struct Revoke: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Take a token's power away at once.")
+        @OptionGroup var connection: ConnectionOptions
+        @Argument(help: "The token's id, as t-….") var token: String
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                try await client.delete("/v1/tokens/\(token.percentEncoded)")
+                print("\(token)  revoked")
+            }
+        }
+    }
+}
+
+extension Role: ExpressibleByArgument {}

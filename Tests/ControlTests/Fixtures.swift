@@ -1,0 +1,75 @@
+import Control
+import Logging
+import Model
+import OCI
+import Store
+import Synchronization
+import Wire
+
+/// A clock that moves only when told.
+final class ManualClock: Sendable {
+    private let milliseconds = Mutex<Int64>(1_700_000_000_000)
+    var now: Timestamp { Timestamp(milliseconds: milliseconds.withLock { $0 }) }
+    func advance(_ duration: Duration) { milliseconds.withLock { $0 += duration.wholeMilliseconds } }
+}
+
+struct OneImage: ImageCatalog {
+    static let digest = "sha256:" + String(repeating: "ab", count: 32)
+    var diskBytes: Int64 = 2_000_000_000
+
+    func image(named name: String) async throws -> InstallableImage? { name == "debian-12" ? try await image(digest: Self.digest) : nil }
+    func image(digest text: String) async throws -> InstallableImage? {
+        guard let digest = OCI.Digest(text), text == Self.digest else { return nil }
+        return InstallableImage(
+            name: "debian-12", digest: text, diskBytes: diskBytes, blobDigest: digest, indexDigest: digest,
+            properties: ImageProperties(name: "debian-12"))
+    }
+}
+
+let testMAC = MACAddress(value: 0x5254_0077_0001)
+
+func inventory(disks: [(String, Int64)] = [("D1", 8_000_000_000)]) -> Inventory {
+    var inventory = Inventory()
+    inventory.disks = disks.enumerated().map { index, disk in
+        var facts = Inventory.DiskFacts(name: "vd\(index)", bytes: disk.1, kind: .virtual)
+        facts.serial = disk.0
+        return facts
+    }
+    inventory.nics = [Inventory.NICFacts(name: "eth0", mac: testMAC, link: true)]
+    return inventory
+}
+
+func machine(_ state: MachineState = .ready, now: Timestamp = Timestamp(milliseconds: 0)) throws -> Machine {
+    var machine = Machine(
+        id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC)], now: now)
+    machine.state = state
+    return machine
+}
+
+func open(
+    _ store: any StateStore, clock: ManualClock = ManualClock(), epoch: Int = 0, images: OneImage = OneImage()
+) async throws -> ControlPlane {
+    try await ControlPlane.open(
+        store: store, images: images,
+        environment: ControlEnvironment(now: { clock.now }, logger: Logger(label: "test")), restoreEpoch: epoch)
+}
+
+/// A control plane whose background tasks run while `body` does.
+func running(_ control: ControlPlane, _ body: (ControlPlane) async throws -> Void) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await control.run() }
+        defer { group.cancelAll() }
+        try await body(control)
+    }
+}
+
+/// An agent that boots on the test machine: spends a nonce and gets a session.
+func boot(_ control: ControlPlane, key: String = String(repeating: "a", count: 64)) async throws -> HelloReply {
+    let nonce = control.nonces.make(for: testMAC, now: control.now)
+    return try await control.hello(hello(nonce: nonce, key: key), from: IPv4Address("10.77.0.50"))
+}
+
+func hello(nonce: String, key: String) -> HelloRequest {
+    HelloRequest(
+        nonce: nonce, sessionKey: key, mac: testMAC, macs: [testMAC], uuid: nil, serial: nil, firmware: .bios, version: "test")
+}

@@ -1,0 +1,244 @@
+import Control
+import Model
+import Store
+import Testing
+import Wire
+
+@Suite("An installation")
+struct InstallTests {
+    static let order: [StepName] = [.chooseDisk, .writeImage, .writeSeed, .bootOrder, .restart]
+
+    private func report(_ operation: Model.Operation, _ step: StepName, _ kind: StepReport.Kind = .succeeded, _ problem: Problem? = nil) -> StepReport {
+        StepReport(
+            operation: operation.id, generation: operation.generation, step: step, kind: kind,
+            evidence: step == .chooseDisk ? ["serial": "D1"] : [:], problem: problem)
+    }
+
+    /// A machine that is discovered and inspected.
+    private func discover(_ control: ControlPlane) async throws -> (HelloReply, MachineID) {
+        let reply = try await boot(control)
+        try await control.record(inventory(), of: reply.machine)
+        return (reply, reply.machine)
+    }
+
+    private func proof(_ control: ControlPlane, _ operation: Model.Operation) async throws -> String {
+        let seed = try await control.seed(of: operation.id)
+        let text = String(decoding: seed.bytes, as: UTF8.self)
+        let marker = "/call-home/\(operation.id)/"
+        let start = try #require(text.range(of: marker)).upperBound
+        return String(text[start...].prefix(64))
+    }
+
+    @Test("goes from discovery to running, each step on its evidence")
+    func wholeLife() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let (_, id) = try await discover(control)
+            #expect(try await control.machine(named: id.rawValue).value.state == .ready)
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            #expect(operation.isDone(.agent), "the agent that waits is used at once")
+            for step in Self.order { #expect(try await control.report(report(operation, step), of: id)) }
+            #expect(control.boots(testMAC).verdict == .localDisk(why: "operation \(operation.id) has written its disk: first boot"))
+            let proof = try await proof(control, operation)
+            await #expect(throws: Problem.self) {
+                try await control.callHome(operation: operation.id, proof: "wrong", hostKeys: [], evidence: [:])
+            }
+            try await control.callHome(operation: operation.id, proof: proof, hostKeys: ["ssh-ed25519 AAAA"], evidence: [:])
+            let machine = try await control.machine(named: id.rawValue).value
+            #expect(machine.state == .running)
+            #expect(machine.installed?.diskSerial == "D1")
+            #expect(machine.installed?.hostKeys == ["ssh-ed25519 AAAA"])
+            #expect(machine.openOperation == nil)
+            #expect(try await control.operation(operation.id).value.state == .succeeded)
+        }
+    }
+
+    @Test("goes on after the control plane is killed before any step, and installs once", arguments: order)
+    func killedBefore(_ victim: StepName) async throws {
+        let store = MemoryStore()
+        var control = try await open(store)
+        let (_, id) = try await { var found: (HelloReply, MachineID)?
+            try await running(control) { found = try await discover($0) }
+            return try #require(found) }()
+        var operation: Model.Operation?
+        try await running(control) { control in
+            operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            for step in Self.order.prefix(while: { $0 != victim }) {
+                _ = try await control.report(report(try #require(operation), step), of: id)
+            }
+        }
+        // Another process opens the same store: nothing but the store is left of the first.
+        control = try await open(store)
+        try await running(control) { control in
+            let operation = try #require(operation)
+            for step in Self.order { #expect(try await control.report(report(operation, step), of: id)) }
+            try await control.callHome(operation: operation.id, proof: try await proof(control, operation), hostKeys: [], evidence: [:])
+            #expect(try await control.machine(named: id.rawValue).value.state == .running)
+        }
+        let installs = try await control.records.all(Model.Operation.self).filter { $0.value.kind == .install }
+        #expect(installs.count == 1)
+    }
+
+    @Test("starts a step over when the machine boots again in the middle of it")
+    func powerCut() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let (_, id) = try await discover(control)
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            _ = try await control.report(report(operation, .chooseDisk), of: id)
+            _ = try await control.report(report(operation, .writeImage, .progress), of: id)
+            let second = try await boot(control, key: String(repeating: "b", count: 64))
+            let task = try await control.task(for: second.session, query: TaskQuery(operation: nil, generation: 0), patience: .seconds(1))
+            guard case .install(let work) = task.work else { Issue.record("no work: \(task)"); return }
+            #expect(work.done == [.agent, .chooseDisk])
+            #expect(work.disk == "D1", "the disk that was chosen stays the disk")
+            #expect(try await control.operation(operation.id).value.step(.writeImage)?.attempts == 2)
+        }
+    }
+
+    @Test("refuses a report of an older generation")
+    func oldGeneration() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let (_, id) = try await discover(control)
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            var old = report(operation, .chooseDisk)
+            old.generation -= 1
+            #expect(try await !control.report(old, of: id))
+        }
+    }
+
+    @Test("holds the machine, with why, when the image does not match its digest")
+    func damagedImage() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let (_, id) = try await discover(control)
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            control.log(LogBatch(lines: [.init(uptimeMilliseconds: 1500, text: "chunk 17 is damaged")]), of: id)
+            _ = try await control.report(report(operation, .chooseDisk), of: id)
+            let problem = Problem("chunk-digest-mismatch", title: "chunk 17 does not match its digest")
+            _ = try await control.report(report(operation, .writeImage, .failed, problem), of: id)
+            let machine = try await control.machine(named: id.rawValue).value
+            #expect(machine.holds.first?.problem == problem)
+            #expect(machine.holds.first?.evidence == ["[1.5] chunk 17 is damaged"])
+            #expect(try await control.operation(operation.id).value.state == .failed)
+            if case .refuse = control.boots(testMAC).verdict {} else { Issue.record("a held machine was booted") }
+            await #expect(throws: Problem.self) { try await control.start(.inspect, on: id.rawValue, by: "test") }
+            _ = try await control.releaseHold(try #require(machine.holds.first).id, on: id.rawValue, by: "test")
+            _ = try await control.start(.inspect, on: id.rawValue, by: "test")
+        }
+    }
+
+    @Test("ends when the machine gives no sign of life, and says so")
+    func silence() async throws {
+        let clock = ManualClock()
+        let control = try await open(MemoryStore(), clock: clock)
+        let (_, id) = try await { var found: (HelloReply, MachineID)?
+            try await running(control) { found = try await discover($0) }
+            return try #require(found) }()
+        try await running(control) { control in
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            let changes = try await control.records.watch(Model.Operation.self, after: .zero)
+            for try await change in changes {
+                guard case .put(let found) = change, found.value.id == operation.id else { continue }
+                if !found.value.isOpen {
+                    #expect(found.value.problem?.code == "no-sign-of-life")
+                    #expect(found.value.step(.chooseDisk)?.attempts == StepPolicy.of(.chooseDisk).attempts)
+                    return
+                }
+                clock.advance(.seconds(400))
+            }
+        }
+    }
+
+    @Test("a restored backup ends what was open in it, and a machine with a system of ours is adopted, not reinstalled")
+    func restoredBackup() async throws {
+        let store = MemoryStore()
+        let control = try await open(store)
+        var record: InstallRecord?
+        var id: MachineID?
+        try await running(control) { control in
+            let found = try await discover(control)
+            id = found.1
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: found.1.rawValue, by: "test")
+            record = InstallRecord(
+                machine: found.1, operation: operation.id, generation: operation.generation, image: "debian-12",
+                digest: OneImage.digest, hostname: "one")
+        }
+        // The store as it is now is "yesterday's"; since then the installation went through.
+        let restored = try await open(store, epoch: 1)
+        try await running(restored) { control in
+            let id = try #require(id)
+            let machine = try await control.machine(named: id.rawValue).value
+            #expect(machine.openOperation == nil)
+            let reply = try await boot(control, key: String(repeating: "c", count: 64))
+            var facts = inventory()
+            facts.installations = [.init(disk: "vd0", record: try #require(record))]
+            try await control.record(facts, of: id)
+            #expect(try await control.machine(named: id.rawValue).value.state == .running)
+            if case .localDisk = control.boots(testMAC).verdict {} else { Issue.record("not to its disk: \(control.boots(testMAC))") }
+            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), patience: .seconds(1))
+            guard case .reboot = task.work else { Issue.record("no reboot: \(task)"); return }
+        }
+    }
+
+    @Test("a nonce is spent once; the same agent may ask again")
+    func nonces() async throws {
+        let clock = ManualClock()
+        let control = try await open(MemoryStore(), clock: clock)
+        try await running(control) { control in
+            let nonce = control.nonces.make(for: testMAC, now: control.now)
+            let mine = hello(nonce: nonce, key: String(repeating: "a", count: 64))
+            let first = try await control.hello(mine, from: nil)
+            let again = try await control.hello(mine, from: nil)
+            #expect(first.session == again.session)
+            await #expect(throws: Problem.self) {
+                try await control.hello(hello(nonce: nonce, key: String(repeating: "b", count: 64)), from: nil)
+            }
+            var other = hello(nonce: control.nonces.make(for: testMAC, now: control.now), key: String(repeating: "d", count: 64))
+            other.mac = MACAddress(value: 1)
+            await #expect(throws: Problem.self) { try await control.hello(other, from: nil) }
+            let late = hello(nonce: control.nonces.make(for: testMAC, now: control.now), key: String(repeating: "e", count: 64))
+            clock.advance(.seconds(901))
+            await #expect(throws: Problem.self) { try await control.hello(late, from: nil) }
+        }
+    }
+
+    struct Bad: Sendable, CustomTestStringConvertible {
+        var code: String
+        var request: InstallRequest
+        var disks: [(String, Int64)] = [("D1", 8_000_000_000)]
+        var testDescription: String { code }
+    }
+
+    static let bad: [Bad] = [
+        Bad(code: "image-not-found", request: InstallRequest(image: "nope")),
+        Bad(code: "image-too-large", request: InstallRequest(image: "debian-12"), disks: [("D1", 1000)]),
+        Bad(code: "disk-ambiguous", request: InstallRequest(image: "debian-12"), disks: [("D1", 8_000_000_000), ("D2", 8_000_000_000)]),
+        Bad(code: "disk-not-found", request: InstallRequest(image: "debian-12", disk: "D9")),
+        Bad(code: "no-disk", request: InstallRequest(image: "debian-12"), disks: []),
+        Bad(code: "hostname-invalid", request: InstallRequest(image: "debian-12", hostname: "-no-")),
+        Bad(code: "ssh-key-invalid", request: InstallRequest(image: "debian-12", sshKeys: ["-----BEGIN OPENSSH PRIVATE KEY-----"])),
+        Bad(code: "user-data-encoding", request: InstallRequest(image: "debian-12", userData: Base64Bytes(base64: "%%"))),
+        Bad(code: "user-data-too-large", request: InstallRequest(image: "debian-12", userData: Base64Bytes(base64: String(repeating: "A", count: 24 << 20)))),
+        Bad(code: "network-config-invalid", request: InstallRequest(image: "debian-12", networkConfig: "a: [1\nb")),
+        Bad(code: "network-config-invalid", request: InstallRequest(image: "debian-12", networkConfig: "ethernets: {}")),
+    ]
+
+    @Test("refuses what is wrong before anything is written", arguments: bad)
+    func refuses(_ row: Bad) async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let reply = try await boot(control)
+            try await control.record(inventory(disks: row.disks), of: reply.machine)
+            do {
+                _ = try await control.start(.install(row.request), on: reply.machine.rawValue, by: "test")
+                Issue.record("\(row.code) was let through")
+            } catch let problem as Problem {
+                #expect(problem.code == row.code)
+                #expect(problem.remedy != nil)
+            }
+            #expect(try await control.machine(named: reply.machine.rawValue).value.openOperation == nil)
+        }
+    }
+}
