@@ -125,5 +125,6 @@ let package = Package(
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
             swiftSettings: settings),
+        .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
     ]
 )

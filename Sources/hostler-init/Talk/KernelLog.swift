@@ -32,7 +32,8 @@ struct KernelLog: ~Copyable {
         guard fields.count >= 3, let priority = Int(fields[0]), priority >> 3 == 0, priority & 7 <= 4,
             let microseconds = Int64(fields[2])
         else { return nil }
-        let text = record[record.index(after: semicolon)...].prefix { !$0.isNewline }
+        // A message of several lines has its line ends escaped; a second line of the record is its dictionary.
+        let text = record[record.index(after: semicolon)...].prefix { !$0.isNewline }.prefix { $0 != "\\" }
         return LogBatch.Line(uptimeMilliseconds: microseconds / 1000, text: "kernel: \(text.prefix(AgentLog.lineBytes))")
     }
 }

@@ -17,6 +17,9 @@ struct Terminal: Sendable {
             columns: hasSize ? Int(size.ws_col) : 100)
     }()
 
+    static let standardError = Terminal(
+        isInteractive: false, hasColour: isatty(STDERR_FILENO) == 1 && Environment["NO_COLOR"] == nil, columns: 100)
+
     enum Colour: Int { case red = 31, green = 32, yellow = 33, blue = 34, grey = 90, bold = 1 }
 
     func paint(_ text: String, _ colour: Colour?) -> String {

@@ -1,0 +1,66 @@
+# What people type. `make help` lists it.
+
+SWIFT       ?= swift
+SWIFT_DIST  := --configuration release --scratch-path .build-dist --static-swift-stdlib -Xswiftc -static-executable
+DIST_BIN    := .build-dist/release
+BOOT        := out/boot
+# Where the built Debian image and the ramdisk's packages are kept between builds.
+CACHE       ?= $(HOME)/.cache/hostler
+export CACHE_HOME := $(CACHE)
+
+.PHONY: help deps build binaries boot-files image demo test unit check e2e bench dist clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo        set everything up, start a lab, install Debian on one of its machines
+demo: deps binaries boot-files image
+	scripts/demo.sh
+
+## make test        all tests, the end-to-end ones included
+test: deps check unit e2e
+
+## make deps        install what is missing, with apt
+deps:
+	scripts/deps.sh
+
+## make unit        tests of the parts
+unit:
+	$(SWIFT) test --parallel
+
+## make check       format, house rules
+check:
+	scripts/check.sh
+
+## make binaries    static hostler and hostler-init
+binaries:
+	$(SWIFT) build $(SWIFT_DIST) --product hostler-init
+	$(SWIFT) build $(SWIFT_DIST) --product hostler
+	mkdir -p out/bin
+	strip -o out/bin/hostler $(DIST_BIN)/hostler
+	strip -o out/bin/hostler-init $(DIST_BIN)/hostler-init
+
+## make boot-files  what machines boot: kernel, ramdisk, iPXE
+boot-files: binaries
+	mkdir -p $(BOOT)
+	CACHE=$(CACHE)/ramdisk packaging/ramdisk/build.sh $(BOOT) out/bin/hostler-init
+	cp /usr/lib/ipxe/undionly.kpxe /usr/lib/ipxe/ipxe.efi /usr/lib/ipxe/snponly.efi $(BOOT)/
+
+## make image       Debian 12 as a disk image for the lab, built once and kept
+image: binaries
+	scripts/image.sh
+
+## make e2e         machines from empty disk to SSH, in a lab of their own
+e2e: binaries boot-files image
+	scripts/e2e.sh
+
+## make bench       figures beside the peers', in one run
+bench: binaries boot-files image
+	scripts/bench.sh
+
+## make dist        static binaries, boot files, systemd unit, .deb
+dist: binaries boot-files
+	scripts/dist.sh
+
+clean:
+	rm -rf .build .build-dist out dist

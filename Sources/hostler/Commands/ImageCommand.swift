@@ -1,0 +1,185 @@
+import API
+import ArgumentParser
+import FoundationEssentials
+import Images
+import Model
+
+struct ImageCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "image", abstract: "The images that machines are given.",
+        discussion: "build, add, verify and remove work on the image store of this host, as root; list and show ask the server.",
+        subcommands: [List.self, Show.self, Build.self, Add.self, Verify.self, Remove.self])
+
+    /// The image store on this host.
+    struct LocalStore: ParsableArguments {
+        @Option(help: "The server's state directory; images are below it.") var stateDir = "/var/lib/hostler"
+
+        func open() throws -> ImageStore {
+            try PrivateFile.makeDirectory(stateDir)
+            return try ImageStore(path: stateDir + "/images")
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List images.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let images = try await client.get(ListReply<ImageReply>.self, "/v1/images").items
+                let heading = ["NAME", "STATE", "DISK", "DATA", "STORED", "CHUNKS"] + (output.isWide ? ["DIGEST"] : [])
+                try output.printList(
+                    images, heading: heading, none: "There are no images. Make one: hostler image build debian-12"
+                ) { reply in
+                    let image = reply.image
+                    return [
+                        reply.name, Self.state(reply), image.map { Quantity.bytes($0.diskBytes) },
+                        image.map { Quantity.bytes($0.dataBytes) }, image.map { Quantity.bytes($0.storedBytes) },
+                        image.map { "\($0.chunkCount)" }, image?.digest,
+                    ]
+                }
+            }
+        }
+
+        private static func state(_ reply: ImageReply) -> String {
+            guard reply.state == .importing, let progress = reply.progress else { return reply.state.rawValue }
+            return "importing, \(Quantity.bytes(progress.done))"
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show an image, or how its import is doing.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Argument var image: String
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                let found = try await client.get(ImageReply.self, "/v1/images/\(image.percentEncoded)")
+                try output.print(found) { reply in
+                    var lines = ["name:    \(reply.name)", "state:   \(reply.state.rawValue)"]
+                    if let problem = reply.problem { lines.append(ProblemText.text(problem, terminal: .standard)) }
+                    if let image = reply.image {
+                        lines += ["digest:  \(image.digest)", "disk:    \(Quantity.bytes(image.diskBytes))"]
+                        lines += ["data:    \(Quantity.bytes(image.dataBytes))", "stored:  \(Quantity.bytes(image.storedBytes))"]
+                        lines += image.annotations.sorted { $0.key < $1.key }.map { "  \($0.key): \($0.value)" }
+                    }
+                    return lines.joined(separator: "\n")
+                }
+            }
+        }
+    }
+
+    struct Build: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make an image of Debian from its archive: debian-12 or debian-13. Needs root.")
+        @OptionGroup var local: LocalStore
+        @Argument(help: "debian-12 or debian-13.") var release: String
+        @Option(help: "cloud: drivers for virtual machines only; generic: for real servers too.")
+        var kernel: DebianKernel = .generic
+        @Option(help: "The image's name. Else the release's.") var name: String?
+        @Flag(help: "Do nothing if there is an image of that name.") var ifMissing = false
+
+        func run() async throws {
+            guard let debian = DebianRelease(release) else {
+                throw ValidationError("“\(release)” is not one of \(DebianRelease.allCases.map(\.imageName).joined(separator: ", "))")
+            }
+            let store = try local.open()
+            let name = name ?? debian.imageName
+            if ifMissing, try await store.summary(named: name) != nil { return print("\(name) is there already") }
+            let directory = store.path + "/build"
+            try PrivateFile.makeDirectory(directory)
+            let builder = DebianImageBuilder(
+                request: DebianImageRequest(release: debian, kernel: kernel), workDirectory: directory,
+                progress: { Terminal.writeError($0) })
+            let raw = "\(directory)/\(debian.imageName)-\(ProcessInfo.processInfo.processIdentifier).raw"
+            defer { try? FileManager.default.removeItem(atPath: raw) }
+            let facts = try await builder.build(output: raw)
+            var options = ImageImporter.Options()
+            options.properties.os = debian.imageName
+            options.properties.firmware = [.bios, .uefi]
+            options.properties.rootUUID = facts.rootUUID
+            options.properties.kernelArguments = facts.kernelArguments
+            options.properties.seed = "nocloud"
+            try await Add.add(raw, name: name, options: options, to: store)
+        }
+    }
+
+    struct Add: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Add a raw, raw.zst or qcow2 image from a file or URL.")
+        @OptionGroup var local: LocalStore
+        @Argument var name: String
+        @Argument(help: "A path, or an http(s) URL.") var source: String
+        @Option(help: "SHA-256 of the file as it comes, in hex.") var sha256: String?
+
+        func run() async throws {
+            var options = ImageImporter.Options()
+            if let sha256 {
+                options.expectedDigest = .init("sha256:\(sha256.lowercased())")
+                guard options.expectedDigest != nil else { throw ValidationError("--sha256 is not 64 hex digits") }
+            }
+            try await Self.add(source, name: name, options: options, to: local.open())
+        }
+
+        static func add(_ source: String, name: String, options: ImageImporter.Options, to store: ImageStore) async throws {
+            let meter = ImportMeter()
+            let digest = try await ImageImporter(store: store).add(source, name: name, options: options) { meter.show($0) }
+            meter.end()
+            print("\(name)  \(digest)")
+        }
+    }
+
+    struct Verify: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Read every image again and compare every digest.")
+        @OptionGroup var local: LocalStore
+
+        func run() async throws {
+            let result = try local.open().verify()
+            for finding in result.findings {
+                let place = finding.chunk.map { " chunk \($0)" } ?? ""
+                print("\(finding.image)\(place):\n" + ProblemText.text(finding.problem, terminal: .standard))
+            }
+            print("\(result.imageCount) images, \(Quantity.bytes(Int64(clamping: result.readBytes))) read, \(result.findings.count) damaged places")
+            if !result.findings.isEmpty { throw ExitCode(ExitStatus.failure.rawValue) }
+        }
+    }
+
+    struct Remove: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Remove an image, and what only it needed.")
+        @OptionGroup var local: LocalStore
+        @Argument var name: String
+
+        func run() async throws {
+            let store = try local.open()
+            try store.remove(name)
+            try store.collectGarbage()
+            print("\(name)  removed")
+        }
+    }
+}
+
+extension DebianKernel: ExpressibleByArgument {}
+
+/// Progress of an import: a line that is redrawn on a terminal, nothing in a pipe.
+final class ImportMeter: Sendable {
+    private let terminal = Terminal.standard
+
+    func show(_ progress: ImageImporter.Progress) {
+        guard terminal.isInteractive else { return }
+        let text =
+            switch progress {
+            case .downloaded(let bytes): "downloaded \(Quantity.bytes(Int64(clamping: bytes)))"
+            case .converting: "converting"
+            case .compressed(let done, let total):
+                if let total, total > 0 {
+                    "\(OperationView.bar(Double(done) / Double(total), width: 30)) \(Quantity.bytes(Int64(clamping: done)))"
+                } else {
+                    "\(Quantity.bytes(Int64(clamping: done))) of the disk"
+                }
+            }
+        Terminal.write("\r\u{1b}[K\(text)")
+    }
+
+    func end() { if terminal.isInteractive { Terminal.write("\r\u{1b}[K") } }
+}
