@@ -126,5 +126,11 @@ let package = Package(
             name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
             swiftSettings: settings),
         .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
+        .testTarget(name: "HostFactsTests", dependencies: ["HostFacts", "Wire"], swiftSettings: settings),
+        .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
+        .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),
+        .testTarget(
+            name: "BootServicesTests", dependencies: ["BootServices", "NetBoot", nioCore, nioPosix, logging],
+            swiftSettings: settings),
     ]
 )

@@ -50,8 +50,8 @@ struct ImageRequest: RequestBodyForm {
 }
 
 extension String {
-    /// For one part of a path (RFC 3986 §2.3: all but the unreserved is escaped).
-    var percentEncoded: String {
+    /// For one part of a path or a query (RFC 3986 §2.3: all but the unreserved is escaped).
+    public var percentEncoded: String {
         let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".utf8)
         return utf8.map { byte in
             if plain.contains(byte) { return String(UnicodeScalar(byte)) }

@@ -4,6 +4,7 @@ public import Logging
 internal import Model
 internal import NIOCore
 internal import NIOHTTP1
+internal import NetBoot
 internal import OCI
 internal import Wire
 
@@ -56,7 +57,7 @@ public struct BootRoutes: Sendable {
         let parts = request.path.split(separator: "/").map(String.init)
         switch (request.method, parts.first, parts.count) {
         case (.GET, "boot", 2), (.HEAD, "boot", 2):
-            if parts[1] == "script" { return script(request) }
+            if parts[1] == "script" { return try script(request) }
             guard Self.bootFiles.contains(parts[1]) else { throw Problem.notFound("boot file", parts[1]) }
             return .file(path: files.boot + "/" + parts[1], type: "application/octet-stream", etag: nil)
         case (.GET, "images", 3) where parts[1] == "blobs", (.HEAD, "images", 3) where parts[1] == "blobs":
@@ -75,18 +76,24 @@ public struct BootRoutes: Sendable {
 
     // MARK: Boot scripts
 
-    private func script(_ request: BootRequest) -> BootReply {
+    private func script(_ request: BootRequest) throws -> BootReply {
         guard let mac = request.query["mac"].flatMap({ MACAddress($0) }) else {
-            return .bytes(.badRequest, type: "text/plain", Array("#!ipxe\necho Hostler: no MAC address was given\nexit 1\n".utf8))
+            throw Problem("mac-missing", title: "The boot script needs the machine's MAC address", remedy: "Ask with ?mac=…")
         }
-        let platform = BootScript.Platform(rawValue: request.query["platform"] ?? "") ?? .bios
+        let isEFI = request.query["platform"] == "efi"
+        let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
         let (_, verdict) = control.boots(mac)
-        let script = BootScript(
-            verdict: verdict, platform: platform,
-            scriptURL: "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(platform.rawValue)",
-            baseURL: network.baseURL, commandLine: commandLine(mac, request))
+        let script: IPXEScript =
+            switch verdict {
+            case .agent:
+                .agent(
+                    kernelURL: "\(network.baseURL)/boot/vmlinuz", initrdURLs: ["\(network.baseURL)/boot/hostler-initrd.img"],
+                    commandLine: commandLine(mac, request), retryURL: retry)
+            case .localDisk: .localDisk(isEFI ? .efi : .bios)
+            case .refuse(let why): .refuse(reason: IPXEScript.printable(why), retryURL: retry, seconds: 30)
+            }
         logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])
-        return .bytes(.ok, type: "text/plain", Array(script.text.utf8))
+        return .bytes(.ok, type: "text/plain", Array(try script.render().utf8))
     }
 
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.

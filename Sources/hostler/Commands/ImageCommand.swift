@@ -1,7 +1,7 @@
 import API
-import ArgumentParser
+public import ArgumentParser
 import FoundationEssentials
-import Images
+public import Images
 import Model
 
 struct ImageCommand: AsyncParsableCommand {

@@ -1,7 +1,7 @@
 import API
-import ArgumentParser
+public import ArgumentParser
 import FoundationEssentials
-import Model
+public import Model
 
 extension MachineCommand {
     struct Install: AsyncParsableCommand {
@@ -44,7 +44,7 @@ extension MachineCommand {
     }
 }
 
-extension RestartMethod: @retroactive ExpressibleByArgument {}
+extension RestartMethod: ExpressibleByArgument {}
 
 /// Files that commands are given.
 enum InputFile {

@@ -1,5 +1,5 @@
-import API
-import ArgumentParser
+public import API
+public import ArgumentParser
 import Model
 
 struct TokenCommand: AsyncParsableCommand {
