@@ -23,20 +23,20 @@ struct ImportTests {
         }
     }
 
-    @Test("stores holes as zero runs without reading them, 8 GiB in a few hundred KB")
+    @Test("stores holes as zero runs without reading them, 512 MiB in a few KB")
     func holes() async throws {
         let workshop = try Workshop()
         let path = try workshop.write([], "disk")
         let handle = try #require(FileHandle(forUpdatingAtPath: path))
-        try handle.truncate(atOffset: 8 << 30)
-        try handle.seek(toOffset: (3 << 30) + 70_000)
+        try handle.truncate(atOffset: 512 << 20)
+        try handle.seek(toOffset: (192 << 20) + 70_000)
         try handle.write(contentsOf: Data([1, 2, 3]))
         let digest = try await workshop.add(path)
         let reader = try ChunkReader(store: workshop.store, image: digest)
-        #expect(reader.index.stored.map(\.number) == [UInt32((3 << 14) + 1)])
+        #expect(reader.index.stored.map(\.number) == [3073])
         #expect(reader.index.zeroRuns.count == 2)
-        #expect(reader.index.blobBytes < 300_000)
-        #expect(try Array(reader.chunk((3 << 14) + 1)[4464..<4467]) == [1, 2, 3])
+        #expect(reader.index.blobBytes < 20_000)
+        #expect(try Array(reader.chunk(3073)[4464..<4467]) == [1, 2, 3])
         let blob = workshop.store.blobPath(try workshop.store.manifest(for: digest).disk.digest)
         let all = try tool("sh", "-c", "zstd -dcq '\(blob)' | cmp - '\(path)'")
         #expect(all.status == 0)

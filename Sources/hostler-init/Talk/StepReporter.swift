@@ -1,19 +1,9 @@
 internal import CLinux
 internal import Model
-internal import Synchronization
 
 /// The operation is no longer this agent's: it stops what it does and asks for work.
 struct Abandoned: Error, CustomStringConvertible {
     var description: String { "the operation goes on without this agent" }
-}
-
-/// How far a step is; set by the work, read by the reporter.
-final class ProgressCounter: Sendable {
-    private let state: Mutex<Progress>
-    init(total: Int64) { state = Mutex(Progress(done: 0, total: total)) }
-    func add(_ bytes: Int64) { state.withLock { $0.done += bytes } }
-    func set(done: Int64, total: Int64) { state.withLock { $0 = Progress(done: done, total: total) } }
-    var progress: Progress { state.withLock { $0 } }
 }
 
 /// Tells the control plane how the steps of one task go.
