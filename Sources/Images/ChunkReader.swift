@@ -1,6 +1,5 @@
 public import Model
 public import OCI
-
 internal import Zstandard
 
 /// Reads an image's chunks from the store, each verified. For one thread at a time.

@@ -1,9 +1,8 @@
-public import OCI
-
 internal import BlockIO
 internal import FoundationEssentials
 internal import Glibc
 internal import Model
+public import OCI
 
 /// Takes disk images into the store: raw, zstd-compressed raw and qcow2, from a file or an HTTP(S) address.
 public struct ImageImporter: Sendable {

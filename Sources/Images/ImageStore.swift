@@ -1,7 +1,6 @@
+internal import Glibc
 public import Model
 public import OCI
-
-internal import Glibc
 internal import Synchronization
 
 /// The images of this host: an OCI image layout (OCI image spec 1.1, image-layout.md) in a directory.
@@ -60,7 +59,8 @@ public struct ImageStore: Sendable {
         let full = Self.fullName(reference)
         for descriptor in try readIndex().manifests {
             let known = descriptor.annotations?[Self.nameAnnotation]
-            let isNamed = reference.tag == nil && reference.digest != nil
+            let isNamed =
+                reference.tag == nil && reference.digest != nil
                 ? known?.hasPrefix(reference.repository + ":") == true : known == full
             if isNamed, reference.digest == nil || reference.digest == descriptor.digest { return descriptor.digest }
         }

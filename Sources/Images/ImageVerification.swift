@@ -1,5 +1,4 @@
 public import Model
-
 internal import OCI
 internal import Zstandard
 

@@ -162,7 +162,6 @@ struct ImageWriter {
         try write(frame)
     }
 
-
     private mutating func finish(head: [UInt8]) throws -> Output {
         try writeZeros()
         guard diskBytes > 0 else {

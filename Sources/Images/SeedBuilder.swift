@@ -1,8 +1,7 @@
 public import BlockIO
+internal import FoundationEssentials
 public import Model
 public import OCI
-
-internal import FoundationEssentials
 
 /// What a machine is to be told at its first boot.
 public struct SeedInput: Sendable {

@@ -31,10 +31,10 @@ struct Agent {
         let reply = await session.hello()
         log("this is \(reply.name) (\(reply.machine))")
         log.milestone("hello")
-        let poster = InventoryPoster(reader: reader, session: session)
+        let poster = InventoryPoster(reader: reader, session: session, drivers: drivers)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await LogStream.run(log: log, session: session) }
-            group.addTask { await poster.run(drivers: drivers, ports: Interfaces.all()) }
+            group.addTask { await poster.run() }
             if lease.server != .any { group.addTask { await keeper.keep(lease) } }
             await work(session: session, drivers: drivers, poster: poster, address: lease.address.description)
             group.cancelAll()
@@ -151,7 +151,7 @@ struct Agent {
             log("installing \(work.record.image) for \(operation), generation \(task.generation)")
             try await Installer(work: work, reporter: reporter, drivers: drivers).run()
         case .wipe(let work):
-            try await Wiper(work: work, reporter: reporter).run()
+            try await Wiper(work: work, reporter: reporter, drivers: drivers).run()
         case .rescue(let work):
             return try await RescueShell(work: work, reporter: reporter, address: address).run()
         }

@@ -26,7 +26,8 @@ struct PartitionTableTests {
 
     func plan(_ path: String, diskBytes: Int, seedBytes: UInt64 = 1_500_000) throws -> PartitionTable.SeedPlan {
         return try PartitionTable.planSeedPartition(
-            diskBytes: UInt64(diskBytes), head: Array(try head(of: path, PartitionTable.headBytes)), seedBytes: seedBytes, unique: Self.unique)
+            diskBytes: UInt64(diskBytes), head: Array(try head(of: path, PartitionTable.headBytes)), seedBytes: seedBytes,
+            unique: Self.unique)
     }
 
     func perform(_ writes: [DiskWrite], on path: String) throws {

@@ -25,7 +25,8 @@ struct Drivers {
 
     /// Loads for the devices that are there now, and for those that appear by that, until nothing new comes.
     ///
-    /// - Parameter urgentOnly: disks and network ports on the buses where they usually are. The rest can wait.
+    /// - Parameter urgentOnly: network ports on the buses where they usually are. The rest can wait: a disk
+    ///   controller's driver looks for its disks for seconds before it returns.
     mutating func load(urgentOnly: Bool) {
         for _ in 0..<6 {
             let new = devices().filter { !urgentOnly || Self.isUrgent($0) }.filter { asked.insert($0).inserted }
@@ -41,8 +42,11 @@ struct Drivers {
         for file in files where loaded.insert(file).inserted {
             let fd = open("\(folder)/\(file)", O_RDONLY | O_CLOEXEC)
             guard fd >= 0 else { continue }
+            let begun = agent_uptime_milliseconds()
             let code = agent_load_module(fd)
             close(fd)
+            let milliseconds = agent_uptime_milliseconds() - begun
+            if milliseconds > 500 { log("module \(file) took \(milliseconds) ms") }
             // "No such device" is a driver's way to say that it is not for this machine.
             guard code < 0, code != -EEXIST, code != -ENODEV else { continue }
             log("module \(file): \(String(cString: strerror(-code)))")
@@ -57,10 +61,10 @@ struct Drivers {
         }
     }
 
-    /// Storage (class 01) and network (02) on PCI, and whatever a hypervisor offers.
+    /// Network ports (class 02) on PCI, and whatever a hypervisor offers.
     static func isUrgent(_ modalias: String) -> Bool {
-        if ["virtio:", "vmbus:", "xen:", "scsi:"].contains(where: modalias.hasPrefix) { return true }
+        if ["virtio:", "vmbus:", "xen:"].contains(where: modalias.hasPrefix) { return true }
         guard modalias.hasPrefix("pci:") else { return false }
-        return modalias.contains("v00001AF4") || modalias.contains("bc01") || modalias.contains("bc02")
+        return modalias.hasPrefix("pci:v00001AF4") || modalias.contains("bc02")
     }
 }

@@ -8,9 +8,16 @@ struct InventoryPoster: Sendable {
 
     let reader: InventoryReader
     let session: Session
+    let drivers: DriverBox
 
+    /// Loads the drivers that could wait, and sends what there is then.
     func send() async throws -> Inventory {
-        let inventory = try await WorkPool.run { reader.read() }
+        let inventory = try await WorkPool.run {
+            drivers.load(urgentOnly: false)
+            if SystemFile.exists("/sys/bus/platform/drivers/ipmi_si") { drivers.load(["ipmi_devintf"]) }
+            Interfaces.turnOn(Interfaces.all(), log: session.log)
+            return reader.read()
+        }
         try await post(inventory)
         return inventory
     }
@@ -21,17 +28,10 @@ struct InventoryPoster: Sendable {
         }
     }
 
-    /// Loads the drivers that could wait, sends the inventory, and listens for the switch for half a minute.
-    func run(drivers: DriverBox, ports: [Interfaces.Port]) async {
+    /// Sends the inventory, then listens for the switches at the other end for half a minute and sends it again.
+    func run() async {
         let log = session.log
         do {
-            try await WorkPool.run {
-                drivers.load(urgentOnly: false)
-                if SystemFile.exists("/sys/class/ipmi") || !SystemFile.names(in: "/sys/bus/platform/drivers/ipmi_si").isEmpty {
-                    drivers.load(["ipmi_devintf"])
-                }
-                Interfaces.turnOn(Interfaces.all(), log: log)
-            }
             var inventory = try await send()
             log.milestone("inventory-sent")
             let clock = ContinuousClock()

@@ -7,7 +7,10 @@ enum DiskChoosing {
     private static let patience: Duration = .seconds(20)
 
     /// Waits for a disk that fits, then says why there is none.
-    static func choose(_ wanted: String?, minimumBytes: UInt64) async throws -> DiskFacts {
+    ///
+    /// All drivers are loaded before, and their disks found: the smallest of some disks need not be the smallest of all.
+    static func choose(_ wanted: String?, minimumBytes: UInt64, drivers: DriverBox) async throws -> DiskFacts {
+        try await WorkPool.run { drivers.load(urgentOnly: false) }
         let clock = ContinuousClock()
         let deadline = clock.now + patience
         while true {

@@ -43,7 +43,7 @@ struct Installer: Sendable {
         guard work.done.contains(.chooseDisk) else { return try open(try await chooseDisk()) }
         do {
             return try open(
-                try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes)))
+                try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes), drivers: drivers))
         } catch let problem as Problem {
             // It was there when it was chosen: the step that needs it now fails.
             let next = [StepName.writeImage, .writeSeed, .bootOrder, .restart].first { !work.done.contains($0) }
@@ -55,7 +55,7 @@ struct Installer: Sendable {
     private func chooseDisk() async throws -> DiskFacts {
         let chosen = Chosen()
         try await reporter.step(.chooseDisk) { _ in
-            let disk = try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes))
+            let disk = try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes), drivers: drivers)
             try checkNotStale(try open(disk))
             chosen.disk.withLock { $0 = disk }
             return DiskChoosing.evidence(disk)

@@ -8,16 +8,33 @@ struct WipeProof: Sendable {
     /// At the start and at the end of the disk: 16 MiB each, where partition tables and metadata live.
     static let edgeBytes: UInt64 = 16 << 20
     static let sampleBytes: UInt64 = 64 << 10
-    let sampleCount = 1024
+    static let sampleCount = 1024
     let seed: UInt64
+    let edgeBytes: UInt64
+    let sampleCount: Int
+
+    init(seed: UInt64) {
+        self.seed = seed
+        edgeBytes = Self.edgeBytes
+        sampleCount = Self.sampleCount
+    }
+
+    /// A quick look, whether a way of wiping did anything at all; no proof.
+    private init(lookBySeed seed: UInt64) {
+        self.seed = seed
+        edgeBytes = 1 << 20
+        sampleCount = 64
+    }
+
+    static let look = WipeProof(lookBySeed: 1)
 
     static func sampledBytes(of diskBytes: UInt64) -> Int64 {
-        Int64(clamping: min(diskBytes, edgeBytes) + min(diskBytes, edgeBytes) + 1024 * min(diskBytes, sampleBytes))
+        Int64(clamping: 2 * min(diskBytes, edgeBytes) + UInt64(sampleCount) * min(diskBytes, sampleBytes))
     }
 
     /// What is read, in order: offset and length in bytes.
     func ranges(diskBytes: UInt64) -> [Range<UInt64>] {
-        let edge = min(diskBytes, Self.edgeBytes)
+        let edge = min(diskBytes, edgeBytes)
         var ranges = [0..<edge, diskBytes - edge..<diskBytes]
         guard diskBytes >= Self.sampleBytes else { return ranges }
         var generator = SplitMix64(state: seed)
@@ -39,8 +56,8 @@ struct WipeProof: Sendable {
                     let count = Int(min(range.upperBound - start, 1 << 20))
                     let piece = UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[..<count])
                     try device.read(into: piece, at: start)
-                    guard !agent_is_zero(piece.baseAddress, count) else {
-                        let inside = piece.firstIndex { $0 != 0 } ?? 0
+                    guard agent_is_zero(piece.baseAddress, count) else {
+                        let inside = piece.firstIndex { $0 != 0 } ?? count
                         throw notProved(device.name, at: start + UInt64(inside))
                     }
                     counter?.add(Int64(count))

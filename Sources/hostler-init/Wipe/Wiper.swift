@@ -7,9 +7,11 @@ internal import Synchronization
 struct Wiper: Sendable {
     let work: WipeWork
     let reporter: StepReporter
+    let drivers: DriverBox
     private var log: AgentLog { reporter.log }
 
-    init(work: WipeWork, reporter: StepReporter) {
+    init(work: WipeWork, reporter: StepReporter, drivers: DriverBox) {
+        self.drivers = drivers
         self.work = work
         self.reporter = reporter
     }
@@ -37,7 +39,7 @@ struct Wiper: Sendable {
                     let proof = WipeProof(seed: UInt64.random(in: .min ... .max, using: &generator))
                     let device = try BlockDevice(disk.name, writable: false)
                     try await proof.check(device, counter)
-                    evidence[disk.name] = "\(Self.identity(disk)): \(proof.sampleCount) samples of "
+                    evidence[disk.name] = "\(Self.identity(disk)): \(WipeProof.sampleCount) samples of "
                         + "\(WipeProof.sampleBytes) bytes and \(WipeProof.edgeBytes) bytes at either end are zero"
                     evidence["\(disk.name).seed"] = String(proof.seed)
                 }
@@ -52,6 +54,7 @@ struct Wiper: Sendable {
 
     /// The disks named, or every fixed one. Waits for slow controllers; none at all is no proof of a wipe.
     private func chosen() async throws -> [DiskFacts] {
+        try await WorkPool.run { [drivers] in drivers.load(urgentOnly: false) }
         let clock = ContinuousClock()
         let deadline = clock.now + .seconds(20)
         while true {
@@ -108,7 +111,7 @@ struct Wiper: Sendable {
             log("\(disk.name): wiping by \(method.rawValue)")
             do {
                 try await method.wipe(device, disk, counter)
-                try await WipeProof(seed: 1).check(device, nil)
+                try await WipeProof.look.check(device, nil)
                 counter.set(done: before.done + Int64(clamping: disk.sizeBytes), total: before.total)
                 return (tried + [method.rawValue]).joined(separator: ", then ")
             } catch let cancelled as CancellationError {

@@ -6,7 +6,7 @@ internal import Yams
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable { case table, wide, json, yaml }
 
 struct OutputOptions: ParsableArguments {
-    @Option(name: [.short, .customLong("output")], help: "table, wide, json or yaml.")
+    @Option(name: [.customShort("o"), .customLong("output")], help: "table, wide, json or yaml.")
     var format: OutputFormat = .table
 
     var isWide: Bool { format == .wide }

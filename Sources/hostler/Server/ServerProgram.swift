@@ -28,7 +28,7 @@ struct ServerProgram {
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images),
             environment: ControlEnvironment(now: Self.wallClock, logger: logger, discovery: discovery),
-            restoreEpoch: try await store.storeEpoch().epoch)
+            restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
 
@@ -60,6 +60,12 @@ struct ServerProgram {
             group.cancelAll()
         }
         try await store.close()
+    }
+
+    /// Counts the restores from a backup; 0 for a store that never was.
+    private static func restoreEpoch(_ store: SQLiteStore) async throws -> Int {
+        let epoch = try await store.storeEpoch()
+        return epoch.restoredAtMilliseconds == nil ? 0 : epoch.epoch
     }
 
     /// Keeps the history that watchers resume from to what a day writes.
