@@ -39,6 +39,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-asn1.git", from: "1.3.0"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.30.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.16.0", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.0.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.0.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.0", traits: []),
@@ -84,6 +85,7 @@ let package = Package(
                 "Model", "Store", "Control", "Images", "Wire", nioCore, nioPosix, crypto, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
@@ -99,8 +101,9 @@ let package = Package(
             name: "hostler",
             dependencies: [
                 "Model", "Store", "Control", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
-                httpClient, yams, subprocess, nioCore, nioPosix, logging,
+                httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -132,5 +135,17 @@ let package = Package(
         .testTarget(
             name: "BootServicesTests", dependencies: ["BootServices", "NetBoot", nioCore, nioPosix, logging],
             swiftSettings: settings),
+        .testTarget(
+            name: "APITests",
+            dependencies: [
+                "API", "Control", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "hostlerTests", dependencies: ["hostler", "API", "Control", "Model", "Store", nioPosix, logging],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),
     ]
 )

@@ -80,6 +80,7 @@ public struct BootNetwork: Sendable, Codable, Equatable {
         configuration.dns = dns
         configuration.domain = domain
         configuration.leaseSeconds = leaseSeconds
+        configuration.identifiesByMAC = true
         return configuration
     }
 }

@@ -91,8 +91,8 @@ take_modules() {
     find "$to" -name '*.ko' -exec strip --strip-debug {} +
     cp "$from"/modules.builtin "$from"/modules.builtin.modinfo "$from"/modules.order "$to"
     depmod -b "$work/root" "$version"
-    # depmod's text forms serve people; the kernel's side of it reads what the agent reads.
-    rm -f "$to"/modules.symbols* "$to"/modules.devname
+    # The agent and busybox read the text forms.
+    rm -f "$to"/modules.*.bin "$to"/modules.symbols "$to"/modules.devname
 }
 
 # 3. A program with the libraries it loads, at the paths its loader looks for them.
@@ -100,12 +100,12 @@ take_program() {
     local program=$1 library
     install -D -m 755 "$cache/$program" "$work/root/$program"
     local wanted=("$program")
+    local file found next
     while [ ${#wanted[@]} -gt 0 ]; do
-        local next=()
+        next=()
         for file in "${wanted[@]}"; do
             for library in $(readelf -d "$cache/$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
                 [ -e "$work/root/lib/x86_64-linux-gnu/$library" ] && continue
-                local found
                 found=$(find "$cache/lib" "$cache/usr/lib" -path '*x86_64-linux-gnu/*' -name "$library" | head -1)
                 [ -n "$found" ] || { echo "build.sh: $file needs $library, which no package brought" >&2; exit 1; }
                 install -D -m 755 "$(readlink -f "$found")" "$work/root/lib/x86_64-linux-gnu/$library"
@@ -134,7 +134,7 @@ make_tree() {
     take_program usr/sbin/dropbear
     take_program usr/bin/dropbearkey
     # dropbear reads the account and its shell through the C library.
-    take_library_files "$root"
+    take_name_service "$root"
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     echo 'root:x:0:' >"$root/etc/group"
     echo 'root:*:19000:0:99999:7:::' >"$root/etc/shadow" && chmod 600 "$root/etc/shadow"
@@ -155,7 +155,7 @@ make_tree() {
 }
 
 # glibc opens the "files" name service by dlopen in older releases; newer have it inside.
-take_library_files() {
+take_name_service() {
     local found
     found=$(find "$cache/lib" "$cache/usr/lib" -name 'libnss_files.so.2' | head -1)
     [ -z "$found" ] || install -D -m 755 "$(readlink -f "$found")" "$1/lib/x86_64-linux-gnu/libnss_files.so.2"

@@ -151,7 +151,9 @@ public struct BootRoutes: Sendable {
         var evidence = ["call-home": request.remote?.ipAddress ?? ""]
         evidence["hostname"] = form["hostname"].map { String($0.prefix(253)) }
         evidence["instance-id"] = form["instance_id"].map { String($0.prefix(64)) }
-        try await control.callHome(operation: id, proof: proof, hostKeys: keys, evidence: evidence)
+        try await control.callHome(
+            operation: id, proof: proof, from: request.remote?.ipAddress.flatMap { IPv4Address($0) }, hostKeys: keys,
+            evidence: evidence)
         return .bytes(.ok, type: "text/plain", Array("welcome\n".utf8))
     }
 

@@ -242,7 +242,8 @@ extension ControlPlane {
 
     /// The installed system calls home: the proof that it is up.
     public func callHome(
-        operation id: OperationID, proof: String, hostKeys: [String], evidence: [String: String]
+        operation id: OperationID, proof: String, from address: IPv4Address? = nil, hostKeys: [String],
+        evidence: [String: String]
     ) async throws {
         let refused = Problem("proof-invalid", status: 403, title: "That proof is not the operation's")
         guard let operation = try await records.get(Model.Operation.self, id: id.rawValue)?.value else { throw refused }
@@ -254,6 +255,7 @@ extension ControlPlane {
         try await change(operation.machine) { transition, now in
             guard transition.operation.id == id else { return }
             transition.machine.observed.lastSeen = now
+            transition.machine.observed.address = address ?? transition.machine.observed.address
             transition.systemIsUp(hostKeys: hostKeys, evidence: evidence, now)
         }
     }

@@ -43,7 +43,8 @@ public struct DHCPServer: Sendable {
         if configuration.mode == .proxy { return proxy(message, type, boot) }
 
         let client = Client(
-            message: message, mac: mac, isReserved: pool.reservation(for: mac) != nil, now: now, boot: boot)
+            message: message, mac: mac,
+            isReserved: configuration.identifiesByMAC || pool.reservation(for: mac) != nil, now: now, boot: boot)
         switch type {
         case .discover: return discover(client)
         case .request: return request(client)

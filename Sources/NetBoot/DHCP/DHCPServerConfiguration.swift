@@ -68,6 +68,9 @@ public struct DHCPServerConfiguration: Hashable, Sendable {
     public var extraOptions: [ExtraOption] = []
     /// At least 60. Clients may ask for less.
     public var leaseSeconds: UInt32 = 3_600
+    /// Whether a client is known by its MAC address, whatever client identifier it sends. A machine's
+    /// firmware, iPXE, agent and system each send another identifier (RFC 4361 §4): by MAC it keeps one address.
+    public var identifiesByMAC = false
     /// How long an offered address is held for the client's request.
     public var offerHoldSeconds: UInt32 = 30
     /// How long an address a client found in use is left alone.

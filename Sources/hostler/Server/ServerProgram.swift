@@ -7,6 +7,7 @@ import Logging
 import Model
 import NIOPosix
 import Store
+import UnixSignals
 
 /// `hostler serve`: the store, the control plane, what machines talk to and
 /// what people talk to, put together.
@@ -55,7 +56,13 @@ struct ServerProgram {
             group.addTask { try await Self.compactDaily(store) }
             for service in services { group.addTask { try await service.run() } }
             group.addTask { try await server.run() }
-            // Whatever ends first ends the program; the API ends on SIGTERM.
+            group.addTask {
+                for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
+                    logger.notice("ending", metadata: ["signal": "\(signal)"])
+                    return
+                }
+            }
+            // Whatever ends first ends the program.
             try await group.next()
             group.cancelAll()
         }
