@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""The house rules as a test: what may import what, how long a file may be, what does not belong here."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "Sources"
+# The rooms from the bottom up; a room imports only what stands to its right here.
+OURS = {
+    "Wire": set(),
+    "Zstandard": set(),
+    "NetBoot": {"Wire"},
+    "HostFacts": {"Wire"},
+    "BlockIO": {"Wire"},
+    "OCI": {"Wire"},
+    "Model": {"Wire"},
+    "Store": {"Model"},
+    "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
+    "Control": {"Model", "Store", "OCI", "BlockIO", "Wire"},
+    "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
+    "API": {"Model", "Store", "Control", "Images", "OCI", "Wire"},
+    "VirtualRack": {"Model", "Wire", "CLinux"},
+    "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard"},
+}
+PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "Model"}
+PURE_MAY_IMPORT = {"Wire", "FoundationEssentials"}
+# Full Foundation costs 40 MB in a static binary.
+NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Control", "BootServices"}
+AGENT_NEVER = {"Foundation", "GRDB", "Hummingbird", "Yams", "Subprocess"}
+LINE_LIMIT = 450
+IMPORT = re.compile(r"^\s*(?:@testable\s+)?(?:public |internal |private |package |fileprivate )?import (?:struct |class |enum |func )?(\w+)", re.M)
+
+complaints = []
+
+
+def complain(path, what):
+    complaints.append(f"{path.relative_to(ROOT)}: {what}")
+
+
+for path in sorted(SOURCES.rglob("*.swift")):
+    room = path.relative_to(SOURCES).parts[0]
+    text = path.read_text()
+    imports = set(IMPORT.findall(text))
+    for name in imports & (set(OURS) | {"hostler", "CLinux"}):
+        if room in OURS and name not in OURS[room]:
+            complain(path, f"{room} may not import {name}")
+    if room in PURE and imports - PURE_MAY_IMPORT - set(OURS):
+        complain(path, f"a pure room imports {', '.join(sorted(imports - PURE_MAY_IMPORT - set(OURS)))}")
+    if room in NO_FOUNDATION and "Foundation" in imports:
+        complain(path, "imports full Foundation; FoundationEssentials will do")
+    if room == "hostler-init" and imports & AGENT_NEVER:
+        complain(path, f"the agent may not link {', '.join(sorted(imports & AGENT_NEVER))}")
+    if text.count("\n") > LINE_LIMIT:
+        complain(path, f"{text.count(chr(10))} lines; {LINE_LIMIT} is the limit")
+    for number, line in enumerate(text.splitlines(), 1):
+        code = line.split("//")[0]
+        if re.search(r"\btry!|\bfatalError\(|\bas! ", code):
+            complain(path, f"line {number}: try!, as! and fatalError are for tests")
+    if re.search(r"(Manager|Helper|Utils|Common)\.swift$", path.name):
+        complain(path, "says nothing of what it is")
+    if not text.strip():
+        complain(path, "is empty")
+
+for complaint in complaints:
+    print(complaint)
+count = sum(1 for _ in SOURCES.rglob("*.swift"))
+print(f"house rules: {count} files read, {len(complaints)} complaints")
+sys.exit(1 if complaints else 0)
