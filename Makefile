@@ -26,7 +26,7 @@ deps:
 
 ## make unit        tests of the parts
 unit:
-	$(SWIFT) test --parallel
+	$(SWIFT) test --no-parallel
 
 ## make check       format, house rules
 check:
@@ -44,7 +44,7 @@ binaries:
 boot-files: binaries
 	mkdir -p $(BOOT)
 	CACHE=$(CACHE)/ramdisk packaging/ramdisk/build.sh $(BOOT) out/bin/hostler-init
-	cp /usr/lib/ipxe/undionly.kpxe /usr/lib/ipxe/ipxe.efi /usr/lib/ipxe/snponly.efi $(BOOT)/
+	packaging/boot/build.sh $(BOOT)
 
 ## make image       Debian 12 as a disk image for the lab, built once and kept
 image: binaries

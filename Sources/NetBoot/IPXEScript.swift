@@ -27,6 +27,8 @@ public enum IPXEScript: Equatable, Sendable {
     case agent(kernelURL: String, initrdURLs: [String], commandLine: String, retryURL: String)
     /// Go on with what is on the machine's own disk.
     case localDisk(Platform)
+    /// Start the UEFI program at `loaderURL`, which starts the disk's own loader.
+    case diskLoader(loaderURL: String)
     /// Say why nothing is booted, wait, ask again.
     case refuse(reason: String, retryURL: String, seconds: Int)
 
@@ -49,6 +51,8 @@ public enum IPXEScript: Equatable, Sendable {
             // A UEFI boot manager goes on to the next boot option only if this one failed; after a success it
             // opens its menu (UEFI 2.10 §3.1.1). So the network entry "fails" and the disk's comes next.
             lines = ["echo Hostler: booting the next boot entry", "exit 1"]
+        case .diskLoader(let loader):
+            lines = ["echo Hostler: booting the local disk", "chain \(try Self.url(loader)) || exit 1"]
         case .refuse(let reason, let retry, let seconds):
             lines = ["echo Hostler: \(try Self.text(reason))"] + Self.again(try Self.url(retry), max(1, seconds))
         }

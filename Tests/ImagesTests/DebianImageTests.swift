@@ -76,7 +76,8 @@ struct DebianImageTests {
 
     @Test("a proxy is read from apt's configuration only where one is set")
     func proxy() {
-        #expect(DebianMirror.proxy(fromConfigDump: "Acquire::http::Proxy \"http://p.example:3142\";\n") == "http://p.example:3142")
+        #expect(
+            DebianMirror.proxy(fromConfigDump: "Acquire::http::Proxy \"http://p.example:3142\";\n") == "http://p.example:3142")
         #expect(DebianMirror.proxy(fromConfigDump: "Acquire::http::Proxy \"\";\n") == nil)
         #expect(DebianMirror.proxy(fromConfigDump: "") == nil)
     }

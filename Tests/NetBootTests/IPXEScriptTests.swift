@@ -33,6 +33,7 @@ struct IPXEScriptTests {
     @Test("the local disk is left to the BIOS by a boot, to UEFI by a failure")
     func localDisk() throws {
         #expect(try IPXEScript.localDisk(.bios).render().contains("\nsanboot --no-describe --drive 0x80 || exit 0\n"))
+        #expect(try IPXEScript.diskLoader(loaderURL: "http://10.0.0.1/a.efi").render().contains("\nchain http://10.0.0.1/a.efi || exit 1\n"))
         #expect(try IPXEScript.localDisk(.efi).render().hasSuffix("\nexit 1\n"))
     }
 

@@ -7,10 +7,10 @@
 # Leaves in OUTDIR: vmlinuz, hostler-initrd.img, manifest.json. The same packages and the
 # same hostler-init give the same bytes.
 #
-# Environment: SUITE (bookworm), COMPRESS (e.g. "zstd -19"), SOURCE_DATE_EPOCH,
+# Environment: SUITE (bookworm), COMPRESS (lz4 -l -9; e.g. "zstd -19"), SOURCE_DATE_EPOCH,
 # CACHE (where unpacked packages are kept between runs), MIRROR (apt lines to use instead
 # of the host's own Debian mirror).
-# Needs: mmdebstrap apt kmod cpio zstd binutils pci.ids xz-utils. Root is not needed.
+# Needs: mmdebstrap apt kmod cpio lz4 zstd binutils pci.ids xz-utils. Root is not needed.
 set -euo pipefail
 export LC_ALL=C
 
@@ -18,7 +18,8 @@ export LC_ALL=C
 out=$1 init=$2
 here=$(cd "$(dirname "$0")" && pwd)
 suite=${SUITE:-bookworm}
-compress=${COMPRESS:-zstd -19 -T0}
+# The kernel unpacks lz4 twice as fast as zstd, which outweighs its 10 MB more on the wire.
+compress=${COMPRESS:-lz4 -l -9}
 epoch=${SOURCE_DATE_EPOCH:-1735689600}
 cache=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hostler/ramdisk-$suite}
 [ -x "$init" ] || { echo "build.sh: $init is not an executable file" >&2; exit 66; }

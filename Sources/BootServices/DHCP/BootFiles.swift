@@ -8,7 +8,10 @@ public struct BootFiles: Sendable {
     public init(network: BootNetwork) { self.network = network }
 
     /// Nil where there is nothing that this firmware could boot.
-    public func answer(to question: BootQuestion) -> BootAnswer? {
+    ///
+    /// - Parameter toLocalDisk: the gate sends the machine to its disk. UEFI then gets the program that starts
+    ///   the disk's loader at once; a BIOS needs iPXE for it.
+    public func answer(to question: BootQuestion, toLocalDisk: Bool) -> BootAnswer? {
         let server = network.address.address
         let kind = question.architecture?.bootFileKind
         if question.isIPXE {
@@ -17,7 +20,8 @@ public struct BootFiles: Sendable {
             return BootAnswer(nextServer: server, bootFile: script)
         }
         // A PXE client that does not say what it is, is an old BIOS (RFC 4578 §2.1 came later).
-        guard let name = question.architecture == nil ? "undionly.kpxe" : kind.flatMap(Self.fileName) else { return nil }
+        let firmwareFile = toLocalDisk && kind == .efiX8664 ? "local-disk.efi" : kind.flatMap(Self.fileName)
+        guard let name = question.architecture == nil ? "undionly.kpxe" : firmwareFile else { return nil }
         return BootAnswer(
             nextServer: server, bootFile: question.isHTTPClient ? "\(network.baseURL)/boot/\(name)" : name)
     }

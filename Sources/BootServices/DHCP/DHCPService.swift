@@ -148,7 +148,8 @@ final class DHCPEngine: @unchecked Sendable {
         let (machine, verdict) = service.control.boots(question.mac)
         // A stranger that is refused gets no boot file; a known machine hears why from the script.
         if machine == nil, case .refuse = verdict { return nil }
-        return files.answer(to: question)
+        if case .localDisk = verdict { return files.answer(to: question, toLocalDisk: true) }
+        return files.answer(to: question, toLocalDisk: false)
     }
 
     private func noteForeign(_ other: IPv4Address) {

@@ -37,7 +37,7 @@ public struct BootRoutes: Sendable {
 
     /// The files that firmware and iPXE may have. Nothing else of the folder is served.
     public static let bootFiles: Set<String> = [
-        "vmlinuz", "hostler-initrd.img", "undionly.kpxe", "ipxe.efi", "snponly.efi", "ipxe-arm64.efi",
+        "vmlinuz", "hostler-initrd.img", "undionly.kpxe", "ipxe.efi", "local-disk.efi", "snponly.efi", "ipxe-arm64.efi",
     ]
 
     public func respond(to request: BootRequest) async -> BootReply {
@@ -89,7 +89,7 @@ public struct BootRoutes: Sendable {
                 .agent(
                     kernelURL: "\(network.baseURL)/boot/vmlinuz", initrdURLs: ["\(network.baseURL)/boot/hostler-initrd.img"],
                     commandLine: commandLine(mac, request), retryURL: retry)
-            case .localDisk: .localDisk(isEFI ? .efi : .bios)
+            case .localDisk: isEFI ? .diskLoader(loaderURL: "\(network.baseURL)/boot/local-disk.efi") : .localDisk(.bios)
             case .refuse(let why): .refuse(reason: IPXEScript.printable(why), retryURL: retry, seconds: 30)
             }
         logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])

@@ -1,6 +1,5 @@
-internal import Model
-
 internal import Glibc
+internal import Model
 
 /// Makes a bootable disk image of Debian: GPT, BIOS and UEFI, Debian's own kernel, cloud-init and OpenSSH.
 ///

@@ -101,7 +101,9 @@ public struct DebianImageRequest: Sendable {
         let firstBoot = ["cloud-init", "cloud-guest-utils", "netplan.io"]
         // No grub-pc or grub-efi: their maintainer scripts want a disk to install to. With these update-grub and, by
         // hand, grub-install work for both kinds of firmware.
-        let boot = [kernel.package, "initramfs-tools", "lz4", "zstd", "grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "efibootmgr"]
+        let boot = [
+            kernel.package, "initramfs-tools", "lz4", "zstd", "grub2-common", "grub-pc-bin", "grub-efi-amd64-bin", "efibootmgr",
+        ]
         return system + firstBoot + boot + extraPackages
     }
 }

@@ -46,6 +46,8 @@ final class ControlClient: Sendable {
                     idleTimeout: .seconds(20), concurrentHTTP1ConnectionsPerHostSoftLimit: connections),
                 decompression: .disabled)
             configuration.httpVersion = .http1Only
+            // Else the pool waits longer and longer between its own tries, up to a minute after a long cut.
+            configuration.connectionPool.retryConnectionEstablishment = false
             return HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton, configuration: configuration)
         }
         talk = client(readTimeout: .seconds(45), connections: 6)

@@ -65,7 +65,7 @@ actor Session {
         on what: String, isFinal: (TalkError) -> Bool = { _ in false },
         _ body: (ControlClient) async throws(TalkError) -> Answer
     ) async throws -> Answer {
-        var backoff = Backoff()
+        var backoff = Backoff(limit: 4000)
         while true {
             try Task.checkCancellation()
             let bearer = client.session
