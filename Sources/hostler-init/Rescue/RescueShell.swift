@@ -44,6 +44,8 @@ struct RescueShell: Sendable {
     }
 
     private func prepare() throws -> String {
+        // One that an agent which crashed left behind has the port.
+        Self.endServers()
         for path in ["/root", "/root/.ssh", "/run/hostler", Self.folder] {
             mkdir(path, 0o700)
             chmod(path, 0o700)
@@ -75,13 +77,16 @@ struct RescueShell: Sendable {
 
     /// The server and the sessions that it forked, each of which is a process group of its own.
     private static func stop(_ daemon: pid_t) {
-        kill(daemon, SIGTERM)
+        endServers()
+        var code: Int32 = 0
+        var signal: Int32 = 0
+        agent_reap(daemon, true, &code, &signal)
+    }
+
+    private static func endServers() {
         for name in SystemFile.names(in: "/proc") {
             guard let pid = pid_t(name), SystemFile.attribute("/proc/\(name)/comm") == "dropbear" else { continue }
             kill(pid, SIGKILL)
         }
-        var code: Int32 = 0
-        var signal: Int32 = 0
-        agent_reap(daemon, true, &code, &signal)
     }
 }
