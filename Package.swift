@@ -147,5 +147,8 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),
+        .testTarget(
+            name: "HostlerInitTests", dependencies: ["hostler-init", "HostFacts", "OCI", "Model", "Wire"],
+            swiftSettings: settings),
     ]
 )
