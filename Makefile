@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps build binaries boot-files image demo test unit check e2e bench dist clean
+.PHONY: help deps build binaries boot-files image demo test unit check e2e bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -57,6 +57,10 @@ e2e: binaries boot-files image
 ## make bench       figures beside the peers', in one run
 bench: binaries boot-files image
 	scripts/bench.sh
+
+## make fuzz        libFuzzer on every parser, a minute each
+fuzz:
+	scripts/fuzz.sh
 
 ## make dist        static binaries, boot files, systemd unit, .deb
 dist: binaries boot-files

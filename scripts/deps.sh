@@ -7,7 +7,7 @@ packages=(
     # the lab
     qemu-system-x86 qemu-utils ovmf ipxe ipxe-qemu iproute2 openssh-client
     # images and the ramdisk
-    mmdebstrap arch-test mtools dosfstools e2fsprogs gdisk fdisk grub-common grub-pc-bin grub-efi-amd64-bin
+    mmdebstrap arch-test debian-archive-keyring gpg lz4 mtools dosfstools e2fsprogs gdisk fdisk grub-common grub-pc-bin grub-efi-amd64-bin
     kmod cpio zstd xz-utils pci.ids busybox-static dropbear-bin
     # other people's clients, for tests
     kea-admin tftp-hpa curl python3 dnsmasq-base

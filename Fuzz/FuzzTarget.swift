@@ -1,0 +1,35 @@
+// One parser, fed by libFuzzer; which one is decided at compile time (scripts/fuzz.sh).
+// A parser may refuse anything; it may not trap, hang, or grow without limit.
+import BlockIO
+import HostFacts
+import NetBoot
+import OCI
+import Wire
+
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
+    let bytes = Array(UnsafeBufferPointer(start: start, count: count))
+    #if DHCP
+        // What can be parsed can be written, and read again.
+        if let message = try? DHCPMessage(parsing: bytes) {
+            _ = try? DHCPMessage(parsing: message.serialize())
+            _ = BootQuestion(message)
+        }
+    #elseif TFTP
+        if let packet = try? TFTPPacket(parsing: bytes) { _ = try? TFTPPacket(parsing: packet.serialize()) }
+        _ = try? TFTPPath(String(decoding: bytes, as: UTF8.self))
+    #elseif SMBIOS
+        if let entry = try? SMBIOSEntryPoint(parsing: Array(bytes.prefix(32))) {
+            _ = SMBIOSFacts(entryPoint: entry, table: SMBIOSTable(parsing: Array(bytes.dropFirst(32)), entryPoint: entry))
+        }
+    #elseif LLDP
+        _ = try? LLDPDataUnit(parsing: bytes)
+        _ = try? LLDPDataUnit(parsingFrame: bytes)
+    #elseif CHUNKS
+        _ = try? ChunkIndex(parsing: bytes)
+    #elseif PARTITIONS
+        _ = try? PartitionTable(parsing: bytes, blockBytes: 512)
+        _ = try? InstallMarker(parsing: bytes)
+    #endif
+    return 0
+}
