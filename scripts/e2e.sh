@@ -135,7 +135,7 @@ pass "a running machine that boots from the network goes to its local disk"
 
 say "the same with yesterday's backup"
 kill "$server"; wait "$server" 2>/dev/null || true
-as_admin restore "$work/yesterday.db" >/dev/null
+as_admin restore "$work/yesterday.db" --yes >/dev/null
 start_server
 [ -z "$(id_of node1)" ] || fail "yesterday's backup knows the machine"
 lab power node1 cycle >/dev/null
