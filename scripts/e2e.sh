@@ -14,6 +14,7 @@ passed=0
 pass() { passed=$((passed + 1)); echo "ok $passed - $*"; }
 end() {
     local code=$?
+    set +e
     [ $code = 0 ] || {
         echo "--- serve.log"; tail -40 "$STATE/serve.log"
         for log in "$LABS/$LAB"/machines/*/console.log; do echo "--- $log"; tail -c 3000 "$log" | tr -d '\000\033\r'; done
@@ -82,7 +83,7 @@ perf_dhcp() {
     in_lab ip link set perf1 up
     ip -n "$perf" addr add 10.77.0.2/24 dev perf0
     ip -n "$perf" link set perf0 up
-    ip netns exec "$perf" perfdhcp -4 -l perf0 -R 100 -p 5 -r 1000 10.77.0.1 >"$work/perfdhcp" 2>&1 || true
+    ip netns exec "$perf" perfdhcp -4 -l perf0 -R 100 -p 5 -r 1000 -W 2000000 10.77.0.1 >"$work/perfdhcp" 2>&1 || true
     ip netns del "$perf"
     grep -E "^(drops|rate|Rate|sent|received)" "$work/perfdhcp" || true
     [ "$(grep -E '^drops: ' "$work/perfdhcp" | sort -u)" = "drops: 0" ]
