@@ -52,11 +52,14 @@ public final class ControlPlane: Sendable {
         let control = ControlPlane(records: Records(store: store), images: images, environment: environment, secret: secret)
         try await control.loadSnapshot()
         try await control.settleRestoredStore(epoch: restoreEpoch)
+        control.snapshots.setFollowed(true)
         return control
     }
 
-    /// Keeps the snapshot current and moves operations whose time has come. Runs until cancelled.
+    /// Keeps the snapshot current and moves operations whose time has come. Runs until cancelled,
+    /// once: what waits for the snapshot waits for this.
     public func run() async throws {
+        defer { snapshots.setFollowed(false) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.followStore() }
             group.addTask { try await self.keepDeadlines() }
@@ -118,5 +121,7 @@ public final class ControlPlane: Sendable {
         }
         try await records.store.commit([.put(key: key, value: Array(String(epoch).utf8), if: .none)])
         try await recordEvent(kind: "store.restored", actor: "control", message: "The store was restored from a backup (epoch \(epoch))")
+        // Nothing follows the store yet, and the first boot may ask at once.
+        try await loadSnapshot()
     }
 }

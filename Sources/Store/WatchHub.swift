@@ -38,15 +38,18 @@ final class WatchHub: Sendable {
 
     func publish(_ batches: [WatchBatch]) {
         guard let last = batches.last else { return }
-        state.withLock { state in
+        let readers = state.withLock { state in
+            var readers: [CheckedContinuation<Void, Never>] = []
             for batch in batches {
                 state.ring.append(batch)
                 state.ringBytes += batch.bytes
-                for watcher in state.watchers.values { watcher.offer(batch) }
+                readers += state.watchers.values.compactMap { $0.offer(batch) }
             }
             state.revision = last.revision
             Self.trim(&state)
+            return readers
         }
+        for reader in readers { reader.resume() }
     }
 
     func compacted(before revision: Revision) {
@@ -64,7 +67,8 @@ final class WatchHub: Sendable {
                 id: state.nextWatcher, prefix: prefix, after: fromRing ? after : max(after, state.revision),
                 past: fromRing ? nil : (from: after, through: state.revision))
             if fromRing {
-                for batch in state.ring[state.ringHead...] { watcher.offer(batch) }
+                // Nobody reads it yet, so there is nobody to wake.
+                for batch in state.ring[state.ringHead...] { _ = watcher.offer(batch) }
             }
             state.watchers[state.nextWatcher] = watcher
             state.nextWatcher += 1

@@ -37,9 +37,12 @@ final class Watcher: Sendable {
 
     /// Takes what concerns the watcher. When it would hold too much, it drops all and
     /// ends with `watcherTooSlow`.
-    func offer(_ batch: WatchBatch) {
-        guard batch.revision > after, let batch = batch.filtered(prefix: prefix) else { return }
-        let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
+    ///
+    /// - Returns: the reader to wake, once no lock is held: a reader's cancellation takes
+    ///   the hub's lock while the runtime holds the task's own, which waking it needs too.
+    func offer(_ batch: WatchBatch) -> CheckedContinuation<Void, Never>? {
+        guard batch.revision > after, let batch = batch.filtered(prefix: prefix) else { return nil }
+        return state.withLock { state -> CheckedContinuation<Void, Never>? in
             guard state.failure == nil, !state.isCancelled else { return nil }
             let count = state.unread.count - state.head
             let bytes = state.bytes + batch.bytes
@@ -54,7 +57,6 @@ final class Watcher: Sendable {
             }
             return state.waiter.take()
         }
-        waiter?.resume()
     }
 
     func fail(_ error: StoreError, dropUnread: Bool) {

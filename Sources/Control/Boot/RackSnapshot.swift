@@ -47,9 +47,17 @@ public struct RackSnapshot: Sendable {
 
 /// Holds the current snapshot, and lets callers wait until it has a revision.
 final class SnapshotHolder: Sendable {
+    private struct Waiter {
+        var revision: Revision
+        var continuation: CheckedContinuation<Void, Never>
+    }
+
     private struct State {
         var snapshot = RackSnapshot()
-        var waiting: [(revision: Revision, continuation: CheckedContinuation<Void, Never>)] = []
+        var waiting: [Int: Waiter] = [:]
+        var nextWaiter = 0
+        /// Whether something applies the store's changes; without it no wait would end.
+        var isFollowed = false
         var observers: [Int: @Sendable (RackSnapshot) -> Void] = [:]
         var nextObserver = 0
     }
@@ -57,16 +65,36 @@ final class SnapshotHolder: Sendable {
 
     var current: RackSnapshot { state.withLock { $0.snapshot } }
 
-    /// Returns once the snapshot holds what `revision` wrote.
+    /// Returns once the snapshot holds what `revision` wrote, or the caller is
+    /// cancelled, or nothing follows the store (any more): then no boot is answered either.
     func reached(_ revision: Revision) async {
-        await withCheckedContinuation { continuation in
-            let now = state.withLock { state in
-                if state.snapshot.revision >= revision { return true }
-                state.waiting.append((revision, continuation))
-                return false
-            }
-            if now { continuation.resume() }
+        let id = state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
         }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let now = state.withLock { state in
+                    if state.snapshot.revision >= revision || !state.isFollowed || Task.isCancelled { return true }
+                    state.waiting[id] = Waiter(revision: revision, continuation: continuation)
+                    return false
+                }
+                if now { continuation.resume() }
+            }
+        } onCancel: {
+            state.withLock { $0.waiting.removeValue(forKey: id) }?.continuation.resume()
+        }
+    }
+
+    /// Says whether the store's changes are being applied. When they no longer are, whoever waits goes on.
+    func setFollowed(_ isFollowed: Bool) {
+        let stranded = state.withLock { state in
+            state.isFollowed = isFollowed
+            guard !isFollowed else { return [Waiter]() }
+            defer { state.waiting = [:] }
+            return Array(state.waiting.values)
+        }
+        for waiter in stranded { waiter.continuation.resume() }
     }
 
     /// Calls `observer` after each change until `stop(observing:)`.
@@ -100,9 +128,9 @@ final class SnapshotHolder: Sendable {
         let (snapshot, ready, observers) = try state.withLock { state in
             try change(&state.snapshot)
             let reached = state.snapshot.revision
-            let ready = state.waiting.filter { $0.revision <= reached }
-            state.waiting.removeAll { $0.revision <= reached }
-            return (state.snapshot, ready, Array(state.observers.values))
+            let ready = state.waiting.filter { $0.value.revision <= reached }
+            for id in ready.keys { state.waiting[id] = nil }
+            return (state.snapshot, Array(ready.values), Array(state.observers.values))
         }
         for waiter in ready { waiter.continuation.resume() }
         for observer in observers { observer(snapshot) }
