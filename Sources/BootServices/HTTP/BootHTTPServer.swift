@@ -115,7 +115,7 @@ private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHand
         guard !isTooLarge else {
             return send(.bytes(.payloadTooLarge, type: "text/plain", Array("too large\n".utf8)), to: head, context)
         }
-        let (path, query) = Self.split(head.uri)
+        let (path, query) = FormText.split(head.uri)
         let request = BootRequest(
             method: head.method, path: path, query: query, headers: head.headers, body: body,
             remote: context.remoteAddress)
@@ -197,15 +197,5 @@ private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHand
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         counters.add("malformed")
         context.close(promise: nil)
-    }
-
-    static func split(_ uri: String) -> (path: String, query: [String: String]) {
-        guard let mark = uri.firstIndex(of: "?") else { return (uri, [:]) }
-        var query: [String: String] = [:]
-        for pair in uri[uri.index(after: mark)...].split(separator: "&").prefix(32) {
-            let parts = pair.split(separator: "=", maxSplits: 1)
-            query[String(parts[0])] = parts.count > 1 ? FormText.decode(parts[1]) : ""
-        }
-        return (String(uri[..<mark]), query)
     }
 }
