@@ -134,7 +134,10 @@ let package = Package(
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),
         .testTarget(
-            name: "BootServicesTests", dependencies: ["BootServices", "NetBoot", nioCore, nioPosix, logging],
+            name: "BootServicesTests",
+            dependencies: [
+                "BootServices", "Control", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1, logging,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "APITests",
