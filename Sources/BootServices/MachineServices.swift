@@ -53,7 +53,9 @@ public final class MachineServices: Sendable {
                 "network": "\(network.name)", "interface": "\(network.interface)", "address": "\(network.address)",
                 "dhcp": "\(network.mode.rawValue)", "http": "\(network.baseURL)",
             ])
+        async let probing: Void = dhcp.probeForOthers(on: group)
         await tftp.run()
+        await probing
         for channel in channels { try? await channel.close() }
     }
 }

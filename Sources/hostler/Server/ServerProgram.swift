@@ -86,7 +86,7 @@ struct ServerProgram {
     }
 
     private static func warnings(_ services: MachineServices) -> [Problem] {
-        services.dhcp.foreignServers.map { server, last in
+        services.dhcp.foreignServers.sorted { $0.key < $1.key }.map { server, last in
             Problem(
                 "foreign-dhcp-server", title: "Another DHCP server, \(server), answers on \(services.network.interface)",
                 detail: "Last heard \(last).", remedy: "Switch it off on that wire, or set the network's mode to proxy.")
