@@ -14,6 +14,12 @@ public struct BootRequest: Sendable {
     /// The asking machine's address.
     public var remote: SocketAddress?
 
+    /// The path for a log: of a call home without its last part, which is a proof.
+    var loggedPath: String {
+        let parts = path.split(separator: "/", maxSplits: 2)
+        return parts.count == 3 && parts[0] == "call-home" ? "/\(parts[0])/\(parts[1])/…" : path
+    }
+
     /// The bearer token, if one was given (RFC 6750 §2.1).
     public var bearer: String? {
         headers.first(name: "authorization").flatMap { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : nil }

@@ -107,6 +107,13 @@ struct BootRoutesTests {
         #expect(text(await routes.respond(to: request(.POST, "/agent/v1/hello", body: "{"))).status == 400)
     }
 
+    @Test("no log gets the proof of a call home")
+    func logged() {
+        #expect(request(.POST, "/call-home/op-xxxx/secret").loggedPath == "/call-home/op-xxxx/…")
+        #expect(request(.POST, "//call-home//op-xxxx//secret/more").loggedPath == "/call-home/op-xxxx/…")
+        #expect(request(.GET, "/boot/vmlinuz").loggedPath == "/boot/vmlinuz")
+    }
+
     @Test("a call home of an operation that nobody knows is refused, whatever its form says",
         arguments: ["", "=", "&&==", "hostname=%", "pub_key_rsa=x"])
     func callHome(form: String) async throws {

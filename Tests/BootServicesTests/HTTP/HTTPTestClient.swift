@@ -45,19 +45,26 @@ final class HTTPTestClient: Sendable {
     /// - Parameters:
     ///   - pause: between reads of at most 64 KiB each; nil: none.
     ///   - reads: false: nothing is ever read.
-    init(to server: SocketAddress, pause: TimeAmount? = nil, reads: Bool = true) async throws {
+    init(
+        to server: SocketAddress, on group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup,
+        pause: TimeAmount? = nil, reads: Bool = true
+    ) async throws {
         let inbox = Inbox(pause: reads ? pause : nil)
         self.inbox = inbox
         let isSlow = pause != nil || !reads
-        channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-            .channelOption(.autoRead, value: !isSlow)
-            .channelOption(.maxMessagesPerRead, value: UInt(isSlow ? 1 : 16))
-            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 64 << 10))
-            .channelOption(.socketOption(.so_rcvbuf), value: isSlow ? 64 << 10 : 4 << 20)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(inbox) }
-            }
-            .connect(to: server).get()
+        let loop = group.next()
+        // On the loop's thread: a socket belongs to the network namespace of the thread that makes it.
+        channel = try await loop.flatSubmit {
+            ClientBootstrap(group: loop)
+                .channelOption(.autoRead, value: !isSlow)
+                .channelOption(.maxMessagesPerRead, value: UInt(isSlow ? 1 : 16))
+                .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 64 << 10))
+                .channelOption(.socketOption(.so_rcvbuf), value: isSlow ? 64 << 10 : 4 << 20)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(inbox) }
+                }
+                .connect(to: server)
+        }.get()
     }
 
     func close() async { try? await channel.close() }
