@@ -4,6 +4,7 @@ public import Model
 public import NIOCore
 internal import NetBoot
 public import Store
+internal import Synchronization
 public import Wire
 
 /// DHCPv4 on one interface: a socket, the pure ``DHCPServer``, and the store
@@ -13,17 +14,35 @@ public final class DHCPService: Sendable {
     /// Other DHCP servers heard on the wire, by address, and when last.
     public var foreignServers: [IPv4Address: Timestamp] { foreign.known(at: control.now) }
     let foreign = ForeignServers()
+    private let missingFiles = Mutex<Set<String>>([])
 
     let network: BootNetwork
     let control: ControlPlane
     let store: any StateStore
     let logger: Logger
+    private let bootFolder: BootFolder
 
-    public init(network: BootNetwork, control: ControlPlane, store: any StateStore, logger: Logger) {
+    /// - Parameter bootFolder: where the boot files are; of those that are not there none is offered.
+    public init(
+        network: BootNetwork, control: ControlPlane, store: any StateStore, bootFolder: String, logger: Logger
+    ) {
         self.network = network
+        self.bootFolder = BootFolder(path: bootFolder)
         self.control = control
         self.store = store
         self.logger = logger
+    }
+
+    /// Whether firmware that is sent to this boot file would find it. Of one that is missing the log tells once.
+    func has(bootFile name: String) -> Bool {
+        if bootFolder.has(name) { return true }
+        counters.add("boot-file-missing")
+        if missingFiles.withLock({ $0.insert(name).inserted }) {
+            logger.warning(
+                "machines ask for a boot file that is not there; they are offered none",
+                metadata: ["file": "\(name)", "folder": "\(bootFolder.path)"])
+        }
+        return false
     }
 
     /// Where the leases of this network are kept.
@@ -123,7 +142,7 @@ final class DHCPEngine: @unchecked Sendable {
     init(server: DHCPServer, service: DHCPService) {
         self.server = server
         self.service = service
-        files = BootFiles(network: service.network)
+        files = BootFiles(network: service.network) { service.has(bootFile: $0) }
     }
 
     func receive(_ bytes: [UInt8], from source: SocketAddress, port: UInt16, _ context: ChannelHandlerContext) {
@@ -142,6 +161,7 @@ final class DHCPEngine: @unchecked Sendable {
         switch server.receive(message, on: receive, nowMilliseconds: now, boot: bootAnswer(message)) {
         case .drop(let reason):
             service.counters.add("dropped")
+            service.counters.add("dropped-" + reason.name)
             service.logger.debug("DHCP message dropped", metadata: ["why": "\(reason)"])
             // Its replies go to port 68 and are not heard here; that a client takes its offer is.
             if case .anotherServerChosen(let other) = reason { noteForeign(other, context) }

@@ -42,7 +42,8 @@ struct ServerProgram {
             version: Hostler.version, backupDirectory: stateDirectory,
             backup: { path in _ = try await store.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
-            warnings: { services.flatMap(Self.warnings) })
+            warnings: { services.flatMap(Self.warnings) },
+            counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
         let server = APIServer(
             configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,

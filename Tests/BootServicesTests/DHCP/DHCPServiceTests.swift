@@ -1,4 +1,5 @@
 import Control
+import Foundation
 import Logging
 import Model
 import NIOCore
@@ -27,10 +28,14 @@ struct DHCPServiceTests {
     /// Runs a service for as long as `body` takes.
     static func serving<Result>(
         _ network: BootNetwork, store: any StateStore = MemoryStore(), clock: ManualClock = ManualClock(),
+        bootFiles: [String] = ["undionly.kpxe", "ipxe.efi"],
         _ body: (DHCPService, MultiThreadedEventLoopGroup) async throws -> Result
     ) async throws -> Result {
         let control = try await openControl(store, clock: clock)
-        let service = DHCPService(network: network, control: control, store: store, logger: Logger(label: "test"))
+        let folder = try TemporaryFolder()
+        for name in bootFiles { try folder.write(name, Data()) }
+        let service = DHCPService(
+            network: network, control: control, store: store, bootFolder: folder.path, logger: Logger(label: "test"))
         let group = try await NamespaceThreads.group(namespace: network.namespace, threads: 1)
         let outcome: Swift.Result<Result, any Error>
         do {
@@ -196,7 +201,7 @@ struct DHCPServiceTests {
             try await DHCPTestClient.open(wire.client) { client in
                 let given = try #require(try await client.join(Self.mac)).yourAddress
                 try await client.send(.discover(mac: other, transactionID: 4))
-                #expect(await eventually { service.counters["dropped"] == 1 })
+                #expect(await eventually { service.counters["dropped-exhausted"] == 1 })
                 clock.advance(.seconds(3601))
                 #expect(try await client.join(other)?.yourAddress == given)
                 // The one that had it wants to go on with it: it must not.
@@ -246,6 +251,24 @@ struct DHCPServiceTests {
                 #expect(reply.type == .acknowledge)
                 #expect(reply.yourAddress == .any)
                 #expect(reply.bootFile == "ipxe.efi")
+            }
+        }
+    }
+
+    @Test("firmware is offered no boot file that is not there, and one that comes later is offered then")
+    func missingFile() async throws {
+        let wire = try TestWire()
+        for files in [[], ["ipxe-arm64.efi"]] as [[String]] {
+            try await Self.serving(try Self.network(wire), bootFiles: files) { service, _ in
+                try await DHCPTestClient.open(wire.client) { client in
+                    for number in 1...2 as ClosedRange<UInt32> {
+                        let offer = try #require(
+                            try await client.ask(.pxeDiscover(Self.mac, transactionID: number, architecture: 11)))
+                        #expect(offer.type == .offer)
+                        #expect(offer.bootFile == files.first)
+                    }
+                    #expect(service.counters["boot-file-missing"] == (files.isEmpty ? 2 : 0))
+                }
             }
         }
     }
