@@ -147,7 +147,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "hostlerTests", dependencies: ["hostler", "API", "Control", "Model", "Store", nioPosix, logging],
+            name: "hostlerTests",
+            dependencies: ["hostler", "API", "BootServices", "Control", "Model", "Store", "Wire", arguments, nioPosix, logging],
             swiftSettings: settings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),

@@ -11,6 +11,11 @@ public struct DHCPProbe: Sendable {
         public var server: IPv4Address
         /// The address that it would give.
         public var offered: IPv4Address
+
+        public init(server: IPv4Address, offered: IPv4Address) {
+            self.server = server
+            self.offered = offered
+        }
     }
 
     private let interface: String
