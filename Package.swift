@@ -18,6 +18,9 @@ let nioPosix = nio("NIOPosix")
 let nioHTTP1 = nio("NIOHTTP1")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let certificates: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -43,6 +46,7 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.0.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.0.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.0", traits: []),
+        .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.0"),
     ],
     targets: [
         // Leaves: bytes, addresses, the few C things.
@@ -73,6 +77,13 @@ let package = Package(
             dependencies: ["Model", "Store", "OCI", "BlockIO", "Wire", crypto, yams, logging],
             swiftSettings: settings),
         .target(
+            name: "Identity",
+            dependencies: [
+                "Model", "Store", "Wire", crypto, cryptoExtras, certificates, asn1, logging,
+                .product(name: "JWTKit", package: "jwt-kit"),
+            ],
+            swiftSettings: settings),
+        .target(
             name: "BootServices",
             dependencies: [
                 "Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
@@ -82,7 +93,7 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "Model", "Store", "Control", "Images", "Wire", nioCore, nioPosix, crypto, logging,
+                "Model", "Store", "Control", "Identity", "Images", "Wire", nioCore, nioPosix, crypto, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -100,7 +111,7 @@ let package = Package(
         .executableTarget(
             name: "hostler",
             dependencies: [
-                "Model", "Store", "Control", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
+                "Model", "Store", "Control", "Identity", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -128,6 +139,11 @@ let package = Package(
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
             swiftSettings: settings),
+        .testTarget(
+            name: "IdentityTests",
+            dependencies: [
+                "Identity", "Model", "Store", "Wire", crypto, cryptoExtras, .product(name: "JWTKit", package: "jwt-kit"),
+            ], swiftSettings: settings),
         .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
         .testTarget(name: "HostFactsTests", dependencies: ["HostFacts", "Wire"], swiftSettings: settings),
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
@@ -138,7 +154,7 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "Control", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "API", "Control", "Identity", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),

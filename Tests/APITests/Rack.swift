@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Control
 import Foundation
+import Identity
 import Logging
 import Model
 import NIOCore
@@ -112,6 +113,7 @@ struct Rack: Sendable {
 
     static func with(
         tls: APIConfiguration.TLS = .off, client configuration: HTTPClient.Configuration = .init(),
+        identity: @Sendable (MemoryStore) async throws -> IdentityService? = { _ in nil },
         _ body: @Sendable @escaping (Rack) async throws -> Void
     ) async throws {
         let store = MemoryStore()
@@ -124,7 +126,7 @@ struct Rack: Sendable {
         logger.logLevel = .critical
         let server = APIServer(
             configuration: .init(address: "127.0.0.1", port: 0, tls: tls), control: control, images: StillShelf(),
-            tokens: tokens, surroundings: .init(version: "0.0-test"),
+            tokens: tokens, identity: try await identity(store), surroundings: .init(version: "0.0-test"),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in feed.yield(port) })
         var configuration = configuration

@@ -11,6 +11,15 @@ struct ServerConfiguration: Codable, Sendable {
     var bootFiles: String?
     var api: API?
     var networks: [Network]?
+    var identity: Identity?
+
+    /// Who machines are to others.
+    struct Identity: Codable, Sendable {
+        /// The URL at which relying parties reach this server; without it the API's own address.
+        var issuer: String?
+        /// For machines that have no label `region`.
+        var region: String?
+    }
 
     struct API: Codable, Sendable {
         var address: String?

@@ -16,6 +16,7 @@ struct ServerProgram {
     var bootFiles: String
     var api: APIConfiguration
     var networks: [BootNetwork]
+    var identity: IdentitySettings
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -32,6 +33,8 @@ struct ServerProgram {
             restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
+        let issuer = try await IdentityWiring.open(
+            identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
         let services = networks.map {
             MachineServices(
@@ -44,7 +47,7 @@ struct ServerProgram {
             machineNamespace: networks.first?.namespace,
             warnings: { services.flatMap(Self.warnings) })
         let server = APIServer(
-            configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings,
+            configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
                 if let madeToken { self.announce(madeToken, port: port) }
@@ -54,6 +57,7 @@ struct ServerProgram {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
             group.addTask { try await Self.compactDaily(store) }
+            if let issuer { group.addTask { try await issuer.run() } }
             for service in services { group.addTask { try await service.run() } }
             group.addTask { try await server.run() }
             group.addTask {
