@@ -54,10 +54,12 @@ image: binaries
 e2e: binaries boot-files image
 	scripts/e2e.sh
 
-## make judges      other people's programs judge our identities: PyJWT, OpenSSL, OpenSSH
+## make judges      other people's programs judge our identities: PyJWT, OpenSSL, OpenSSH, swtpm, tpm2-tools
 judges:
 	$(SWIFT) build --product hostler
+	$(SWIFT) build --product attestation-judge
 	scripts/identity-judges.sh
+	scripts/attestation-judges.sh
 
 ## make bench       figures beside the peers', in one run
 bench: binaries boot-files image

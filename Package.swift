@@ -60,6 +60,8 @@ let package = Package(
         .target(name: "HostFacts", dependencies: ["Wire"], swiftSettings: settings),
         .target(name: "BlockIO", dependencies: ["Wire"], swiftSettings: settings),
         .target(name: "OCI", dependencies: ["Wire"], swiftSettings: settings),
+        .target(name: "TPM", dependencies: ["Wire"], swiftSettings: settings),
+        .target(name: "Attestation", dependencies: ["TPM", "Wire", crypto, cryptoExtras], swiftSettings: settings),
 
         // What the rack is made of, and what the API and the agent say of it.
         .target(name: "Model", dependencies: ["Wire"], swiftSettings: settings),
@@ -129,6 +131,7 @@ let package = Package(
         .testTarget(name: "NetBootTests", dependencies: ["NetBoot", "Wire"], swiftSettings: settings),
         .target(
             name: "StoreConformance", dependencies: ["Store"], path: "Tests/StoreConformance", swiftSettings: settings),
+        .executableTarget(name: "attestation-judge", dependencies: ["Attestation", "TPM", "Wire"], swiftSettings: settings),
         .executableTarget(name: "store-crasher", dependencies: ["Store", logging], swiftSettings: settings),
         .testTarget(
             name: "StoreTests",
@@ -139,6 +142,8 @@ let package = Package(
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
             swiftSettings: settings),
+        .testTarget(
+            name: "AttestationTests", dependencies: ["Attestation", "TPM", "Wire", crypto, cryptoExtras], swiftSettings: settings),
         .testTarget(
             name: "IdentityTests",
             dependencies: [

@@ -4,6 +4,7 @@ import BlockIO
 import HostFacts
 import NetBoot
 import OCI
+import TPM
 import Wire
 
 @_cdecl("LLVMFuzzerTestOneInput")
@@ -30,6 +31,13 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     #elseif PARTITIONS
         _ = try? PartitionTable(parsing: bytes, blockBytes: 512)
         _ = try? InstallMarker(parsing: bytes)
+    #elseif TPMSTRUCTURES
+        // What can be parsed is written as it was: a signature is over the bytes, a name is their hash.
+        if let area = try? TPMPublicArea(parsing: bytes) { precondition(area.serialize() == bytes) }
+        if let signature = try? TPMSignature(parsing: bytes) { precondition(signature.serialize() == bytes) }
+        if let quote = try? TPMQuote(parsing: bytes) { _ = try? TPMQuote(parsing: quote.serialize()) }
+    #elseif EVENTLOG
+        if let log = try? EventLog(parsing: bytes) { _ = log.events.map(\.summary) + [String(log.startupLocality)] }
     #endif
     return 0
 }
