@@ -76,7 +76,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Control",
-            dependencies: ["Model", "Store", "OCI", "BlockIO", "Wire", crypto, yams, logging],
+            dependencies: ["Model", "Store", "OCI", "BlockIO", "Attestation", "TPM", "Wire", crypto, yams, logging],
             swiftSettings: settings),
         .target(
             name: "Identity",
@@ -122,7 +122,7 @@ let package = Package(
         .executableTarget(
             name: "hostler-init",
             dependencies: [
-                "Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard", crypto, httpClient,
+                "Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "TPM", "Wire", "CLinux", "Zstandard", crypto, httpClient,
                 nioCore, nioPosix, logging,
             ],
             swiftSettings: settings),
@@ -140,7 +140,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
+            name: "ControlTests",
+            dependencies: ["Control", "Attestation", "Model", "Store", "OCI", "TPM", "Wire", crypto, cryptoExtras, logging],
             swiftSettings: settings),
         .testTarget(
             name: "AttestationTests", dependencies: ["Attestation", "TPM", "Wire", crypto, cryptoExtras], swiftSettings: settings),
@@ -169,7 +170,8 @@ let package = Package(
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),
         .testTarget(
-            name: "HostlerInitTests", dependencies: ["hostler-init", "HostFacts", "OCI", "Model", "Wire"],
+            name: "HostlerInitTests",
+            dependencies: ["hostler-init", "Attestation", "HostFacts", "OCI", "Model", "TPM", "Wire", crypto],
             swiftSettings: settings),
     ]
 )

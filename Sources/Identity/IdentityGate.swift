@@ -1,14 +1,5 @@
 public import Model
 
-/// Whether a machine's boot was measured and found to be what it should be.
-public enum AttestationStanding: String, Codable, Sendable, CaseIterable {
-    /// Nobody asked it for a quote.
-    case none
-    case attested
-    /// It was asked, and what it answered was refused.
-    case failed
-}
-
 /// The time for which a machine is lent to somebody.
 public struct LeaseTerm: Codable, Sendable, Equatable {
     public var id: String
@@ -78,11 +69,13 @@ public enum IdentityGate {
         if let lease = question.lease, lease.endsAt <= now {
             return .refuse(code: "lease-over", why: "its lease \(lease.id) ended at \(lease.endsAt)")
         }
-        if question.attestation == .failed {
-            return .refuse(code: "attestation-failed", why: "its last quote was refused")
-        }
-        if question.needsAttestation, question.attestation != .attested {
-            return .refuse(code: "attestation-missing", why: "its network asks for attestation, and it has none")
+        // Elsewhere the token says how it stands, and the relying party decides.
+        if question.needsAttestation {
+            switch question.attestation {
+            case .attested: break
+            case .none: return .refuse(code: "attestation-missing", why: "its network asks for attestation, and it has none")
+            case .failed: return .refuse(code: "attestation-failed", why: "its last boot was not what it should be")
+            }
         }
         return .grant(until: question.lease?.endsAt)
     }

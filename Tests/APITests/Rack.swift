@@ -80,6 +80,20 @@ final class StillControl: MachineControl {
         try await records.store.commit([.delete(key: self.machine(named: machine).value.key, if: .none)])
     }
 
+    func acceptBoot(machine: String, by actor: String) async throws -> Machine {
+        var target = try await self.machine(named: machine).value
+        target.attestation?.standing = .attested
+        _ = try await put(target)
+        return target
+    }
+
+    func forgetTPM(machine: String, by actor: String) async throws -> Machine {
+        var target = try await self.machine(named: machine).value
+        target.attestation = nil
+        _ = try await put(target)
+        return target
+    }
+
     func agentLog(machine: String) async throws -> [String] {
         _ = try await self.machine(named: machine)
         return ["[0.1] hello"]

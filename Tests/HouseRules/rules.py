@@ -19,12 +19,12 @@ OURS = {
     "Model": {"Wire"},
     "Store": {"Model"},
     "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
-    "Control": {"Model", "Store", "OCI", "BlockIO", "Wire"},
+    "Control": {"Model", "Store", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
     "Identity": {"Model", "Store", "Wire"},
     "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Identity", "Images", "OCI", "Wire"},
     "VirtualRack": {"Model", "Wire", "CLinux"},
-    "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard"},
+    "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "TPM", "Wire", "CLinux", "Zstandard"},
 }
 PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "TPM", "Model"}
 PURE_MAY_IMPORT = {"Wire", "FoundationEssentials"}

@@ -31,7 +31,8 @@ import Testing
         Case(what: "a machine within its lease gets one", lease: 1),
         Case(what: "a machine whose lease ends this very millisecond gets none", lease: 0, refused: "lease-over"),
         Case(what: "a machine whose lease is over gets none", lease: -1, refused: "lease-over"),
-        Case(what: "a machine whose quote was refused gets none, asked for or not", attestation: .failed, refused: "attestation-failed"),
+        Case(what: "a machine that booted something else gets none where attestation is asked for", attestation: .failed, needed: true, refused: "attestation-failed"),
+        Case(what: "a machine that booted something else gets one that says so elsewhere", attestation: .failed),
         Case(what: "a machine without quote gets none where one is asked for", needed: true, refused: "attestation-missing"),
         Case(what: "an attested machine gets one where attestation is asked for", attestation: .attested, needed: true),
     ] + MachineState.allCases.filter { $0 != .running }.map {

@@ -1,3 +1,5 @@
+internal import Model
+
 extension Schemas {
     /// What relying parties read, and what operators ask of the issuer.
     static let identity: [String: JSONValue] = [
@@ -8,6 +10,12 @@ extension Schemas {
         "JSONWebKeySet": object([
             "keys": list(object(["kty": text, "use": text, "alg": text, "kid": text, "n": text, "e": text]))
         ]),
+        "Attestation": object(
+            ["endorsementKey": text, "attestationKey": text, "enrolledAt": time, "standing": words(AttestationStanding.self)],
+            optional: [
+                "endorsementCertificate": text, "policy": textMap, "boot": text, "judgedAt": time,
+                "problem": reference("ProblemRecord"), "registers": textMap, "resetCount": integer,
+            ]),
         "WorkloadTokenRequest": object(["audience": text], optional: ["lifetimeSeconds": integer]),
         "SSHAuthorities": object(["user": text, "host": text]),
         "UserCertificateRequest": object(

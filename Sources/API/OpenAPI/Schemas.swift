@@ -47,7 +47,7 @@ enum Schemas {
                     ]),
                 "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
-            ], optional: ["openOperation": id("op"), "installed": reference("Installation")]),
+            ], optional: ["openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation")]),
         "Hold": object(
             ["id": id("hold"), "problem": reference("ProblemRecord"), "since": time, "evidence": list(text)],
             optional: ["operation": id("op")]),

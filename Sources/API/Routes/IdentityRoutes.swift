@@ -42,6 +42,14 @@ enum IdentityRoutes {
                 by: call.actor)
             return try .json(token, status: .created)
         },
+        Route(
+            method: .post, path: "/v1/machines/{machine}/attestation/accept", name: "acceptMachineBoot",
+            summary: "Take the machine's last boot as what it should be", access: .role(.operator), reply: .json("Machine")
+        ) { call in try .json(await call.server.control.acceptBoot(machine: call.path("machine"), by: call.actor)) },
+        Route(
+            method: .delete, path: "/v1/machines/{machine}/attestation", name: "forgetMachineTPM",
+            summary: "Forget the machine's TPM, as after its board was replaced", access: .role(.operator), reply: .json("Machine")
+        ) { call in try .json(await call.server.control.forgetTPM(machine: call.path("machine"), by: call.actor)) },
     ]
 
     /// An hour is far less than a key is published before it signs.

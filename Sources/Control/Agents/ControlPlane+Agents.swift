@@ -182,6 +182,10 @@ extension ControlPlane {
         guard operation.state == .running, let current = operation.currentStep, current.name.isAgentWork,
             current.state == .running
         else { return nil }
+        if operation.kind == .install, !isTrusted(machine) {
+            try await refuseUnattested(machine)
+            return nil
+        }
         let work: AgentWork
         switch operation.request {
         case .inspect: work = .inspect
@@ -217,7 +221,7 @@ extension ControlPlane {
     /// The seed of an open installation.
     public func seed(of id: OperationID) async throws -> SeedVolume {
         guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
-            let stored = try await records.store.get(SeedSecrets.key(id))
+            let stored = try await records.store.get(SeedSecrets.key(id)), snapshot.machines[operation.machine].map(isTrusted) == true
         else { throw Problem.notFound("seed", id.rawValue) }
         let callHome = callHomeURL.withLock { $0 }
         return try seeds.seed("\(id)|\(callHome)") {

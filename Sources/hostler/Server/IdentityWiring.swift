@@ -21,7 +21,9 @@ enum IdentityWiring {
                     question: { id in
                         let snapshot = control.snapshot
                         let machine = snapshot.machines[id]
-                        return IdentityQuestion(machine: machine, operation: machine.flatMap(snapshot.openOperation))
+                        return IdentityQuestion(
+                            machine: machine, operation: machine.flatMap(snapshot.openOperation),
+                            attestation: machine?.attestation?.standing ?? .none, needsAttestation: control.discovery.requiresAttestation)
                     },
                     record: { kind, machine, actor, message, evidence in
                         try await control.recordEvent(kind: kind, machine: machine, actor: actor, message: message, evidence: evidence)

@@ -47,6 +47,7 @@ struct ServerConfiguration: Codable, Sendable {
         var namespace: String?
         var httpPort: Int?
         var discovery: Bool?
+        var attestation: Bool?
 
         func bootNetwork() throws -> BootNetwork {
             var network = BootNetwork(name: name ?? interface, interface: interface, address: address, namespace: namespace)
@@ -59,6 +60,7 @@ struct ServerConfiguration: Codable, Sendable {
             network.leaseSeconds = leaseSeconds ?? network.leaseSeconds
             network.httpPort = httpPort ?? network.httpPort
             network.discovery = discovery ?? true
+            network.attestation = attestation ?? false
             return network
         }
 

@@ -26,7 +26,8 @@ struct ServerProgram {
     func run() async throws {
         let store = try SQLiteStore(path: stateDirectory + "/hostler.db", logger: logger)
         let images = try ImageStore(path: stateDirectory + "/images")
-        let discovery = DiscoveryPolicy(acceptsUnknown: networks.contains { $0.discovery })
+        let discovery = DiscoveryPolicy(
+            acceptsUnknown: networks.contains { $0.discovery }, requiresAttestation: networks.contains { $0.attestation })
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images),
             environment: ControlEnvironment(now: Self.wallClock, logger: logger, discovery: discovery),
