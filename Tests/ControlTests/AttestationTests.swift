@@ -2,6 +2,7 @@ import Logging
 import Model
 import Store
 import Testing
+import Wire
 
 @testable import Control
 
@@ -11,7 +12,7 @@ import Testing
         return try await ControlPlane.open(
             store: store, images: OneImage(),
             environment: ControlEnvironment(
-                now: { clock.now }, logger: Logger(label: "test"), discovery: DiscoveryPolicy(requiresAttestation: required)))
+                now: { clock.now }, logger: Logger(label: "test"), attestedNetworks: required ? [try #require(IPv4Prefix("10.77.0.0/24"))] : []))
     }
 
     private func prove(_ tpm: PlayedTPM, _ control: ControlPlane, _ session: String) async throws {
@@ -39,7 +40,7 @@ import Testing
     }
 
     private func work(_ control: ControlPlane, _ session: String) async throws -> AgentWork {
-        try await control.task(for: session, query: TaskQuery(operation: nil, generation: 0), patience: .milliseconds(200)).work
+        try await control.task(for: session, query: TaskQuery(operation: nil, generation: 0), base: testBase, patience: .milliseconds(200)).work
     }
 
     @Test("the first boot is taken on trust, the next is judged by it, and an image goes to an attested machine only") func attested() async throws {
@@ -53,13 +54,13 @@ import Testing
             let second = try await boot(control, key: String(repeating: "b", count: 64))
             // What the boot before proved says nothing of this one.
             let operation = try await install(control, second.machine)
-            await #expect(throws: Problem.self) { try await control.seed(of: operation.id) }
+            await #expect(throws: Problem.self) { try await control.seed(of: operation.id, base: testBase) }
             try await prove(tpm, control, second.session)
             guard case .install = try await work(control, second.session) else {
                 Issue.record("no work for an attested machine")
                 return
             }
-            _ = try await control.seed(of: operation.id)
+            _ = try await control.seed(of: operation.id, base: testBase)
             record = try #require(try await control.machine(named: first.machine.rawValue).value.attestation)
             let events = try await control.records.all(Event.self).map(\.value.kind)
             #expect(events.count { $0 == "attestation.good" } == 2)

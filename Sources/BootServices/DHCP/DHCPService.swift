@@ -18,6 +18,7 @@ public final class DHCPService: Sendable {
     /// Other DHCP servers heard on the wire, by address, and when last.
     public var foreignServers: [String: Timestamp] { foreign.withLock { $0 } }
     let foreign = Mutex<[String: Timestamp]>([:])
+    let holders = LeaseHolders()
 
     let network: BootNetwork
     let control: ControlPlane
@@ -36,7 +37,9 @@ public final class DHCPService: Sendable {
 
     /// Loads the leases and listens. The channels close when the group shuts down or they are closed.
     public func start(on group: any EventLoopGroup) async throws -> [any Channel] {
-        let server = try DHCPServer(network.dhcpConfiguration, leases: try await loadLeases())
+        let leases = try await loadLeases()
+        for lease in leases where lease.state == .bound { holders.set(lease.address, to: lease.mac) }
+        let server = try DHCPServer(network.dhcpConfiguration, leases: leases)
         let engine = DHCPEngine(server: server, service: self)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
@@ -145,7 +148,7 @@ final class DHCPEngine: @unchecked Sendable {
     /// The gate decides whether a boot is answered at all; what it decides is told by the script.
     private func bootAnswer(_ message: DHCPMessage) -> BootAnswer? {
         guard let question = BootQuestion(message) else { return nil }
-        let (machine, verdict) = service.control.boots(question.mac)
+        let (machine, verdict) = service.control.boots(question.mac, discovery: service.network.discoveryPolicy)
         // A stranger that is refused gets no boot file; a known machine hears why from the script.
         if machine == nil, case .refuse = verdict { return nil }
         if case .localDisk = verdict { return files.answer(to: question, toLocalDisk: true) }
@@ -174,6 +177,7 @@ final class DHCPEngine: @unchecked Sendable {
 
     private func keep(_ lease: DHCPLease, reply: (DHCPMessage, DHCPDestination, ChannelHandlerContext)?) {
         guard let bytes = try? RecordCoding.encode(lease) else { return }
+        service.holders.set(lease.address, to: lease.state == .bound ? lease.mac : nil)
         let key = service.leasePrefix + lease.address.description
         waiting.append(
             Pending(

@@ -65,9 +65,14 @@ extension ControlPlane {
         if let problem = judgement.record.problem { throw problem }
     }
 
+    /// Whether a machine's network wants attestation; where its network is not known, whether any does.
+    public func requiresAttestation(of machine: Machine) -> Bool {
+        environment.attestedNetworks.contains { network in machine.observed.address.map(network.contains) ?? true }
+    }
+
     /// Whether a machine may be handed what its network gives to attested machines only.
     func isTrusted(_ machine: Machine) -> Bool {
-        !discovery.requiresAttestation || machine.attestation?.isGood(for: machine.observed.agent?.boot) == true
+        !requiresAttestation(of: machine) || machine.attestation?.isGood(for: machine.observed.agent?.boot) == true
     }
 
     /// Ends an installation for which the machine's boot is not good enough.
@@ -141,12 +146,13 @@ extension ControlPlane {
             guard let problem = record.problem else {
                 return isFirst ? "the TPM of \(machine.name) was enrolled, its boot taken on trust" : "\(machine.name) booted what it should"
             }
-            if self.discovery.requiresAttestation, machine.openOperation == nil, !machine.holds.contains(where: { $0.problem.code == problem.code }) {
+            if self.requiresAttestation(of: machine), machine.openOperation == nil, !machine.holds.contains(where: { $0.problem.code == problem.code }) {
                 machine.holds.append(Hold(id: HoldID.random(length: 8), problem: problem, operation: nil, since: self.now))
             }
             return "\(problem.title); \(problem.detail ?? "")"
         }
-        if let problem = record.problem, discovery.requiresAttestation { try await failInstallation(of: id, problem) }
+        guard let problem = record.problem, let machine = snapshot.machines[id], requiresAttestation(of: machine) else { return }
+        try await failInstallation(of: id, problem)
     }
 
     private func failInstallation(of id: MachineID, _ problem: Problem) async throws {

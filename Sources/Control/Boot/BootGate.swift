@@ -14,12 +14,7 @@ public enum BootVerdict: Equatable, Sendable {
 public struct DiscoveryPolicy: Equatable, Sendable, Codable {
     /// Whether an unknown machine is taken in: booted into the agent and inspected.
     public var acceptsUnknown: Bool
-    /// Whether images, seeds and identities are for machines only whose TPM proved what they booted.
-    public var requiresAttestation: Bool
-    public init(acceptsUnknown: Bool = true, requiresAttestation: Bool = false) {
-        self.acceptsUnknown = acceptsUnknown
-        self.requiresAttestation = requiresAttestation
-    }
+    public init(acceptsUnknown: Bool = true) { self.acceptsUnknown = acceptsUnknown }
 }
 
 /// The one place that decides every boot: a pure function of the machine, its

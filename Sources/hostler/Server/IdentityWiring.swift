@@ -23,7 +23,7 @@ enum IdentityWiring {
                         let machine = snapshot.machines[id]
                         return IdentityQuestion(
                             machine: machine, operation: machine.flatMap(snapshot.openOperation),
-                            attestation: machine?.attestation?.standing ?? .none, needsAttestation: control.discovery.requiresAttestation)
+                            attestation: machine?.attestation?.standing ?? .none, needsAttestation: machine.map(control.requiresAttestation) ?? true)
                     },
                     record: { kind, machine, actor, message, evidence in
                         try await control.recordEvent(kind: kind, machine: machine, actor: actor, message: message, evidence: evidence)
