@@ -62,7 +62,8 @@ let package = Package(
         .target(name: "BlockIO", dependencies: ["Wire"], swiftSettings: settings),
         .target(name: "OCI", dependencies: ["Wire"], swiftSettings: settings),
         .target(name: "TPM", dependencies: ["Wire"], swiftSettings: settings),
-        .target(name: "Attestation", dependencies: ["TPM", "Wire", crypto, cryptoExtras], swiftSettings: settings),
+        .target(
+            name: "Attestation", dependencies: ["TPM", "Wire", crypto, cryptoExtras, certificates, asn1], swiftSettings: settings),
 
         // What the rack is made of, and what the API and the agent say of it.
         .target(name: "Model", dependencies: ["Wire"], swiftSettings: settings),

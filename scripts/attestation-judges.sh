@@ -127,6 +127,39 @@ values "$all" >plain.values
 says "a key that signs anything is no attestation key" "no attestation key" "$judge" verify plain.attest plain.sig plain.pub "$nonce" plain.values
 says "an endorsement key is none either" "no attestation key" "$judge" verify later.attest later.sig ek.pub "$nonce" later.values
 
+# A TPM with a maker's certificate, from an authority that swtpm makes for the purpose.
+tpm2_shutdown -c
+kill "$tpm"; wait "$tpm" 2>/dev/null || true
+mkdir authority certified
+cat >localca.conf <<EOF
+statedir = $work/authority
+signingkey = $work/authority/signkey.pem
+issuercert = $work/authority/issuercert.pem
+certserial = $work/authority/certserial
+EOF
+: >localca.options
+cat >setup.conf <<EOF
+create_certs_tool = $(command -v swtpm_localca)
+create_certs_tool_config = $work/localca.conf
+create_certs_tool_options = $work/localca.options
+EOF
+check "swtpm_setup makes a TPM with a certificate" swtpm_setup --tpm2 --tpmstate certified --create-ek-cert --config setup.conf --display
+rm -rf tpm-state && mv certified tpm-state
+start_tpm
+tpm2_createek -Q -c ek.ctx -G rsa -u ek.pub
+tpm2_flushcontext -Q -t
+tpm2_nvread -Q 0x01c00002 -o ek.crt
+cat authority/issuercert.pem authority/*root*cert.pem >makers.pem
+check "OpenSSL takes the certificate from those makers" openssl verify -ignore_critical -CAfile makers.pem ek.crt
+check "so do we" "$judge" certificate ek.crt ek.pub makers.pem
+says "from a maker that nobody vouches for it is refused" "nobody here vouches" "$judge" certificate ek.crt ek.pub "$(ls authority/*root*cert.pem)"
+says "for another key it is refused" "of another key" "$judge" certificate ek.crt ak.pub makers.pem
+python3 -c 'b = bytearray(open("ek.crt", "rb").read()); b[-20] ^= 1; open("forged.crt", "wb").write(b)'
+says "with a changed signature it is refused" "failed" "$judge" certificate forged.crt ek.pub makers.pem
+tpm2_createek -Q -c ek.ctx -G ecc -u other.pub
+tpm2_flushcontext -Q -t
+says "and for this TPM's key on a curve" "of another key" "$judge" certificate ek.crt other.pub makers.pem
+
 # Two boots of one machine, measured as firmware does; between them one byte of the kernel changed.
 cat >measure.py <<'PY'
 """measure.py KERNEL LOG: extends the TPM as a firmware that boots KERNEL would, and writes its event log."""

@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import pathlib
+import signal
 import socket
 import ssl
 import subprocess
@@ -70,6 +71,8 @@ def play(*arguments):
     return subprocess.Popen(
         ["ip", "netns", "exec", SPACE, sys.executable, HERE / "played_machine.py", "http://10.78.0.1:8080", MAC, *map(str, arguments)])
 
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 # A server with one network, in the namespace; its API is on loopback here.
 port = free_port()

@@ -7,6 +7,7 @@ import Wire
 // What scripts/attestation-judges.sh calls: our verifier and our challenges on files, between a TPM and tpm2-tools.
 //
 //   attestation-judge name KEY.pub
+//   attestation-judge certificate CERTIFICATE.der EK.pub AUTHORITIES.pem
 //   attestation-judge challenge EK.pub AK_NAME_HEX SECRET_HEX OUT
 //   attestation-judge verify QUOTE SIGNATURE AK.pub NONCE_HEX VALUES [--policy VALUES] [--log FILE] [--policy-log FILE]
 //
@@ -42,6 +43,9 @@ func run(_ arguments: [String]) throws -> Int32 {
     case "name" where arguments.count == 2:
         guard let name = try TPMPublicArea(parsingSized: bytes(arguments[1])).name else { throw Failure("no name") }
         print(Hex.encode(name))
+    case "certificate" where arguments.count == 4:
+        let roots = try EndorsementRoots(pem: String(decoding: bytes(arguments[3]), as: UTF8.self))
+        print(try roots.check(bytes(arguments[1]), of: TPMPublicArea(parsingSized: bytes(arguments[2])), now: Date()))
     case "challenge" where arguments.count == 5:
         let challenge = try CredentialChallenge(
             secret: hex(arguments[3]), for: hex(arguments[2]), endorsement: TPMPublicArea(parsingSized: bytes(arguments[1])))
