@@ -45,6 +45,8 @@ public struct BootNetwork: Sendable, Codable, Equatable {
     public var httpPort: Int
     /// Whether machines that nobody knows are taken in.
     public var discovery: Bool
+    /// Whether images, seeds and identities are for machines only whose TPM proved what they booted.
+    public var attestation: Bool
 
     public init(name: String, interface: String, address: IPv4Prefix, namespace: String? = nil) {
         self.name = name
@@ -58,6 +60,7 @@ public struct BootNetwork: Sendable, Codable, Equatable {
         leaseSeconds = 3600
         httpPort = 8080
         discovery = true
+        attestation = false
     }
 
     /// `http://address:port` as machines reach it.

@@ -11,6 +11,15 @@ struct ServerConfiguration: Codable, Sendable {
     var bootFiles: String?
     var api: API?
     var networks: [Network]?
+    var identity: Identity?
+
+    /// Who machines are to others.
+    struct Identity: Codable, Sendable {
+        /// The URL at which relying parties reach this server; without it the API's own address.
+        var issuer: String?
+        /// For machines that have no label `region`.
+        var region: String?
+    }
 
     struct API: Codable, Sendable {
         var address: String?
@@ -38,6 +47,7 @@ struct ServerConfiguration: Codable, Sendable {
         var namespace: String?
         var httpPort: Int?
         var discovery: Bool?
+        var attestation: Bool?
 
         func bootNetwork() throws -> BootNetwork {
             var network = BootNetwork(name: name ?? interface, interface: interface, address: address, namespace: namespace)
@@ -50,6 +60,7 @@ struct ServerConfiguration: Codable, Sendable {
             network.leaseSeconds = leaseSeconds ?? network.leaseSeconds
             network.httpPort = httpPort ?? network.httpPort
             network.discovery = discovery ?? true
+            network.attestation = attestation ?? false
             return network
         }
 
