@@ -24,7 +24,7 @@ enum InterfaceSocket {
     }
 
     /// SO_BINDTODEVICE: nothing is heard from, or said to, any other interface.
-    private static func tie(_ channel: any Channel, to interface: String) -> EventLoopFuture<Void> {
+    static func tie(_ channel: any Channel, to interface: String) -> EventLoopFuture<Void> {
         guard let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
         }

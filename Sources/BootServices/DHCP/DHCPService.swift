@@ -7,7 +7,7 @@ public import Store
 internal import Synchronization
 public import Wire
 
-/// DHCPv4 on one interface: a socket, the pure ``DHCPServer``, and the store
+/// DHCPv4 on one interface: a socket, the pure ``DHCPNetworks``, and the store
 /// that a lease is in before it is acknowledged.
 public final class DHCPService: Sendable {
     public let counters = Counters()
@@ -50,7 +50,8 @@ public final class DHCPService: Sendable {
 
     /// Loads the leases and listens. The channels close when the group shuts down or they are closed.
     public func start(on group: any EventLoopGroup) async throws -> [any Channel] {
-        let server = try DHCPServer(network.dhcpConfiguration, leases: try await loadLeases())
+        let server = try DHCPNetworks(
+            local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: try await loadLeases())
         let engine = DHCPEngine(server: server, service: self)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
@@ -124,7 +125,7 @@ public final class DHCPService: Sendable {
 /// is under way go into the next one together.
 final class DHCPEngine: @unchecked Sendable {
     // Unchecked: touched on its channels' one event loop only.
-    private var server: DHCPServer
+    private var server: DHCPNetworks
     private let service: DHCPService
     private let files: BootFiles
     private var waiting: [Pending] = []
@@ -139,7 +140,7 @@ final class DHCPEngine: @unchecked Sendable {
         var address: IPv4Address
     }
 
-    init(server: DHCPServer, service: DHCPService) {
+    init(server: DHCPNetworks, service: DHCPService) {
         self.server = server
         self.service = service
         files = BootFiles(network: service.network) { service.has(bootFile: $0) }
