@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 
@@ -17,7 +18,10 @@ enum InterfaceSocket {
                 .channelOption(.datagramVectorReadMessageCount, value: 32)
                 .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 32 * 1536))
                 .channelInitializer { channel in
-                    tie(channel, to: interface).flatMapThrowing { try prepare(channel) }
+                    tie(channel, to: interface).flatMapErrorThrowing { error in
+                        if (error as? IOError)?.errnoCode == ENODEV { throw BootServiceError.noInterface(interface) }
+                        throw error
+                    }.flatMapThrowing { try prepare(channel) }
                 }
                 .bind(host: "0.0.0.0", port: port)
         }.get()

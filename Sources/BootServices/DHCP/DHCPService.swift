@@ -65,6 +65,8 @@ public final class DHCPService: Sendable {
             return try await InterfaceSocket.bind(port: port, interface: network.interface, on: loop) {
                 try $0.pipeline.syncOperations.addHandler(DHCPHandler(engine: engine, port: UInt16(port)))
             }
+        } catch let error as BootServiceError {
+            throw error
         } catch {
             throw BootServiceError.bind(service: "DHCP", interface: network.interface, port: port, cause: "\(error)")
         }
@@ -74,7 +76,7 @@ public final class DHCPService: Sendable {
     ///
     /// Beside another server, as a proxy, there is nothing to ask: that one is meant.
     func probeForOthers(
-        on group: any EventLoopGroup, every interval: Duration = .seconds(300), for time: Duration = .seconds(3)
+        on group: any EventLoopGroup, every interval: Duration = .seconds(300), for time: Duration = DHCPProbe.usualTime
     ) async {
         guard network.mode == .server else { return }
         while !Task.isCancelled {

@@ -82,9 +82,10 @@ struct ForeignServerTests {
     func noInterface() async throws {
         let wire = try TestWire()
         let group = try await NamespaceThreads.group(namespace: wire.client, threads: 1)
-        await #expect(throws: BootServiceError.self) {
+        let error = await #expect(throws: BootServiceError.self) {
             _ = try await DHCPProbe(interface: "none0").run(on: group, for: .milliseconds(10))
         }
+        #expect(error?.description == "there is no network interface none0; see `ip link`")
         try await group.shutdownGracefully()
     }
 
