@@ -26,9 +26,9 @@ public final class MachineServices: Sendable {
         self.files = files
         self.logger = logger
         dhcp = DHCPService(network: network, control: control, store: store, bootFolder: files.boot, logger: logger)
-        let routes = BootRoutes(network: network, control: control, files: files, logger: logger)
+        let routes = BootRoutes(
+            network: network, control: control, files: files, holders: network.mode == .server ? dhcp.holders : nil, logger: logger)
         http = BootHTTPServer { await routes.respond(to: $0) }
-        control.setCallHome(network.baseURL)
     }
 
     /// Serves until the task is cancelled. Throws if any port cannot be had.

@@ -21,13 +21,12 @@ struct NoImages: ImageCatalog {
 }
 
 func openControl(
-    _ store: any StateStore = MemoryStore(), clock: ManualClock = ManualClock(), acceptsUnknown: Bool = true,
+    _ store: any StateStore = MemoryStore(), clock: ManualClock = ManualClock(),
     logger: Logger = Logger(label: "test")
 ) async throws -> ControlPlane {
     try await ControlPlane.open(
         store: store, images: NoImages(),
-        environment: ControlEnvironment(
-            now: { clock.now }, logger: logger, discovery: DiscoveryPolicy(acceptsUnknown: acceptsUnknown)))
+        environment: ControlEnvironment(now: { clock.now }, logger: logger))
 }
 
 /// Waits for what another task or the kernel brings about. False where it does not come.

@@ -15,6 +15,7 @@ public final class DHCPService: Sendable {
     public var foreignServers: [IPv4Address: Timestamp] { foreign.known(at: control.now) }
     let foreign = ForeignServers()
     private let missingFiles = Mutex<Set<String>>([])
+    let holders = LeaseHolders()
 
     let network: BootNetwork
     let control: ControlPlane
@@ -50,8 +51,10 @@ public final class DHCPService: Sendable {
 
     /// Loads the leases and listens. The channels close when the group shuts down or they are closed.
     public func start(on group: any EventLoopGroup) async throws -> [any Channel] {
+        let leases = try await loadLeases()
+        for lease in leases where lease.state == .bound { holders.set(lease.address, to: lease.mac) }
         let server = try DHCPNetworks(
-            local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: try await loadLeases())
+            local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: leases)
         let engine = DHCPEngine(server: server, service: self)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
@@ -187,7 +190,7 @@ final class DHCPEngine: @unchecked Sendable {
     /// The gate decides whether a boot is answered at all; what it decides is told by the script.
     private func bootAnswer(_ message: DHCPMessage) -> BootAnswer? {
         guard let question = BootQuestion(message) else { return nil }
-        let (machine, verdict) = service.control.boots(question.mac)
+        let (machine, verdict) = service.control.boots(question.mac, discovery: service.network.discoveryPolicy)
         // A stranger that is refused gets no boot file; a known machine hears why from the script.
         if machine == nil, case .refuse = verdict { return nil }
         if case .localDisk = verdict { return files.answer(to: question, toLocalDisk: true) }
@@ -205,6 +208,7 @@ final class DHCPEngine: @unchecked Sendable {
     ) {
         guard waiting.count < Self.waitingLimit else { return service.counters.add("overloaded") }
         guard let bytes = try? RecordCoding.encode(lease) else { return }
+        service.holders.set(lease.address, to: lease.state == .bound ? lease.mac : nil)
         let key = service.leasePrefix + lease.address.description
         waiting.append(
             Pending(

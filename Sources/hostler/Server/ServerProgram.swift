@@ -25,10 +25,9 @@ struct ServerProgram {
     func run() async throws {
         let store = try SQLiteStore(path: stateDirectory + "/hostler.db", logger: logger)
         let images = try ImageStore(path: stateDirectory + "/images")
-        let discovery = DiscoveryPolicy(acceptsUnknown: networks.contains { $0.discovery })
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images),
-            environment: ControlEnvironment(now: Self.wallClock, logger: logger, discovery: discovery),
+            environment: ControlEnvironment(now: Self.wallClock, logger: logger),
             restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
@@ -54,7 +53,7 @@ struct ServerProgram {
 
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
-            group.addTask { try await Self.compactDaily(store) }
+            group.addTask { try await compactDaily(store) }
             for service in services { group.addTask { try await service.run() } }
             group.addTask { try await server.run() }
             group.addTask {
@@ -77,12 +76,19 @@ struct ServerProgram {
     }
 
     /// Keeps the history that watchers resume from to what a day writes.
-    private static func compactDaily(_ store: SQLiteStore) async throws {
+    private func compactDaily(_ store: SQLiteStore) async throws {
         var yesterday = try await store.currentRevision()
         while !Task.isCancelled {
             try await Task.sleep(for: .seconds(86_400))
-            try await store.compact(before: yesterday)
-            yesterday = try await store.currentRevision()
+            do {
+                try await store.compact(before: yesterday)
+                yesterday = try await store.currentRevision()
+            } catch StoreError.closed {
+                return
+            } catch {
+                // History that is kept longer costs room, not work.
+                logger.error("the store's history could not be compacted; tried again tomorrow", metadata: ["error": "\(error)"])
+            }
         }
     }
 

@@ -21,6 +21,8 @@ struct RelayTests {
         try TestWire.ip("-n \(relay) address add 10.79.0.1/24 dev near0")
         try TestWire.ip("-n \(relay) link set near0 up")
         try TestWire.ip("-n \(machine) link set wire0 up")
+        try TestWire.waitForLink(relay, "near0")
+        try TestWire.waitForLink(machine, "wire0")
         try TestWire.ip("-n \(wire.server) route add 10.79.0.0/24 via 10.78.0.2")
         try TestWire.ip("netns exec \(relay) sysctl -qw net.ipv4.ip_forward=1")
         let program = try TestProgram(

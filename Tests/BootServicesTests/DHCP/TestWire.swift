@@ -27,11 +27,19 @@ final class TestWire: Sendable {
                 try Self.ip("-n \(space) address add 10.78.\(cable).\(host)/24 dev wire\(cable)")
                 try Self.ip("-n \(space) link set wire\(cable) up")
             }
+            for space in [server, client] { try Self.waitForLink(space, "wire\(cable)") }
         }
     }
 
     deinit {
         for space in [server, client] { try? Self.ip("netns delete \(space)") }
+    }
+
+    /// A link carries nothing before the kernel has noted that both of its ends are up.
+    static func waitForLink(_ space: String, _ interface: String) throws {
+        let loop = "until grep -q up /sys/class/net/\(interface)/operstate; do sleep 0.01; done"
+        let status = try TestProgram("/usr/sbin/ip", ["netns", "exec", space, "timeout", "10", "sh", "-c", loop]).wait()
+        guard status == 0 else { throw FixtureError(what: "\(interface) does not come up") }
     }
 
     static func ip(_ words: String) throws {

@@ -27,9 +27,12 @@ struct BootRoutesTests {
         let prefix = try #require(IPv4Prefix("10.78.0.1/24"))
         var network = BootNetwork(name: "test", interface: "eth0", address: prefix)
         network.router = try address("10.78.0.254")
+        network.discovery = acceptsUnknown
+        let holders = LeaseHolders()
+        holders.set(try address("10.78.0.50"), to: MACAddress("52:54:00:78:00:01"))
         return BootRoutes(
-            network: network, control: try await openControl(store, acceptsUnknown: acceptsUnknown),
-            files: BootFilePaths(boot: folder.path, blobs: folder.path), logger: logger)
+            network: network, control: try await openControl(store), files: BootFilePaths(boot: folder.path, blobs: folder.path),
+            holders: holders, logger: logger)
     }
 
     private func request(_ method: HTTPMethod, _ target: String, body: String = "", bearer: String? = nil) -> BootRequest {
@@ -54,6 +57,14 @@ struct BootRoutesTests {
         #expect(reply.text.contains("hostler.nonce="))
         #expect(reply.text.contains("hostler.ip=10.78.0.50"))
         #expect(reply.text.contains("hostler.gateway=10.78.0.254"))
+    }
+
+    @Test("a nonce goes to the address that its machine's lease is for, and to no other")
+    func otherAddress() async throws {
+        let reply = text(try await routes().respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:02")))
+        #expect(reply.status == 200)
+        #expect(!reply.text.contains("hostler.nonce="))
+        #expect(reply.text.contains("is not the one that was given to"))
     }
 
     @Test("where strangers are not taken in, the script says so and boots nothing")
