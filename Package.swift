@@ -171,7 +171,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "hostlerTests",
-            dependencies: ["hostler", "API", "BootServices", "Control", "Model", "Store", "Wire", arguments, nioPosix, logging],
+            dependencies: [
+                "hostler", "API", "BootServices", "Control", "Model", "NetBoot", "Store", "Wire", arguments, nioPosix, logging,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),

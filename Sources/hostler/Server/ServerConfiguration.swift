@@ -43,6 +43,10 @@ struct ServerConfiguration: Codable, Sendable {
         var router: IPv4Address?
         var dns: [IPv4Address]?
         var domain: String?
+        var ntp: [IPv4Address]?
+        var mtu: UInt16?
+        var routes: [BootNetwork.Route]?
+        var subnets: [Subnet]?
         var leaseSeconds: UInt32?
         var namespace: String?
         var httpPort: Int?
@@ -57,6 +61,10 @@ struct ServerConfiguration: Codable, Sendable {
             network.router = router
             network.dns = dns ?? []
             network.domain = domain
+            network.ntp = ntp ?? []
+            network.mtu = mtu
+            network.routes = routes ?? []
+            network.subnets = try (subnets ?? []).map { try $0.bootSubnet() }
             network.leaseSeconds = leaseSeconds ?? network.leaseSeconds
             network.httpPort = httpPort ?? network.httpPort
             network.discovery = discovery ?? true
