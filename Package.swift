@@ -59,6 +59,8 @@ let package = Package(
 
         // What the rack is made of, and what the API and the agent say of it.
         .target(name: "Model", dependencies: ["Wire"], swiftSettings: settings),
+        // What a machine may know of itself, in the forms that clouds' clients read.
+        .target(name: "Metadata", dependencies: ["Model", "Wire"], swiftSettings: settings),
 
         .target(
             name: "Store",
@@ -70,12 +72,12 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Control",
-            dependencies: ["Model", "Store", "OCI", "BlockIO", "Wire", crypto, yams, logging],
+            dependencies: ["Model", "Metadata", "Store", "OCI", "BlockIO", "Wire", crypto, yams, logging],
             swiftSettings: settings),
         .target(
             name: "BootServices",
             dependencies: [
-                "Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
+                "Model", "Metadata", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
                 logging,
             ],
             swiftSettings: settings),
@@ -115,6 +117,7 @@ let package = Package(
             swiftSettings: settings),
 
         // Tests. `StoreConformance` is what any store must pass; `store-crasher` is killed by its test.
+        .testTarget(name: "MetadataTests", dependencies: ["Metadata", "Model", "Wire"], swiftSettings: settings),
         .testTarget(name: "NetBootTests", dependencies: ["NetBoot", "Wire"], swiftSettings: settings),
         .target(
             name: "StoreConformance", dependencies: ["Store"], path: "Tests/StoreConformance", swiftSettings: settings),
@@ -133,7 +136,9 @@ let package = Package(
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),
         .testTarget(
-            name: "BootServicesTests", dependencies: ["BootServices", "NetBoot", nioCore, nioPosix, logging],
+            name: "BootServicesTests", dependencies: [
+                "BootServices", "Control", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, logging,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "APITests",

@@ -1,3 +1,4 @@
+internal import Metadata
 public import NetBoot
 public import Wire
 
@@ -44,6 +45,8 @@ public struct BootNetwork: Sendable, Codable, Equatable {
     public var httpPort: Int
     /// Whether machines that nobody knows are taken in.
     public var discovery: Bool
+    /// The metadata service at 169.254.169.254.
+    public var metadata = MetadataSettings()
 
     public init(name: String, interface: String, address: IPv4Prefix, namespace: String? = nil) {
         self.name = name
@@ -77,6 +80,10 @@ public struct BootNetwork: Sendable, Codable, Equatable {
         }
         configuration.reservations = reservations.map { .init(mac: $0.mac, address: $0.address, hostname: $0.hostname) }
         configuration.router = router
+        // The metadata service is on this wire, and whoever has a router would ask it.
+        if metadata.enabled, let service = NetplanConfig.metadataAddress {
+            configuration.classlessRoutes = [ClasslessRoute(destination: service, router: address.address)]
+        }
         configuration.dns = dns
         configuration.domain = domain
         configuration.leaseSeconds = leaseSeconds

@@ -1,5 +1,6 @@
 public import Control
 public import Logging
+public import Model
 internal import NIOCore
 internal import NIOPosix
 public import Store
@@ -9,11 +10,13 @@ public final class MachineServices: Sendable {
     public let network: BootNetwork
     public let dhcp: DHCPService
     public let http: BootHTTPServer
+    public let metadata: MetadataService
     private let files: BootFilePaths
     private let logger: Logger
 
     public init(
-        network: BootNetwork, control: ControlPlane, store: any StateStore, files: BootFilePaths, logger: Logger
+        network: BootNetwork, control: ControlPlane, store: any StateStore, files: BootFilePaths,
+        tokens: (any WorkloadTokens)? = nil, logger: Logger
     ) {
         self.network = network
         self.files = files
@@ -21,7 +24,9 @@ public final class MachineServices: Sendable {
         dhcp = DHCPService(network: network, control: control, store: store, logger: logger)
         let routes = BootRoutes(network: network, control: control, files: files, logger: logger)
         http = BootHTTPServer { await routes.respond(to: $0) }
+        metadata = MetadataService(network: network, control: control, leases: dhcp.leases, tokens: tokens, logger: logger)
         control.setCallHome(network.baseURL)
+        control.setPlacement(network.placement)
     }
 
     /// Serves until the task is cancelled. Throws if any port cannot be had.
@@ -39,6 +44,18 @@ public final class MachineServices: Sendable {
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
         let host = network.address.address.description
         var channels = try await dhcp.start(on: group)
+        let listening = network.metadata.enabled ? try await metadata.start(on: group) : nil
+        do {
+            try await serve(host, &channels, on: group)
+        } catch {
+            await listening?.stop()
+            throw error
+        }
+        await listening?.stop()
+        for channel in channels { try? await channel.close() }
+    }
+
+    private func serve(_ host: String, _ channels: inout [any Channel], on group: MultiThreadedEventLoopGroup) async throws {
         channels.append(try await http.start(host: host, port: network.httpPort, on: group))
         let tftp: TFTPServer
         do {
@@ -54,6 +71,5 @@ public final class MachineServices: Sendable {
                 "dhcp": "\(network.mode.rawValue)", "http": "\(network.baseURL)",
             ])
         await tftp.run()
-        for channel in channels { try? await channel.close() }
     }
 }

@@ -3,6 +3,7 @@ public import Logging
 public import Model
 public import Store
 internal import Crypto
+public import Metadata
 internal import Synchronization
 internal import Wire
 
@@ -28,6 +29,8 @@ public struct ControlEnvironment: Sendable {
 public final class ControlPlane: Sendable {
     public let records: Records
     public let nonces: BootNonces
+    /// The tokens and keys of the metadata service.
+    public let metadataSessions: MetadataSessions
     let environment: ControlEnvironment
     let images: any ImageCatalog
     let snapshots = SnapshotHolder()
@@ -35,12 +38,14 @@ public final class ControlPlane: Sendable {
     let eventIDs = EventIDs()
     let seeds = SeedCache()
     let callHomeURL = Mutex("")
+    let machinePlacement = Mutex<Placement?>(nil)
 
     private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
         self.records = records
         self.images = images
         self.environment = environment
         nonces = BootNonces(secret: secret)
+        metadataSessions = Self.metadataSessions(secret: secret)
     }
 
     /// Opens the record: makes the boot secret at the first start, loads the

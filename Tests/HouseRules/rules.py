@@ -15,15 +15,16 @@ OURS = {
     "BlockIO": {"Wire"},
     "OCI": {"Wire"},
     "Model": {"Wire"},
+    "Metadata": {"Model", "Wire"},
     "Store": {"Model"},
     "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
-    "Control": {"Model", "Store", "OCI", "BlockIO", "Wire"},
-    "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
+    "Control": {"Model", "Metadata", "Store", "OCI", "BlockIO", "Wire"},
+    "BootServices": {"Model", "Metadata", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Images", "OCI", "Wire"},
     "VirtualRack": {"Model", "Wire", "CLinux"},
     "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard"},
 }
-PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "Model"}
+PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "Model", "Metadata"}
 PURE_MAY_IMPORT = {"Wire", "FoundationEssentials"}
 # Full Foundation costs 40 MB in a static binary.
 NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Control", "BootServices"}

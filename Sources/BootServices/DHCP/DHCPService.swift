@@ -18,6 +18,8 @@ public final class DHCPService: Sendable {
     /// Other DHCP servers heard on the wire, by address, and when last.
     public var foreignServers: [String: Timestamp] { foreign.withLock { $0 } }
     let foreign = Mutex<[String: Timestamp]>([:])
+    /// Kept current with what is granted and given back.
+    public let leases = LeaseTable()
 
     let network: BootNetwork
     let control: ControlPlane
@@ -37,6 +39,7 @@ public final class DHCPService: Sendable {
     /// Loads the leases and listens. The channels close when the group shuts down or they are closed.
     public func start(on group: any EventLoopGroup) async throws -> [any Channel] {
         let server = try DHCPServer(network.dhcpConfiguration, leases: try await loadLeases())
+        for lease in server.pool.leases { leases.set(lease) }
         let engine = DHCPEngine(server: server, service: self)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
@@ -70,7 +73,7 @@ public final class DHCPService: Sendable {
     }
 
     /// SO_BINDTODEVICE: nothing is heard from, or said to, any other interface.
-    private static func bindToDevice(_ channel: any Channel, _ interface: String) -> EventLoopFuture<Void> {
+    static func bindToDevice(_ channel: any Channel, _ interface: String) -> EventLoopFuture<Void> {
         guard let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
         }
@@ -174,6 +177,7 @@ final class DHCPEngine: @unchecked Sendable {
 
     private func keep(_ lease: DHCPLease, reply: (DHCPMessage, DHCPDestination, ChannelHandlerContext)?) {
         guard let bytes = try? RecordCoding.encode(lease) else { return }
+        service.leases.set(lease)
         let key = service.leasePrefix + lease.address.description
         waiting.append(
             Pending(

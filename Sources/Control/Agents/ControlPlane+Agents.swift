@@ -25,7 +25,7 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
-    private func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
+    func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
         let key = "/nonces/" + nonce
         let record = try RecordCoding.encode(SpentNonce(boot: boot, expires: expires))
         if try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) != nil { return }
@@ -47,7 +47,7 @@ extension ControlPlane {
         let macs = Array(Set(hello.macs + [hello.mac])).sorted()
         let known = macs.lazy.compactMap { self.snapshot.machine(with: $0) }.first
         let found = try await known.flatMap2 { try await self.records.get(Machine.self, id: $0.id.rawValue) }
-        let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)))
+        let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)), mac: hello.mac)
         var machine = found?.value ?? newMachine()
         for mac in macs where !machine.owns(mac) { machine.interfaces.append(Interface(mac: mac)) }
         machine.observed.lastSeen = now
@@ -211,7 +211,16 @@ extension ControlPlane {
             blobPath: "/images/blobs/\(image.blobDigest)", diskBytes: image.diskBytes, disk: chosen ?? request.disk,
             seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
             restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
-            kernelArguments: image.properties.kernelArguments)
+            kernelArguments: kernelArguments(image, machine))
+    }
+
+    /// An image that reads a raw configuration says where in its kernel arguments the URL goes, as
+    /// `talos.config={config-url}`. It holds for the start by kexec: no later one goes through Hostler.
+    private func kernelArguments(_ image: InstallableImage, _ machine: Machine) -> String? {
+        guard let arguments = image.properties.kernelArguments, arguments.contains("{config-url}"),
+            let mac = machine.observed.agent?.mac ?? machine.interfaces.first?.mac
+        else { return image.properties.kernelArguments }
+        return arguments.replacing("{config-url}", with: rawConfigURL(for: mac))
     }
 
     /// The seed of an open installation.
@@ -220,10 +229,14 @@ extension ControlPlane {
             let stored = try await records.store.get(SeedSecrets.key(id))
         else { throw Problem.notFound("seed", id.rawValue) }
         let callHome = callHomeURL.withLock { $0 }
-        return try seeds.seed("\(id)|\(callHome)") {
+        let placement = machinePlacement.withLock { $0 }
+        let machine = snapshot.machines[operation.machine]
+        return try seeds.seed("\(id)|\(callHome)|\(placement.debugDescription)") {
             try SeedVolume(
-                operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
-                callHome: "\(callHome)/call-home/\(id)")
+                SeedSource(
+                    operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
+                    callHome: "\(callHome)/call-home/\(id)", machine: machine, placement: placement,
+                    instanceKey: instanceKey(operation.machine, id)))
         }
     }
 

@@ -30,6 +30,11 @@ enum InstallAdmission {
         try check(keys: request.sshKeys)
         if let data = request.userData { _ = try decode(userData: data) }
         if let config = request.networkConfig { try check(networkConfig: config) }
+        if request.dataSource == .configDrive, request.networkConfig != nil {
+            throw Problem(
+                "network-config-form", status: 422, title: "A config drive has no place for cloud-init's network-config",
+                remedy: "Give the machine's network with: hostler machine set NAME --network FILE")
+        }
         if let inventory = machine.observed.inventory { try checkDisks(inventory, request, image) }
         return pinned
     }
@@ -52,7 +57,7 @@ enum InstallAdmission {
         return HostLabel.isValid(name) ? name : machine.id.rawValue
     }
 
-    private static func check(keys: [String]) throws(Problem) {
+    static func check(keys: [String]) throws(Problem) {
         guard keys.count <= keyLimit else {
             throw Problem("ssh-keys-too-many", status: 422, title: "More than \(keyLimit) SSH keys", remedy: "Give fewer.")
         }

@@ -1,6 +1,7 @@
 import API
 import ArgumentParser
 import BootServices
+import CLinux
 import FoundationEssentials
 import Logging
 import Model
@@ -55,6 +56,8 @@ struct ServeCommand: AsyncParsableCommand {
                 address: apiAddress ?? file.api?.address ?? "127.0.0.1", port: apiPort ?? file.api?.port ?? 8443, tls: tls),
             networks: networks, logger: logger)
         try program.check()
+        // Thousands of machines may watch their metadata at once, each by a connection.
+        _ = clinux_raise_file_limit()
         try await program.run()
     }
 

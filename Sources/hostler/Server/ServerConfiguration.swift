@@ -38,6 +38,7 @@ struct ServerConfiguration: Codable, Sendable {
         var namespace: String?
         var httpPort: Int?
         var discovery: Bool?
+        var metadata: MetadataSettings?
 
         func bootNetwork() throws -> BootNetwork {
             var network = BootNetwork(name: name ?? interface, interface: interface, address: address, namespace: namespace)
@@ -50,6 +51,7 @@ struct ServerConfiguration: Codable, Sendable {
             network.leaseSeconds = leaseSeconds ?? network.leaseSeconds
             network.httpPort = httpPort ?? network.httpPort
             network.discovery = discovery ?? true
+            network.metadata = metadata ?? MetadataSettings()
             return network
         }
 

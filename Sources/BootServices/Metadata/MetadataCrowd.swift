@@ -1,0 +1,56 @@
+internal import Control
+internal import Model
+internal import NIOCore
+
+/// The connections of one event loop: whose time is over, and who watches which machine.
+final class MetadataCrowd: @unchecked Sendable {
+    // Unchecked: touched on its event loop only.
+    private var connections: [ObjectIdentifier: MetadataConnection] = [:]
+    private var watchers: [MachineID: [ObjectIdentifier: MetadataConnection]] = [:]
+    private var clock: RepeatedTask?
+    let loop: any EventLoop
+
+    init(loop: any EventLoop) { self.loop = loop }
+
+    /// On the loop.
+    func start() {
+        loop.preconditionInEventLoop()
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        clock = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+            let now = NIODeadline.now()
+            for connection in bound.value.connections.values { connection.timePassed(now) }
+        }
+    }
+
+    func stop() {
+        clock?.cancel()
+        clock = nil
+    }
+
+    func add(_ connection: MetadataConnection) { connections[ObjectIdentifier(connection)] = connection }
+    func remove(_ connection: MetadataConnection) { connections[ObjectIdentifier(connection)] = nil }
+
+    func add(_ connection: MetadataConnection, watching machine: MachineID) {
+        watchers[machine, default: [:]][ObjectIdentifier(connection)] = connection
+    }
+
+    func remove(_ connection: MetadataConnection, watching machine: MachineID) {
+        watchers[machine]?[ObjectIdentifier(connection)] = nil
+        if watchers[machine]?.isEmpty == true { watchers[machine] = nil }
+    }
+
+    /// Any thread. `changed` nil: any machine may have changed.
+    func machinesChanged(_ changed: Set<MachineID>?, _ snapshot: RackSnapshot) {
+        loop.execute { [self] in
+            if let changed {
+                for machine in changed {
+                    for connection in (watchers[machine] ?? [:]).values { connection.machineChanged(snapshot) }
+                }
+            } else {
+                for connections in Array(watchers.values) {
+                    for connection in Array(connections.values) { connection.machineChanged(snapshot) }
+                }
+            }
+        }
+    }
+}

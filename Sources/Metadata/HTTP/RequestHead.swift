@@ -1,0 +1,170 @@
+/// The head of a request to the metadata service, read strictly (RFC 9112): whoever writes HTTP in another way than
+/// the standard's is not a client that a machine has.
+public struct RequestHead: Sendable, Equatable {
+    /// In bytes: request line and fields with their ends.
+    public static let limitBytes = 8192
+    public static let lineLimitBytes = 4096
+    public static let fieldLimit = 48
+
+    public enum Method: Sendable, Equatable { case get, head, put, other }
+
+    public var method: Method
+    public var target: RequestTarget
+    /// The host without its port; nil: HTTP/1.0 without one.
+    public var host: String?
+    /// `X-Forwarded-For`, `Forwarded` or `Via`: the request came through a proxy.
+    public var isForwarded = false
+    public var token: String?
+    /// `X-aws-ec2-metadata-token-ttl-seconds` as it was written.
+    public var tokenSeconds: String?
+    /// `X-Hostler-Key`
+    public var key: String?
+    public var wantsClose: Bool
+
+    /// What came of the bytes so far.
+    public enum Outcome: Sendable, Equatable {
+        case incomplete
+        /// A head, and how many bytes it was.
+        case head(RequestHead, byteCount: Int)
+        /// Not to be answered with anything but this status; the connection cannot go on.
+        case refused(status: Int)
+    }
+
+    /// Reads the first head of `bytes`.
+    public static func read(_ bytes: ArraySlice<UInt8>) -> Outcome {
+        guard let end = endOfHead(bytes) else {
+            if bytes.count > limitBytes { return .refused(status: 400) }
+            return .incomplete
+        }
+        guard end - bytes.startIndex <= limitBytes else { return .refused(status: 400) }
+        guard let head = parse(bytes[bytes.startIndex..<end]) else { return .refused(status: 400) }
+        return head.map { .head($0, byteCount: end - bytes.startIndex) } ?? .refused(status: 400)
+    }
+
+    /// The index after the empty line.
+    private static func endOfHead(_ bytes: ArraySlice<UInt8>) -> Int? {
+        bytes.withUnsafeBufferPointer { raw -> Int? in
+            guard raw.count >= 4 else { return nil }
+            var index = 3
+            while index < raw.count {
+                // A look at every byte only near a line's end.
+                if raw[index] == 10, raw[index - 1] == 13, raw[index - 2] == 10, raw[index - 3] == 13 { return index + 1 }
+                index += 1
+            }
+            return nil
+        }.map { bytes.startIndex + $0 }
+    }
+
+    private init(method: Method, target: RequestTarget, isHTTP10: Bool) {
+        self.method = method
+        self.target = target
+        wantsClose = isHTTP10
+    }
+
+    /// Nil inside: malformed. (Two levels, so that `read` maps both to one status.)
+    private static func parse(_ bytes: ArraySlice<UInt8>) -> RequestHead?? {
+        var lines = Lines(bytes)
+        guard let first = lines.next(), var head = requestLine(first) else { return nil }
+        let isHTTP10 = head.wantsClose
+        var fields = 0
+        var hosts = 0
+        while let line = lines.next() {
+            if line.isEmpty {
+                guard lines.isAtEnd, isHTTP10 || hosts == 1 else { return nil }
+                return head
+            }
+            fields += 1
+            guard fields <= fieldLimit, line.count <= lineLimitBytes, let (name, value) = field(line) else { return nil }
+            switch name {
+            case "host":
+                hosts += 1
+                guard hosts == 1, let host = hostName(value) else { return nil }
+                // RFC 9112 §3.2.2: a target in absolute form says the host.
+                head.host = head.target.host ?? host
+            case "x-forwarded-for", "forwarded", "via": head.isForwarded = true
+            case "x-aws-ec2-metadata-token":
+                guard head.token == nil else { return nil }
+                head.token = value
+            case "x-aws-ec2-metadata-token-ttl-seconds":
+                guard head.tokenSeconds == nil else { return nil }
+                head.tokenSeconds = value
+            case "x-hostler-key":
+                guard head.key == nil else { return nil }
+                head.key = value
+            case "connection":
+                let options = value.lowercased().split(separator: ",").map { $0.filter { $0 != " " } }
+                if options.contains("close") { head.wantsClose = true }
+                if isHTTP10, options.contains("keep-alive") { head.wantsClose = false }
+            // Nothing here takes a body.
+            case "content-length": guard value == "0" else { return nil }
+            case "transfer-encoding", "upgrade", "expect": return nil
+            default: break
+            }
+        }
+        return nil
+    }
+
+    private static func requestLine(_ line: ArraySlice<UInt8>) -> RequestHead? {
+        guard line.count <= lineLimitBytes else { return nil }
+        let parts = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+        guard parts.count == 3, (1...20).contains(parts[0].count), parts[0].allSatisfy(isTokenByte) else { return nil }
+        let version = Array(parts[2])
+        guard version == Array("HTTP/1.1".utf8) || version == Array("HTTP/1.0".utf8) else { return nil }
+        let method: Method =
+            switch String(decoding: parts[0], as: UTF8.self) {
+            case "GET": .get
+            case "HEAD": .head
+            case "PUT": .put
+            default: .other
+            }
+        guard let target = RequestTarget(parts[1]) else { return nil }
+        return RequestHead(method: method, target: target, isHTTP10: version.last == UInt8(ascii: "0"))
+    }
+
+    private static func field(_ line: ArraySlice<UInt8>) -> (name: String, value: String)? {
+        guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > line.startIndex else { return nil }
+        let name = line[line.startIndex..<colon]
+        // No space before the colon, no folded line (RFC 9112 §5.1, §5.2).
+        guard name.count <= 64, name.allSatisfy(isTokenByte) else { return nil }
+        var value = line[line.index(after: colon)...]
+        while let byte = value.first, byte == 32 || byte == 9 { value = value.dropFirst() }
+        while let byte = value.last, byte == 32 || byte == 9 { value = value.dropLast() }
+        guard value.allSatisfy({ $0 >= 32 && $0 != 127 || $0 == 9 }) else { return nil }
+        let lower = name.map { (65...90).contains($0) ? $0 + 32 : $0 }
+        return (String(decoding: lower, as: UTF8.self), String(decoding: value, as: UTF8.self))
+    }
+
+    /// RFC 9110 §5.6.2.
+    private static func isTokenByte(_ byte: UInt8) -> Bool {
+        (97...122).contains(byte) || (65...90).contains(byte) || (48...57).contains(byte) || "!#$%&'*+-.^_`|~".utf8.contains(byte)
+    }
+
+    static func hostName(_ value: String) -> String? {
+        guard !value.isEmpty, value.utf8.count <= 255 else { return nil }
+        var name = Substring(value)
+        if name.hasPrefix("[") {
+            guard let close = name.firstIndex(of: "]") else { return nil }
+            name = name[...close]
+        } else if let colon = name.firstIndex(of: ":") {
+            guard name[name.index(after: colon)...].utf8.allSatisfy({ (48...57).contains($0) }) else { return nil }
+            name = name[..<colon]
+        }
+        return name.isEmpty ? nil : name.lowercased()
+    }
+
+    /// Lines that end in CR LF; a CR or LF that stands alone is none (the rest is then no line at all).
+    private struct Lines {
+        private var rest: ArraySlice<UInt8>
+        init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+        var isAtEnd: Bool { rest.isEmpty }
+
+        mutating func next() -> ArraySlice<UInt8>? {
+            guard let end = rest.firstIndex(where: { $0 == 13 || $0 == 10 }), rest[end] == 13, end + 1 < rest.endIndex,
+                rest[end + 1] == 10
+            else { return nil }
+            let line = rest[rest.startIndex..<end]
+            rest = rest[(end + 2)...]
+            return line
+        }
+    }
+}
