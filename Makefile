@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps build binaries boot-files image demo test unit check e2e bench fuzz dist clean
+.PHONY: help deps build binaries boot-files image demo test unit check e2e metadata-clients bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -53,6 +53,10 @@ image: binaries
 ## make e2e         machines from empty disk to SSH, in a lab of their own
 e2e: binaries boot-files image
 	scripts/e2e.sh
+
+## make metadata-clients  other people's clients, and an attacker, at the metadata service
+metadata-clients: binaries
+	scripts/metadata-clients.sh
 
 ## make bench       figures beside the peers', in one run
 bench: binaries boot-files image

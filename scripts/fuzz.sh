@@ -15,7 +15,7 @@ for module in Wire NetBoot HostFacts BlockIO OCI Model Metadata; do
         -emit-object -o "$out/$module.o" "${files[@]}"
     objects+=("$out/$module.o")
 done
-for target in DHCP TFTP SMBIOS LLDP CHUNKS PARTITIONS METADATA; do
+for target in ${TARGETS:-DHCP TFTP SMBIOS LLDP CHUNKS PARTITIONS METADATA}; do
     swiftc "${flags[@]}" -D $target -module-name Fuzz Fuzz/FuzzTarget.swift "${objects[@]}" -o "$out/fuzz-$target"
     mkdir -p "$out/corpus-$target"
     echo "fuzzing $target for $each s"
