@@ -11,6 +11,7 @@ public final class MachineServices: Sendable {
     public let dhcp: DHCPService
     public let http: BootHTTPServer
     public let metadata: MetadataService
+    private let neighbours: NeighbourTable
     private let files: BootFilePaths
     private let logger: Logger
 
@@ -22,9 +23,11 @@ public final class MachineServices: Sendable {
         self.files = files
         self.logger = logger
         dhcp = DHCPService(network: network, control: control, store: store, logger: logger)
-        let routes = BootRoutes(network: network, control: control, files: files, logger: logger)
+        let neighbours = NeighbourTable(interface: network.interface)
+        self.neighbours = neighbours
+        let routes = BootRoutes(network: network, control: control, files: files, logger: logger) { neighbours.mac(of: $0) }
         http = BootHTTPServer { await routes.respond(to: $0) }
-        metadata = MetadataService(network: network, control: control, leases: dhcp.leases, tokens: tokens, logger: logger)
+        metadata = MetadataService(network: network, control: control, leases: dhcp.leases, neighbours: neighbours, tokens: tokens, logger: logger)
         control.setCallHome(network.baseURL)
         control.setPlacement(network.placement)
     }
@@ -43,6 +46,7 @@ public final class MachineServices: Sendable {
 
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
         let host = network.address.address.description
+        try await neighbours.open(on: group.next())
         var channels = try await dhcp.start(on: group)
         let listening = network.metadata.enabled ? try await metadata.start(on: group) : nil
         do {

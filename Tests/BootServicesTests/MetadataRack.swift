@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import Metadata
 import Model
+import NIOCore
 import NIOPosix
 import NetBoot
 import OCI
@@ -42,16 +43,18 @@ final class MetadataRack: Sendable {
             store: store, images: NoImages(), environment: ControlEnvironment(now: now, logger: logger))
         var network = BootNetwork(name: "test", interface: "lo", address: try #require(IPv4Prefix("127.0.0.1/24")))
         network.metadata = settings
-        service = MetadataService(network: network, control: control, leases: leases, logger: logger)
+        service = MetadataService(network: network, control: control, leases: leases, neighbours: NeighbourTable(interface: "lo"), logger: logger)
     }
 
-    static func with(_ settings: MetadataSettings = MetadataSettings(), _ body: (MetadataRack) async throws -> Void) async throws {
+    static func with(
+        _ settings: MetadataSettings = MetadataSettings(), patience: TimeAmount = MetadataDoor.patience, _ body: (MetadataRack) async throws -> Void
+    ) async throws {
         let rack = try await MetadataRack(settings)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await rack.control.run() }
             for number in [2, 3] { try await rack.add(number) }
-            let listening = try await rack.service.start(host: "127.0.0.1", port: 0, on: group) { address in
+            let listening = try await rack.service.start(host: "127.0.0.1", port: 0, on: group, patience: patience) { address in
                 rack.neighbours.withLock { $0[address.description] }
             }
             rack.boundPort.withLock { $0 = listening.port ?? 0 }
@@ -139,7 +142,7 @@ final class RawClient {
         return answer()
     }
 
-    private func write(_ text: String) {
+    func write(_ text: String) {
         let bytes = Array(text.utf8)
         _ = Glibc.send(descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL))
     }

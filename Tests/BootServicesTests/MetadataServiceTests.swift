@@ -13,7 +13,7 @@ import Wire
 
 @testable import BootServices
 
-@Suite("The metadata service", .serialized)
+@Suite("The metadata service", .serialized, .timeLimit(.minutes(1)))
 struct MetadataServiceTests {
     @Test("answers a machine with a token, and refuses what EC2 refuses, with its status")
     func tokens() async throws {
@@ -113,6 +113,22 @@ struct MetadataServiceTests {
         try await MetadataRack.with { rack in
             let client = try RawClient(from: "127.0.0.2", port: rack.port)
             #expect(client.raw(text).status == 400)
+        }
+    }
+
+    @Test("closes what is idle or says half a request, and answers others meanwhile")
+    func idle() async throws {
+        var settings = MetadataSettings()
+        settings.connectionsPerMachine = 300
+        try await MetadataRack.with(settings, patience: .milliseconds(300)) { rack in
+            let idle = try (0..<200).map { _ in try RawClient(from: "127.0.0.2", port: rack.port) }
+            for (index, client) in idle.enumerated() where index.isMultiple(of: 2) { client.begin("GET", "/latest/meta-data/ HTTP/1.1\r\nX:") }
+            let half = try RawClient(from: "127.0.0.2", port: rack.port)
+            half.write("GET /latest")
+            #expect(try RawClient(from: "127.0.0.3", port: rack.port).get("/latest/meta-data/").status == 401)
+            #expect(half.readUntil("\n").isEmpty)
+            for client in idle where !client.readUntil("\r\n\r\n").isEmpty { _ = client.readUntil("\u{0}") }
+            #expect(rack.service.counters["idle-closed"] >= 100)
         }
     }
 

@@ -1,6 +1,6 @@
-public import Control
+internal import Control
 internal import FoundationEssentials
-public import Logging
+internal import Logging
 internal import Model
 internal import NIOCore
 internal import NIOHTTP1
@@ -27,8 +27,16 @@ public struct BootRoutes: Sendable {
     let control: ControlPlane
     let files: BootFilePaths
     let logger: Logger
+    private let neighbour: @Sendable (IPv4Address) -> MACAddress?
+    private let refusals: RefusalLog
 
-    public init(network: BootNetwork, control: ControlPlane, files: BootFilePaths, logger: Logger) {
+    /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
+    init(
+        network: BootNetwork, control: ControlPlane, files: BootFilePaths, logger: Logger,
+        neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
+    ) {
+        self.neighbour = neighbour
+        refusals = RefusalLog(control: control, counters: Counters(), logger: logger)
         self.network = network
         self.control = control
         self.files = files
@@ -82,7 +90,10 @@ public struct BootRoutes: Sendable {
         }
         let isEFI = request.query["platform"] == "efi"
         let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
-        let (_, verdict) = control.boots(mac)
+        var verdict = control.boots(mac).verdict
+        if case .agent = verdict, isImpostor(request, [mac]) {
+            verdict = .refuse(why: "this script is for \(mac), and another machine asks for it")
+        }
         let script: IPXEScript =
             switch verdict {
             case .agent:
@@ -94,6 +105,20 @@ public struct BootRoutes: Sendable {
             }
         logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])
         return .bytes(.ok, type: "text/plain", Array(try script.render().utf8))
+    }
+
+    /// Whether a request comes from a machine on this wire whose MAC address is none of `macs`: it would get a nonce that is
+    /// another's. Behind a relay there is no neighbour to look at.
+    private func isImpostor(_ request: BootRequest, _ macs: [MACAddress]) -> Bool {
+        guard let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }), network.address.contains(address),
+            let mac = neighbour(address), !macs.contains(mac)
+        else { return false }
+        // A machine may boot by one of its ports and speak by another.
+        if let machine = control.snapshot.machine(with: mac), macs.contains(where: machine.owns) { return false }
+        refusals.note(
+            "boot", source: address.description, event: "boot.impostor", machine: control.snapshot.machine(with: mac)?.id,
+            evidence: ["mac": mac.description, "asked-for": macs.first?.description ?? ""])
+        return true
     }
 
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
@@ -122,7 +147,13 @@ public struct BootRoutes: Sendable {
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
         if verb == "hello" {
             let address = request.remote?.ipAddress.flatMap { IPv4Address($0) }
-            return Self.json(.ok, try await control.hello(decode(request), from: address))
+            let hello: HelloRequest = try decode(request)
+            guard !isImpostor(request, [hello.mac] + hello.macs.prefix(64)) else {
+                throw Problem(
+                    "hello-foreign", status: 403, title: "The hello is of \(hello.mac), and comes from another machine",
+                    remedy: "Boot the machine from the network again.")
+            }
+            return Self.json(.ok, try await control.hello(hello, from: address))
         }
         let session = request.bearer ?? ""
         let machine = try control.machine(session: session)

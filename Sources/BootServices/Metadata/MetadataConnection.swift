@@ -12,8 +12,6 @@ final class MetadataConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// From the first moment without a whole request to the end: an idle client costs no more than this.
-    static let patience = TimeAmount.seconds(15)
     /// Between two signs of life to a watcher.
     static let heartbeat = TimeAmount.seconds(15)
 
@@ -298,7 +296,7 @@ final class MetadataConnection: ChannelInboundHandler {
     func timePassed(_ now: NIODeadline) {
         guard let context else { return }
         switch state {
-        case .reading where now - quietSince > Self.patience:
+        case .reading where now - quietSince > door.patience:
             door.counters.add("idle-closed")
             leave()
             context.close(promise: nil)

@@ -1,6 +1,7 @@
 internal import Control
 internal import Metadata
 internal import Model
+internal import NIOCore
 internal import Synchronization
 internal import Wire
 
@@ -8,6 +9,8 @@ internal import Wire
 final class MetadataDoor: Sendable {
     /// Open at once, from all machines: 10,000 that watch, and as many again half as often.
     static let connectionLimit = 16_384
+    /// From the first moment without a whole request to the end: an idle client costs no more than this.
+    static let patience = TimeAmount.seconds(15)
 
     let control: ControlPlane
     let desk: MetadataDesk
@@ -16,13 +19,14 @@ final class MetadataDoor: Sendable {
     let tokens: (any WorkloadTokens)?
     let refusals: RefusalLog
     let counters: Counters
+    let patience: TimeAmount
     private let settings: MetadataSettings
     private let buckets = Mutex<[MachineID: TokenBucket]>([:])
     private let open = Mutex<(all: Int, bySource: [IPv4Address: Int])>((0, [:]))
 
     init(
         control: ControlPlane, desk: MetadataDesk, witness: WireWitness, network: BootNetwork, tokens: (any WorkloadTokens)?,
-        refusals: RefusalLog
+        refusals: RefusalLog, patience: TimeAmount
     ) {
         self.control = control
         self.desk = desk
@@ -31,6 +35,7 @@ final class MetadataDoor: Sendable {
         settings = network.metadata
         self.tokens = tokens
         self.refusals = refusals
+        self.patience = patience
         counters = refusals.counters
     }
 

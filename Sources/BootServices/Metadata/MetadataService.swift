@@ -1,8 +1,8 @@
 internal import CLinux
-public import Control
-public import Logging
+internal import Control
+internal import Logging
 internal import Metadata
-public import Model
+internal import Model
 public import NIOCore
 internal import NIOPosix
 internal import Wire
@@ -16,16 +16,19 @@ public final class MetadataService: Sendable {
     private let network: BootNetwork
     private let control: ControlPlane
     private let leases: LeaseTable
+    private let neighbours: NeighbourTable
     private let tokens: (any WorkloadTokens)?
     private let logger: Logger
 
     /// - Parameter tokens: gives machines their identity; nil: none is given.
-    public init(
-        network: BootNetwork, control: ControlPlane, leases: LeaseTable, tokens: (any WorkloadTokens)? = nil, logger: Logger
+    init(
+        network: BootNetwork, control: ControlPlane, leases: LeaseTable, neighbours: NeighbourTable,
+        tokens: (any WorkloadTokens)? = nil, logger: Logger
     ) {
         self.network = network
         self.control = control
         self.leases = leases
+        self.neighbours = neighbours
         self.tokens = tokens
         self.logger = logger
     }
@@ -41,9 +44,7 @@ public final class MetadataService: Sendable {
                 service: "metadata", interface: interface, port: Self.port, cause: "the address \(address) cannot be added (errno \(-added))")
         }
         do {
-            guard let neighbours = try await loop.submit({ NeighbourTable(interface: interface) }).get() else {
-                throw BootServiceError.bind(service: "metadata", interface: interface, port: Self.port, cause: "no socket for the neighbour table")
-            }
+            let neighbours = neighbours
             let door = door { neighbours.mac(of: $0) }
             return try await listen(host: address.description, port: Self.port, door, on: group, interface: interface, ownsAddress: added == 0)
         } catch {
@@ -54,18 +55,19 @@ public final class MetadataService: Sendable {
 
     /// Without an address of its own: for tests on loopback, which say themselves who a neighbour is.
     func start(
-        host: String, port: Int, on group: any EventLoopGroup, lookUp: @escaping @Sendable (IPv4Address) -> MACAddress?
+        host: String, port: Int, on group: any EventLoopGroup, patience: TimeAmount = MetadataDoor.patience,
+        lookUp: @escaping @Sendable (IPv4Address) -> MACAddress?
     ) async throws -> Listening {
-        try await listen(host: host, port: port, door(lookUp), on: group, interface: nil, ownsAddress: false)
+        try await listen(host: host, port: port, door(patience: patience, lookUp), on: group, interface: nil, ownsAddress: false)
     }
 
-    private func door(_ lookUp: @escaping @Sendable (IPv4Address) -> MACAddress?) -> MetadataDoor {
+    private func door(patience: TimeAmount = MetadataDoor.patience, _ lookUp: @escaping @Sendable (IPv4Address) -> MACAddress?) -> MetadataDoor {
         let settings = network.metadata
         let policy = MetadataPolicy(allowsTokenless: settings.tokenless, secretsNeedKey: settings.secretsNeedKey)
         return MetadataDoor(
             control: control, desk: MetadataDesk(sessions: control.metadataSessions, policy: policy),
             witness: WireWitness(network: network, control: control, leases: leases, lookUp: lookUp), network: network, tokens: tokens,
-            refusals: RefusalLog(control: control, counters: counters, logger: logger))
+            refusals: RefusalLog(control: control, counters: counters, logger: logger), patience: patience)
     }
 
     private func listen(

@@ -1,9 +1,6 @@
-internal import CLinux
 internal import Control
-internal import Glibc
 internal import Metadata
 internal import Model
-internal import Synchronization
 internal import Wire
 
 /// Says which machine is behind an address: what the kernel's neighbour table has for it, the machine that owns that
@@ -55,26 +52,4 @@ final class WireWitness: Sendable {
 
     /// A machine's bond may speak with the MAC address of another of its ports than the one that has the lease.
     private static func isOneMachine(_ mac: MACAddress, _ machine: Machine?) -> Bool { machine?.owns(mac) ?? false }
-}
-
-/// The kernel's neighbour table of one interface, asked through a socket of the interface's namespace.
-final class NeighbourTable: Sendable {
-    private let interface: String
-    private let descriptor: CInt
-
-    /// To be called on a thread that is in the namespace. Nil where no socket can be had.
-    init?(interface: String) {
-        let descriptor = clinux_neighbour_socket()
-        guard descriptor >= 0 else { return nil }
-        self.interface = interface
-        self.descriptor = descriptor
-    }
-
-    deinit { close(descriptor) }
-
-    func mac(of address: IPv4Address) -> MACAddress? {
-        var bytes: [UInt8] = Array(repeating: 0, count: 6)
-        guard clinux_neighbour(descriptor, interface, address.value, &bytes) == 1 else { return nil }
-        return MACAddress(bytes)
-    }
 }

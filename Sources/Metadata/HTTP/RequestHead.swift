@@ -74,7 +74,11 @@ public struct RequestHead: Sendable, Equatable {
                 return head
             }
             fields += 1
-            guard fields <= fieldLimit, line.count <= lineLimitBytes, let (name, value) = field(line) else { return nil }
+            guard fields <= fieldLimit, line.count <= lineLimitBytes, let (nameBytes, valueBytes) = field(line) else { return nil }
+            // Most fields do not matter; a look at the length spares the making of text.
+            guard nameBytes.count < 64, lengths & 1 << UInt64(nameBytes.count) != 0 else { continue }
+            let name = String(decoding: nameBytes.map { (65...90).contains($0) ? $0 + 32 : $0 }, as: UTF8.self)
+            let value = String(decoding: valueBytes, as: UTF8.self)
             switch name {
             case "host":
                 hosts += 1
@@ -121,7 +125,13 @@ public struct RequestHead: Sendable, Equatable {
         return RequestHead(method: method, target: target, isHTTP10: version.last == UInt8(ascii: "0"))
     }
 
-    private static func field(_ line: ArraySlice<UInt8>) -> (name: String, value: String)? {
+    /// Bit n: a field that matters has a name of n bytes.
+    private static let lengths = [
+        "host", "x-forwarded-for", "forwarded", "via", "x-aws-ec2-metadata-token", "x-aws-ec2-metadata-token-ttl-seconds",
+        "x-hostler-key", "connection", "content-length", "transfer-encoding", "upgrade", "expect",
+    ].reduce(UInt64(0)) { $0 | 1 << UInt64($1.utf8.count) }
+
+    private static func field(_ line: ArraySlice<UInt8>) -> (name: ArraySlice<UInt8>, value: ArraySlice<UInt8>)? {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > line.startIndex else { return nil }
         let name = line[line.startIndex..<colon]
         // No space before the colon, no folded line (RFC 9112 §5.1, §5.2).
@@ -130,13 +140,13 @@ public struct RequestHead: Sendable, Equatable {
         while let byte = value.first, byte == 32 || byte == 9 { value = value.dropFirst() }
         while let byte = value.last, byte == 32 || byte == 9 { value = value.dropLast() }
         guard value.allSatisfy({ $0 >= 32 && $0 != 127 || $0 == 9 }) else { return nil }
-        let lower = name.map { (65...90).contains($0) ? $0 + 32 : $0 }
-        return (String(decoding: lower, as: UTF8.self), String(decoding: value, as: UTF8.self))
+        return (name, value)
     }
 
     /// RFC 9110 §5.6.2.
     private static func isTokenByte(_ byte: UInt8) -> Bool {
-        (97...122).contains(byte) || (65...90).contains(byte) || (48...57).contains(byte) || "!#$%&'*+-.^_`|~".utf8.contains(byte)
+        (97...122).contains(byte) || (65...90).contains(byte) || (48...57).contains(byte) || byte == UInt8(ascii: "-")
+            || "!#$%&'*+.^_`|~".utf8.contains(byte)
     }
 
     static func hostName(_ value: String) -> String? {
