@@ -10,7 +10,7 @@ packages=(
     mmdebstrap arch-test debian-archive-keyring gpg lz4 mtools dosfstools e2fsprogs gdisk fdisk grub-common grub-pc-bin grub-efi-amd64-bin
     kmod cpio zstd xz-utils pci.ids busybox-static dropbear-bin
     # other people's clients, for tests
-    kea-admin tftp-hpa curl python3 dnsmasq-base
+    kea-admin tftp-hpa curl python3 python3-venv dnsmasq-base wrk
 )
 missing=()
 for package in "${packages[@]}"; do
