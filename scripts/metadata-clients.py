@@ -2,10 +2,14 @@
 """Run by metadata-clients.sh: other people's clients against the metadata service, and an attacker beside them."""
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+
+import yaml
 
 from metadata_rack import Rack, encoded, read_drive, sh, wait_for
 
@@ -142,6 +146,28 @@ def drives(rack, one):
         wipe(rack, one)
 
 
+def identify(rack, suite, label=None, config=None):
+    """What ds-identify, which runs before cloud-init, makes of a machine with such a volume and configuration."""
+    cloud = CACHE / f"cloud-init-{suite}"
+    root = pathlib.Path(tempfile.mkdtemp(dir=rack.work))
+    shutil.copytree(cloud / "etc/cloud", root / "etc/cloud")
+    tools = root / "tools"
+    for folder in (tools, root / "run", root / "proc", root / "sys/class/block", root / "dev/disk/by-label"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (root / "proc/cmdline").write_text("root=/dev/vda1 ro\n")
+    (root / "proc/uptime").write_text("1.0 1.0\n")
+    if config:
+        (root / "etc/cloud/cloud.cfg.d/95_hostler.cfg").write_text(config)
+    volume = f"\nDEVNAME=/dev/vda2\nLABEL={label}\nTYPE=vfat\n" if label else ""
+    (tools / "blkid").write_text(f"#!/bin/sh\ncat <<END\nDEVNAME=/dev/vda1\nUUID=1\nTYPE=ext4\n{volume}END\n")
+    (tools / "systemd-detect-virt").write_text("#!/bin/sh\necho none\nexit 1\n")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    sh("env", "-i", f"PATH={tools}:/usr/sbin:/usr/bin:/sbin:/bin", f"PATH_ROOT={root}", "sh", cloud / "usr/lib/cloud-init/ds-identify", "--force", check=False)
+    found = root / "run/cloud-init/cloud.cfg"
+    return found.read_text() if found.exists() else "nothing"
+
+
 def judge(rack, one, source, suite, title, operation, seed, macs):
     def ask(module, name, config=None, folder=""):
         return run_in(one, SOURCE, module, name, json.dumps(config or {}), str(folder), suite=suite)
@@ -151,7 +177,7 @@ def judge(rack, one, source, suite, title, operation, seed, macs):
         network = seed / "network-config"
     elif source == "ec2":
         script = read_user_data_script(seed)
-        config = json.loads(script["/etc/cloud/cloud.cfg.d/95_hostler.cfg"])
+        config = yaml.safe_load(script["/etc/cloud/cloud.cfg.d/95_hostler.cfg"])
         seen = ask("DataSourceEc2", "DataSourceEc2", config)
         check(f"{source}, {title}: only EC2's data source is left", config["datasource_list"] == ["Ec2"], config)
         network = rack.work / "ec2-network"
@@ -162,6 +188,13 @@ def judge(rack, one, source, suite, title, operation, seed, macs):
         live = run_in(one, OPENSTACK, metadata_url(rack, one, operation), suite=suite)
         check(f"openstack over HTTP, {title}: id, user-data, network", live.get("id") == operation and live.get("user") == SECRET and
               live.get("links") == 4, live)
+    label = "CONFIG-2" if source == "config-drive" else "CIDATA"
+    wanted = {"config-drive": "ConfigDrive", "ec2": "Ec2"}.get(source, "NoCloud")
+    identified = identify(rack, suite, label, script["/etc/cloud/cloud.cfg.d/95_hostler.cfg"] if source == "ec2" else None)
+    check(f"{source}, {title}: ds-identify finds {wanted}", identified.strip() in (f"datasource_list: [ {wanted}, None ]", f"datasource_list: [ {wanted} ]"), identified)
+    if source == "ec2":
+        identified = identify(rack, suite, label)
+        check(f"{source}, {title}: and NoCloud at the first start", "datasource_list: [ NoCloud, None ]" in identified, identified)
     check(f"{source}, {title}: finds itself", seen.get("found") and seen.get("id") == operation, seen)
     check(f"{source}, {title}: host name and key", seen.get("host") == "web-1" and KEY in (seen.get("keys") or []), seen)
     check(f"{source}, {title}: user-data", seen.get("user") == SECRET, seen)
@@ -203,7 +236,6 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHoyvYMdWsXKNFJIMZDJi9SbC0fFJ0oKs1bJG
 def read_user_data_script(seed):
     """What the first start of the EC2 drive writes, by path."""
     import base64
-    import yaml
     command = yaml.safe_load((seed / "user-data").read_text())["bootcmd"][0][2]
     return {part.split("> ")[1]: base64.b64decode(part.split()[1]).decode() for part in command.split(" && ") if part.startswith("echo ")}
 
@@ -223,7 +255,7 @@ def metadata_url(rack, one, operation):
 
 def call_home(rack, one, source, seed):
     if source == "ec2":
-        url = json.loads(read_user_data_script(seed)["/etc/cloud/cloud.cfg.d/95_hostler.cfg"])["phone_home"]["url"]
+        url = yaml.safe_load(read_user_data_script(seed)["/etc/cloud/cloud.cfg.d/95_hostler.cfg"])["phone_home"]["url"]
     elif source == "config-drive":
         text = json.loads((seed / "openstack/latest/vendor_data.json").read_text())["cloud-init"]
         url = next(word for word in text.split() if word.startswith("http://"))

@@ -111,8 +111,7 @@ final class MetadataConnection: ChannelInboundHandler {
             door.refusals.note(why.rawValue, source: source.description)
             return send(.refusal(status), head, context)
         }
-        let snapshot = door.control.snapshot
-        let known = whoAsks(in: snapshot)
+        let known = whoAsks()
         guard case .machine(let asker) = known.testimony, let view = known.view else {
             tell(of: known.testimony)
             return send(.refusal(403), head, context)
@@ -155,9 +154,10 @@ final class MetadataConnection: ChannelInboundHandler {
         return .good(found.proof)
     }
 
-    private func whoAsks(in snapshot: RackSnapshot) -> Known {
+    private func whoAsks() -> Known {
         let now = NIODeadline.now()
-        if let known, known.revision == snapshot.revision.rawValue, now - known.at < .seconds(1) { return known }
+        if let known, known.revision == door.control.snapshotRevision.rawValue, now - known.at < .seconds(1) { return known }
+        let snapshot = door.control.snapshot
         let testimony = door.witness.testimony(on: source, in: snapshot)
         var view: InstanceView?
         if case .machine(let asker) = testimony { view = door.view(of: asker, in: snapshot) }

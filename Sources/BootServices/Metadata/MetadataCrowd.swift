@@ -9,8 +9,12 @@ final class MetadataCrowd: @unchecked Sendable {
     private var watchers: [MachineID: [ObjectIdentifier: MetadataConnection]] = [:]
     private var clock: RepeatedTask?
     let loop: any EventLoop
+    private let control: ControlPlane
 
-    init(loop: any EventLoop) { self.loop = loop }
+    init(loop: any EventLoop, control: ControlPlane) {
+        self.loop = loop
+        self.control = control
+    }
 
     /// On the loop.
     func start() {
@@ -40,16 +44,13 @@ final class MetadataCrowd: @unchecked Sendable {
     }
 
     /// Any thread. `changed` nil: any machine may have changed.
-    func machinesChanged(_ changed: Set<MachineID>?, _ snapshot: RackSnapshot) {
+    func machinesChanged(_ changed: Set<MachineID>?) {
         loop.execute { [self] in
-            if let changed {
-                for machine in changed {
-                    for connection in (watchers[machine] ?? [:]).values { connection.machineChanged(snapshot) }
-                }
-            } else {
-                for connections in Array(watchers.values) {
-                    for connection in Array(connections.values) { connection.machineChanged(snapshot) }
-                }
+            let concerned = changed.map { $0.compactMap { watchers[$0] } } ?? Array(watchers.values)
+            guard !concerned.isEmpty else { return }
+            let snapshot = control.snapshot
+            for connections in concerned {
+                for connection in Array(connections.values) { connection.machineChanged(snapshot) }
             }
         }
     }

@@ -75,7 +75,7 @@ public final class MetadataService: Sendable {
     ) async throws -> Listening {
         var crowds: [MetadataCrowd] = []
         for loop in group.makeIterator() {
-            let crowd = MetadataCrowd(loop: loop)
+            let crowd = MetadataCrowd(loop: loop, control: control)
             try await loop.submit { crowd.start() }.get()
             crowds.append(crowd)
         }
@@ -103,8 +103,8 @@ public final class MetadataService: Sendable {
                 cause: "\(error); it can be left out with metadata: {enabled: false}")
         }
         let held = crowds
-        let observer = control.observeMachines { changed, snapshot in
-            for crowd in held { crowd.machinesChanged(changed, snapshot) }
+        let observer = control.observeMachines { changed in
+            for crowd in held { crowd.machinesChanged(changed) }
         }
         return Listening(
             channel: channel, crowds: crowds, control: control, observer: observer, interface: ownsAddress ? interface : nil)

@@ -133,7 +133,9 @@ public struct SeedVolume: Sendable {
         if let network = source.machine?.desired.network, source.secrets.networkConfig == nil {
             members.append(("network", NetplanConfig.tree(network, hostler: source.placement?.prefix)))
         }
-        var files = [("/etc/cloud/cloud.cfg.d/95_hostler.cfg", JSONTree.object(members).bytes)]
+        // One key a line: ds-identify is a shell script that looks for a line with datasource_list.
+        let lines = members.map { Array("\($0.0): ".utf8) + $0.1.bytes + [UInt8(ascii: "\n")] }
+        var files = [("/etc/cloud/cloud.cfg.d/95_hostler.cfg", Array(lines.joined()))]
         if let text = source.secrets.networkConfig {
             // Its own top-level key is `network:` in one of the two forms that people write.
             let isWhole = text.split(separator: "\n").contains { $0.hasPrefix("network:") }

@@ -64,6 +64,7 @@ final class SnapshotHolder: Sendable {
     private let state = Mutex(State())
 
     var current: RackSnapshot { state.withLock { $0.snapshot } }
+    var revision: Revision { state.withLock { $0.snapshot.revision } }
 
     /// Returns once the snapshot holds what `revision` wrote, or the caller is
     /// cancelled, or nothing follows the store (any more): then no boot is answered either.

@@ -2,7 +2,7 @@ internal import Crypto
 internal import FoundationEssentials
 public import Metadata
 public import Model
-internal import Store
+public import Store
 internal import Synchronization
 public import Wire
 
@@ -18,9 +18,12 @@ extension ControlPlane {
     /// Where the machines of the provisioning network stand; set by the boot services before the first task.
     public func setPlacement(_ placement: Placement) { machinePlacement.withLock { $0 = placement } }
 
-    /// Calls `observer` with the machines that changed (nil: any may have) and the new snapshot, after each change.
-    public func observeMachines(_ observer: @escaping @Sendable (Set<MachineID>?, RackSnapshot) -> Void) -> Int {
-        snapshots.observeMachines(observer)
+    /// Whether a snapshot that is held is still the newest; holding one makes the next change copy it.
+    public var snapshotRevision: Revision { snapshots.revision }
+
+    /// Calls `observer` with the machines that changed (nil: any may have), after each change.
+    public func observeMachines(_ observer: @escaping @Sendable (Set<MachineID>?) -> Void) -> Int {
+        snapshots.observeMachines { changed, _ in observer(changed) }
     }
 
     public func stopObserving(_ id: Int) { snapshots.stop(observing: id) }
