@@ -43,16 +43,21 @@ public struct RequestHead: Sendable, Equatable {
 
     /// The index after the empty line.
     private static func endOfHead(_ bytes: ArraySlice<UInt8>) -> Int? {
-        bytes.withUnsafeBufferPointer { raw -> Int? in
-            guard raw.count >= 4 else { return nil }
+        let count: Int? = bytes.withUnsafeBufferPointer { raw in
             var index = 3
             while index < raw.count {
-                // A look at every byte only near a line's end.
-                if raw[index] == 10, raw[index - 1] == 13, raw[index - 2] == 10, raw[index - 3] == 13 { return index + 1 }
-                index += 1
+                // Only a byte that may end the empty line is worth a look; else the next three cannot either.
+                switch raw[index] {
+                case 10:
+                    if raw[index - 1] == 13, raw[index - 2] == 10, raw[index - 3] == 13 { return index + 1 }
+                    index += 1
+                case 13: index += 1
+                default: index += 2
+                }
             }
             return nil
-        }.map { bytes.startIndex + $0 }
+        }
+        return count.map { bytes.startIndex + $0 }
     }
 
     private init(method: Method, target: RequestTarget, isHTTP10: Bool) {
@@ -132,21 +137,30 @@ public struct RequestHead: Sendable, Equatable {
     ].reduce(UInt64(0)) { $0 | 1 << UInt64($1.utf8.count) }
 
     private static func field(_ line: ArraySlice<UInt8>) -> (name: ArraySlice<UInt8>, value: ArraySlice<UInt8>)? {
-        guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > line.startIndex else { return nil }
-        let name = line[line.startIndex..<colon]
-        // No space before the colon, no folded line (RFC 9112 §5.1, §5.2).
-        guard name.count <= 64, name.allSatisfy(isTokenByte) else { return nil }
-        var value = line[line.index(after: colon)...]
-        while let byte = value.first, byte == 32 || byte == 9 { value = value.dropFirst() }
-        while let byte = value.last, byte == 32 || byte == 9 { value = value.dropLast() }
-        guard value.allSatisfy({ $0 >= 32 && $0 != 127 || $0 == 9 }) else { return nil }
-        return (name, value)
+        let ends: (colon: Int, first: Int, last: Int)? = line.withUnsafeBufferPointer { raw in
+            var colon = 0
+            // No space before the colon, no folded line (RFC 9112 §5.1, §5.2).
+            while colon < raw.count, colon <= 64, isTokenByte(raw[colon]) { colon += 1 }
+            guard colon > 0, colon <= 64, colon < raw.count, raw[colon] == UInt8(ascii: ":") else { return nil }
+            var first = colon + 1
+            var last = raw.count
+            while first < last, raw[first] == 32 || raw[first] == 9 { first += 1 }
+            while last > first, raw[last - 1] == 32 || raw[last - 1] == 9 { last -= 1 }
+            for index in first..<last where (raw[index] < 32 && raw[index] != 9) || raw[index] == 127 { return nil }
+            return (colon, first, last)
+        }
+        guard let ends else { return nil }
+        let start = line.startIndex
+        return (line[start..<start + ends.colon], line[start + ends.first..<start + ends.last])
     }
 
     /// RFC 9110 §5.6.2.
+    @inline(__always)
     private static func isTokenByte(_ byte: UInt8) -> Bool {
-        (97...122).contains(byte) || (65...90).contains(byte) || (48...57).contains(byte) || byte == UInt8(ascii: "-")
-            || "!#$%&'*+.^_`|~".utf8.contains(byte)
+        switch byte {
+        case 97...122, 65...90, 48...57, 33, 35...39, 42, 43, 45, 46, 94...96, 124, 126: true
+        default: false
+        }
     }
 
     static func hostName(_ value: String) -> String? {
@@ -169,9 +183,14 @@ public struct RequestHead: Sendable, Equatable {
         var isAtEnd: Bool { rest.isEmpty }
 
         mutating func next() -> ArraySlice<UInt8>? {
-            guard let end = rest.firstIndex(where: { $0 == 13 || $0 == 10 }), rest[end] == 13, end + 1 < rest.endIndex,
-                rest[end + 1] == 10
-            else { return nil }
+            let count: Int? = rest.withUnsafeBufferPointer { raw in
+                var index = 0
+                while index < raw.count, raw[index] != 13, raw[index] != 10 { index += 1 }
+                guard index + 1 < raw.count, raw[index] == 13, raw[index + 1] == 10 else { return nil }
+                return index
+            }
+            guard let count else { return nil }
+            let end = rest.startIndex + count
             let line = rest[rest.startIndex..<end]
             rest = rest[(end + 2)...]
             return line
