@@ -3,6 +3,7 @@ public import Logging
 public import Model
 public import Store
 internal import Crypto
+public import Metadata
 public import Wire
 
 /// What the control plane takes from outside itself.
@@ -27,6 +28,8 @@ public struct ControlEnvironment: Sendable {
 public final class ControlPlane: Sendable {
     public let records: Records
     public let nonces: BootNonces
+    /// The tokens and keys of the metadata service.
+    public let metadataSessions: MetadataSessions
     let environment: ControlEnvironment
     let images: any ImageCatalog
     let snapshots = SnapshotHolder()
@@ -39,6 +42,7 @@ public final class ControlPlane: Sendable {
         self.images = images
         self.environment = environment
         nonces = BootNonces(secret: secret)
+        metadataSessions = Self.metadataSessions(secret: secret)
     }
 
     /// Opens the record: makes the boot secret at the first start, loads the

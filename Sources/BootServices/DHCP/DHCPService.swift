@@ -15,7 +15,8 @@ public final class DHCPService: Sendable {
     public var foreignServers: [IPv4Address: Timestamp] { foreign.known(at: control.now) }
     let foreign = ForeignServers()
     private let missingFiles = Mutex<Set<String>>([])
-    let holders = LeaseHolders()
+    /// Kept current with what is granted and given back.
+    let leases = LeaseTable()
 
     let network: BootNetwork
     let control: ControlPlane
@@ -51,10 +52,9 @@ public final class DHCPService: Sendable {
 
     /// Loads the leases and listens. The channels close when the group shuts down or they are closed.
     public func start(on group: any EventLoopGroup) async throws -> [any Channel] {
-        let leases = try await loadLeases()
-        for lease in leases where lease.state == .bound { holders.set(lease.address, to: lease.mac) }
         let server = try DHCPNetworks(
-            local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: leases)
+            local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: try await loadLeases())
+        for lease in server.leases { leases.set(lease) }
         let engine = DHCPEngine(server: server, service: self)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
@@ -208,7 +208,7 @@ final class DHCPEngine: @unchecked Sendable {
     ) {
         guard waiting.count < Self.waitingLimit else { return service.counters.add("overloaded") }
         guard let bytes = try? RecordCoding.encode(lease) else { return }
-        service.holders.set(lease.address, to: lease.state == .bound ? lease.mac : nil)
+        service.leases.set(lease)
         let key = service.leasePrefix + lease.address.description
         waiting.append(
             Pending(

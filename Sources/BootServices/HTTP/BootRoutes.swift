@@ -27,12 +27,18 @@ struct BootRoutes: Sendable {
     let control: ControlPlane
     let files: BootFilePaths
     let logger: Logger
+    private let leases: LeaseTable
+    private let neighbour: @Sendable (IPv4Address) -> MACAddress?
+    private let refusals: RefusalLog
 
-    /// Nil where another server gives the addresses.
-    let holders: LeaseHolders?
-
-    init(network: BootNetwork, control: ControlPlane, files: BootFilePaths, holders: LeaseHolders?, logger: Logger) {
-        self.holders = holders
+    /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
+    init(
+        network: BootNetwork, control: ControlPlane, files: BootFilePaths, leases: LeaseTable, logger: Logger,
+        neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
+    ) {
+        self.leases = leases
+        self.neighbour = neighbour
+        refusals = RefusalLog(service: "boot", control: control, counters: Counters(), logger: logger)
         self.network = network
         self.control = control
         self.files = files
@@ -104,9 +110,27 @@ struct BootRoutes: Sendable {
 
     /// A nonce opens a machine's session and its seed: it goes only to the address that the machine's lease is for.
     private func mayHaveNonce(_ mac: MACAddress, _ request: BootRequest) -> Bool {
-        guard let holders else { return true }
+        if network.mode == .server {
+            guard let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }), leases.holder(of: address) != nil
+            else { return false }
+        }
+        return !isImpostor(request, [mac])
+    }
+
+    /// Whether the address that a request comes from is, by our own leases or by what the kernel sees on this wire, of a
+    /// machine whose MAC address is none of `macs`. Behind a relay the lease alone tells.
+    private func isImpostor(_ request: BootRequest, _ macs: [MACAddress]) -> Bool {
         guard let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }) else { return false }
-        return holders.holder(of: address) == mac
+        let seen = network.address.contains(address) ? neighbour(address) : nil
+        // A machine may boot by one of its ports and speak by another.
+        let stranger = [leases.holder(of: address), seen].compactMap { $0 }.first { mac in
+            !macs.contains(mac) && !(control.snapshot.machine(with: mac).map { macs.contains(where: $0.owns) } ?? false)
+        }
+        guard let stranger else { return false }
+        refusals.note(
+            "foreign-mac", source: address.description, event: "boot.impostor", machine: control.snapshot.machine(with: stranger)?.id,
+            evidence: ["mac": stranger.description, "asked-for": macs.first?.description ?? ""])
+        return true
     }
 
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
@@ -129,13 +153,19 @@ struct BootRoutes: Sendable {
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
         let machine = try control.machine(session: request.bearer ?? "")
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
-        return .bytes(.ok, type: "application/octet-stream", try await control.seed(of: id, base: network.baseURL).bytes)
+        return .bytes(.ok, type: "application/octet-stream", try await control.seed(of: id, base: network.baseURL, placement: network.placement).bytes)
     }
 
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
         if verb == "hello" {
             let address = request.remote?.ipAddress.flatMap { IPv4Address($0) }
-            return Self.json(.ok, try await control.hello(decode(request), from: address))
+            let hello: HelloRequest = try decode(request)
+            guard !isImpostor(request, [hello.mac] + hello.macs.prefix(64)) else {
+                throw Problem(
+                    "hello-foreign", status: 403, title: "The hello is of \(hello.mac), and comes from another machine",
+                    remedy: "Boot the machine from the network again.")
+            }
+            return Self.json(.ok, try await control.hello(hello, from: address))
         }
         let session = request.bearer ?? ""
         let machine = try control.machine(session: session)
@@ -144,7 +174,7 @@ struct BootRoutes: Sendable {
             try await control.record(try decode(request) as Inventory, of: machine.id)
             return .bytes(.noContent, type: "text/plain", [])
         case "task":
-            return Self.json(.ok, try await control.task(for: session, query: decode(request), base: network.baseURL))
+            return Self.json(.ok, try await control.task(for: session, query: decode(request), base: network.baseURL, placement: network.placement))
         case "report":
             return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
         case "tpm-enrol":

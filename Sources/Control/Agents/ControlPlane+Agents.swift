@@ -1,5 +1,6 @@
 internal import Crypto
 internal import Synchronization
+public import Metadata
 public import Model
 internal import Store
 public import Wire
@@ -25,7 +26,7 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
-    private func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
+    func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
         let key = "/nonces/" + nonce
         let record = try RecordCoding.encode(SpentNonce(boot: boot, expires: expires))
         if try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) != nil { return }
@@ -65,7 +66,7 @@ extension ControlPlane {
         // The port that it booted from says who it is; another only where that one is new (a card was changed).
         let known = snapshot.machine(with: hello.mac) ?? macs.lazy.compactMap { self.snapshot.machine(with: $0) }.first
         let found = try await known.flatMap2 { try await self.records.get(Machine.self, id: $0.id.rawValue) }
-        let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)))
+        let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)), mac: hello.mac)
         var machine = found?.value ?? newMachine()
         let newPorts = macs.filter { !machine.owns($0) }
         machine.interfaces += newPorts.map { Interface(mac: $0) }
@@ -209,9 +210,11 @@ extension ControlPlane {
 
     /// Work for the agent that differs from what it has; waits up to `patience` for some.
     ///
-    /// - Parameter base: `http://address:port` of this program as the machine reaches it.
+    /// - Parameters:
+    ///   - base: `http://address:port` of this program as the machine reaches it.
+    ///   - placement: where the machines of its network stand.
     public func task(
-        for session: String, query: TaskQuery, base: String, patience: Duration = .seconds(30)
+        for session: String, query: TaskQuery, base: String, placement: Placement? = nil, patience: Duration = .seconds(30)
     ) async throws -> AgentTask {
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let observer = snapshots.observe { _ in wake.yield() }
@@ -225,7 +228,7 @@ extension ControlPlane {
         while true {
             let machine = try machine(session: session)
             try await welcome(machine)
-            let task = try await task(for: machine, base: base)
+            let task = try await task(for: machine, base: base, placement: placement)
             // An agent that has work and asks for other is told at once when its own is over.
             let isNews = task.map { $0.operation != query.operation || $0.generation != query.generation } ?? (query.operation != nil)
             if !isNews, await iterator.next() != nil { continue }
@@ -244,7 +247,7 @@ extension ControlPlane {
         }
     }
 
-    private func task(for machine: Machine, base: String) async throws -> AgentTask? {
+    private func task(for machine: Machine, base: String, placement: Placement?) async throws -> AgentTask? {
         guard let operation = snapshot.openOperation(of: machine) else {
             switch BootGate.decide(machine: machine, operation: nil, policy: DiscoveryPolicy()) {
             case .localDisk(let why): return AgentTask(operation: nil, generation: machine.generation + 1, work: .reboot(reason: why))
@@ -261,7 +264,7 @@ extension ControlPlane {
         let work: AgentWork
         switch operation.request {
         case .inspect: work = .inspect
-        case .install(let request): work = .install(try await installWork(operation, request, machine, base))
+        case .install(let request): work = .install(try await installWork(operation, request, machine, base, placement))
         case .wipe(let request):
             work = .wipe(WipeWork(disks: request.disks, done: operation.steps.filter { $0.state == .succeeded }.map(\.name)))
         case .rescue(let request): work = .rescue(RescueWork(sshKeys: request.sshKeys))
@@ -270,12 +273,12 @@ extension ControlPlane {
     }
 
     private func installWork(
-        _ operation: Model.Operation, _ request: InstallRequest, _ machine: Machine, _ base: String
+        _ operation: Model.Operation, _ request: InstallRequest, _ machine: Machine, _ base: String, _ placement: Placement?
     ) async throws -> InstallWork {
         guard let digest = request.digest, let image = try await images.image(digest: digest) else {
             throw Problem.notFound("image", request.image, remedy: "It was removed meanwhile; cancel the operation.")
         }
-        let seed = try await seed(of: operation.id, base: base)
+        let seed = try await seed(of: operation.id, base: base, placement: placement)
         let chosen = operation.step(.chooseDisk).flatMap { $0.state == .succeeded ? $0.evidence["serial"] ?? $0.evidence["wwn"] : nil }
         return InstallWork(
             record: InstallRecord(
@@ -286,18 +289,31 @@ extension ControlPlane {
             blobPath: "/images/blobs/\(image.blobDigest)", diskBytes: image.diskBytes, disk: chosen ?? request.disk,
             seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
             restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
-            kernelArguments: image.properties.kernelArguments)
+            kernelArguments: kernelArguments(image, machine))
     }
 
-    /// The seed of an open installation. Its system calls home at `base`, `http://address:port`.
-    public func seed(of id: OperationID, base: String) async throws -> SeedVolume {
+    /// An image that reads a raw configuration says where in its kernel arguments the URL goes, as
+    /// `talos.config={config-url}`. It holds for the start by kexec: no later one goes through Hostler.
+    private func kernelArguments(_ image: InstallableImage, _ machine: Machine) -> String? {
+        guard let arguments = image.properties.kernelArguments, arguments.contains("{config-url}"),
+            let mac = machine.observed.agent?.mac ?? machine.interfaces.first?.mac
+        else { return image.properties.kernelArguments }
+        return arguments.replacing("{config-url}", with: rawConfigURL(for: mac))
+    }
+
+    /// The seed of an open installation. Its system calls home at `base`, `http://address:port`; its network is told of
+    /// where it stands.
+    public func seed(of id: OperationID, base: String, placement: Placement? = nil) async throws -> SeedVolume {
         guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
             let stored = try await records.store.get(SeedSecrets.key(id)), snapshot.machines[operation.machine].map(isTrusted) == true
         else { throw Problem.notFound("seed", id.rawValue) }
-        return try seeds.seed("\(id)|\(base)") {
+        let machine = snapshot.machines[operation.machine]
+        return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)") {
             try SeedVolume(
-                operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
-                callHome: "\(base)/call-home/\(id)")
+                SeedSource(
+                    operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
+                    callHome: "\(base)/call-home/\(id)", machine: machine, placement: placement,
+                    instanceKey: instanceKey(operation.machine, id)))
         }
     }
 

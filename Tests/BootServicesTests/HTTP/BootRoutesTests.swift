@@ -4,6 +4,7 @@ import Logging
 import Model
 import NIOCore
 import NIOHTTP1
+import NetBoot
 import Store
 import Testing
 import Wire
@@ -22,17 +23,18 @@ struct BootRoutesTests {
     }
 
     private func routes(
-        acceptsUnknown: Bool = true, store: any StateStore = MemoryStore(), logger: Logger = Logger(label: "test")
+        acceptsUnknown: Bool = true, store: any StateStore = MemoryStore(), neighbour: MACAddress? = nil, logger: Logger = Logger(label: "test")
     ) async throws -> BootRoutes {
         let prefix = try #require(IPv4Prefix("10.78.0.1/24"))
         var network = BootNetwork(name: "test", interface: "eth0", address: prefix)
         network.router = try address("10.78.0.254")
         network.discovery = acceptsUnknown
-        let holders = LeaseHolders()
-        holders.set(try address("10.78.0.50"), to: MACAddress("52:54:00:78:00:01"))
+        let mac = try #require(MACAddress("52:54:00:78:00:01"))
+        let leases = LeaseTable()
+        leases.set(DHCPLease(address: try address("10.78.0.50"), client: .mac(mac), mac: mac, grantedMilliseconds: 0, expiresMilliseconds: .max, state: .bound))
         return BootRoutes(
             network: network, control: try await openControl(store), files: BootFilePaths(boot: folder.path, blobs: folder.path),
-            holders: holders, logger: logger)
+            leases: leases, logger: logger) { _ in neighbour }
     }
 
     private func request(_ method: HTTPMethod, _ target: String, body: String = "", bearer: String? = nil) -> BootRequest {
@@ -65,6 +67,18 @@ struct BootRoutesTests {
         #expect(reply.status == 200)
         #expect(!reply.text.contains("hostler.nonce="))
         #expect(reply.text.contains("is not the one that was given to"))
+    }
+
+    @Test("a nonce goes to no machine whose frames tell of another MAC address, nor is its hello heard")
+    func otherNeighbour() async throws {
+        let routes = try await routes(neighbour: MACAddress("52:54:00:78:00:66"))
+        let reply = text(await routes.respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:01")))
+        #expect(reply.status == 200)
+        #expect(!reply.text.contains("hostler.nonce="))
+        let hello = HelloRequest(nonce: "n", sessionKey: "k", mac: try #require(MACAddress("52:54:00:78:00:01")), macs: [], uuid: nil, serial: nil, firmware: .bios, version: "1")
+        let body = String(decoding: try JSONEncoder().encode(hello), as: UTF8.self)
+        let refused = text(await routes.respond(to: request(.POST, "/agent/v1/hello", body: body)))
+        #expect(refused.status == 403 && refused.text.contains("hello-foreign"))
     }
 
     @Test("where strangers are not taken in, the script says so and boots nothing")
