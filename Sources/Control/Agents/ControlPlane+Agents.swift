@@ -305,7 +305,11 @@ extension ControlPlane {
             transition.machine.observed.lastSeen = final ? now : transition.machine.observed.lastSeen
             accepted = transition.report(report, now)
         }
-        return changed != nil && accepted
+        if changed != nil { return accepted }
+        // The last word of an operation that has ended well meanwhile: there is nothing to give up.
+        guard report.kind == .succeeded, let ended = try await records.get(Model.Operation.self, id: report.operation.rawValue)?.value
+        else { return false }
+        return ended.state == .succeeded && ended.machine == machine && ended.isDone(report.step)
     }
 
     public func log(_ batch: LogBatch, of machine: MachineID) { logs.append(batch, of: machine) }
