@@ -30,6 +30,8 @@ public final class ControlPlane: Sendable {
     let logs = AgentLogs()
     let eventIDs = EventIDs()
     let seeds = SeedCache()
+    /// When the boots that are under way were seen.
+    public let bootTraces = BootTraces()
 
     private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
         self.records = records

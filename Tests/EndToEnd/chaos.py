@@ -80,11 +80,11 @@ def cut_cable_for_a_minute(rack, node, operation):
     """The cable is out for 60 s in the middle of the write. The write goes on from where it was."""
     check(reached(rack, operation, "write-image", 0.4), "the write was over before the cable could be pulled")
     before = step_of(rack.operation(operation), "write-image")
-    rack.in_lab("fault", "inject", "link-down", node)
+    rack.fault("inject", "link-down", node)
     time.sleep(60)
     during = step_of(rack.operation(operation), "write-image")
     check(during["state"] == "running", "the step waits for the cable")
-    rack.in_lab("fault", "clear", "link-down", "--machine", node)
+    rack.fault("clear", "link-down", "--machine", node)
     until(60, "the write goes on", lambda: current(rack.operation(operation))[0] != "write-image"
           or step_of(rack.operation(operation), "write-image")["progress"]["done"] > during["progress"]["done"], pause=0.05)
     after = step_of(rack.operation(operation), "write-image")

@@ -79,6 +79,9 @@ class Rack:
     def in_lab(self, verb, *arguments, **options):
         return self.hostler("lab", verb, "--name", self.lab, "--state-dir", self.labs, *arguments, **options)
 
+    def fault(self, verb, *arguments):
+        return self.hostler("lab", "fault", verb, "--name", self.lab, "--state-dir", self.labs, *arguments)
+
     def power(self, node, action):
         return self.in_lab("power", node, action)
 

@@ -137,8 +137,9 @@ class Story:
         the power of the other is cut at every step that its agent does."""
         with concurrent.futures.ThreadPoolExecutor() as pool:
             works = [pool.submit(self.killed_control_plane), pool.submit(self.cut_power)]
-            for work in concurrent.futures.as_completed(works):
-                work.result()
+            concurrent.futures.wait(works)
+        failures = [str(work.exception()) for work in works if work.exception()]
+        check(not failures, "\n".join(failures))
 
     def killed_control_plane(self):
         rack, node = self.rack, "node1"
@@ -152,8 +153,11 @@ class Story:
         missed += [] if chaos.kill_at(rack, operation, "write-image", 0.15) else ["write-image"]
         chaos.cut_cable_for_a_minute(rack, node, operation)
         print(f"   {node}: the cable was out for a minute in the middle of the write, which went on where it was", flush=True)
+        # These take milliseconds: on a slow wire they last long enough to be struck.
+        rack.fault("inject", "latency=300", node)
         for step in ("write-seed", "boot-order", "restart"):
             missed += [] if chaos.kill_at(rack, operation, step) else [step]
+        rack.fault("clear", "latency=300", "--machine", node)
         chaos.compare_before_first_boot(rack, node, operation, self.image)
         missed += [] if chaos.kill_at(rack, operation, "first-boot") else ["first-boot"]
         ended = rack.ended(operation)
