@@ -1,4 +1,5 @@
 internal import Control
+internal import Identity
 public import Model
 
 /// What the routes work with.
@@ -10,6 +11,8 @@ struct ServerState: Sendable {
     var surroundings: APISurroundings
     var startedAt: Timestamp
     var now: @Sendable () -> Timestamp
+    /// Nil where the issuer could not start; the log says why.
+    var identity: IdentityService?
     /// Our CA's certificate in PEM, where TLS is ours.
     var authorityPEM: String?
 

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 
@@ -17,14 +18,17 @@ enum InterfaceSocket {
                 .channelOption(.datagramVectorReadMessageCount, value: 32)
                 .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 32 * 1536))
                 .channelInitializer { channel in
-                    tie(channel, to: interface).flatMapThrowing { try prepare(channel) }
+                    tie(channel, to: interface).flatMapErrorThrowing { error in
+                        if (error as? IOError)?.errnoCode == ENODEV { throw BootServiceError.noInterface(interface) }
+                        throw error
+                    }.flatMapThrowing { try prepare(channel) }
                 }
                 .bind(host: "0.0.0.0", port: port)
         }.get()
     }
 
     /// SO_BINDTODEVICE: nothing is heard from, or said to, any other interface.
-    private static func tie(_ channel: any Channel, to interface: String) -> EventLoopFuture<Void> {
+    static func tie(_ channel: any Channel, to interface: String) -> EventLoopFuture<Void> {
         guard let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
         }

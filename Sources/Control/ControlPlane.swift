@@ -3,16 +3,19 @@ public import Logging
 public import Model
 public import Store
 internal import Crypto
-internal import Wire
+public import Wire
 
 /// What the control plane takes from outside itself.
 public struct ControlEnvironment: Sendable {
     public var now: @Sendable () -> Timestamp
     public var logger: Logger
+    /// Networks on which images, seeds and identities are for machines only whose TPM proved what they booted.
+    public var attestedNetworks: [IPv4Prefix]
 
-    public init(now: @escaping @Sendable () -> Timestamp, logger: Logger) {
+    public init(now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = []) {
         self.now = now
         self.logger = logger
+        self.attestedNetworks = attestedNetworks
     }
 }
 

@@ -21,6 +21,8 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     public var generation: UInt64
     /// The operating system that Hostler put on its disk, once proved.
     public var installed: Installation?
+    /// What is known of its TPM, once that was enrolled.
+    public var attestation: MachineAttestation?
     public var createdAt: Timestamp
     public var updatedAt: Timestamp
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import BootServices
 import Foundation
 import Model
+import NetBoot
 import Testing
 import Wire
 
@@ -17,6 +18,38 @@ import Wire
             let command = try ServeCommand.parse(words + [typo])
             #expect(throws: ValidationError.self) { try command.network("eth0") }
         }
+    }
+
+    @Test("networks behind relays, routes, time servers and the MTU come from the file")
+    func file() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "hostler-\(UInt64.random(in: 0 ... .max)).yaml").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try """
+        networks:
+        - interface: eno2
+          address: 10.20.0.1/24
+          dns: [10.20.0.254]
+          ntp: [10.20.0.253]
+          mtu: 9000
+          routes: [{to: 10.30.0.0/16, via: 10.20.0.252}]
+          subnets:
+          - prefix: 10.30.0.0/24
+            ranges: [10.30.0.100-10.30.0.200]
+            router: 10.30.0.1
+          - prefix: 10.31.0.0/24
+            dns: [10.31.0.1]
+        """.write(toFile: path, atomically: true, encoding: .utf8)
+        let networks = try #require(try ServerConfiguration.load(path).networks)
+        let network = try networks[0].bootNetwork()
+        #expect(network.dhcpConfiguration.mtu == 9000)
+        #expect(network.dhcpConfiguration.ntp.map(\.description) == ["10.20.0.253"])
+        #expect(network.dhcpConfiguration.classlessRoutes.map(\.destination.description) == ["10.30.0.0/16"])
+        let remote = network.remoteConfigurations
+        #expect(remote.map(\.prefix.description) == ["10.30.0.0/24", "10.31.0.0/24"])
+        #expect(remote.map { $0.dns.map(\.description) } == [["10.20.0.254"], ["10.31.0.1"]])
+        #expect(remote[0].ranges.first?.first.description == "10.30.0.100")
+        #expect(remote[1].ranges.first?.first.description == "10.31.0.128")
+        for configuration in [network.dhcpConfiguration] + remote { try configuration.validate() }
     }
 
     @Test("commands find the state where the environment says the server keeps it")

@@ -5,6 +5,7 @@ enum Schemas {
     static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/\(name)")] }
 
     static let all: [String: JSONValue] = machine.merging(operation) { $1 }.merging(server) { $1 }.merging(requests) { $1 }
+        .merging(identity) { $1 }
 
     static let text: JSONValue = ["type": "string"]
     static let integer: JSONValue = ["type": "integer"]
@@ -48,7 +49,7 @@ enum Schemas {
                     ]),
                 "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
-            ], optional: ["openOperation": id("op"), "installed": reference("Installation")]),
+            ], optional: ["openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation")]),
         "Hold": object(
             ["id": id("hold"), "problem": reference("ProblemRecord"), "since": time, "evidence": list(text)],
             optional: ["operation": id("op")]),

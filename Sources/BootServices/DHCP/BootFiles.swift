@@ -31,7 +31,7 @@ public struct BootFiles: Sendable {
             nextServer: server, bootFile: question.isHTTPClient ? "\(network.baseURL)/boot/\(name)" : name)
     }
 
-    /// iPXE as Debian's `ipxe` package has it; that for arm64 only Debian 13's newer one, or a build of one's own.
+    /// iPXE as Debian 12's `ipxe` package has it, and for arm64 under the name of a build of one's own.
     static func fileName(for kind: BootFileKind) -> String? {
         switch kind {
         case .bios: "undionly.kpxe"

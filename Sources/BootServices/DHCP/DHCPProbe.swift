@@ -35,10 +35,13 @@ public struct DHCPProbe: Sendable {
     /// The server itself knows it and offers it nothing.
     static func mac(of server: IPv4Address) -> MACAddress { MACAddress(value: 0x0248 << 32 | UInt64(server.value)) }
 
+    /// Servers ask the address that they would offer first (RFC 2131 §2.2): dnsmasq waits 3 s for its answer.
+    public static let usualTime = Duration.seconds(5)
+
     /// The other servers that answered within `time`, in the order of their addresses. Asks twice: a packet may be lost.
     ///
     /// - Parameter group: its threads are in the interface's network namespace.
-    public func run(on group: any EventLoopGroup, for time: Duration = .seconds(3)) async throws -> [Answer] {
+    public func run(on group: any EventLoopGroup, for time: Duration = usualTime) async throws -> [Answer] {
         let loop = group.next()
         let own = try await loop.submit { try Self.addresses(of: interface) }.get().union([ownAddress])
         let mac = Self.mac(of: ownAddress == .any ? own.max() ?? .any : ownAddress)
@@ -48,6 +51,8 @@ public struct DHCPProbe: Sendable {
             channel = try await InterfaceSocket.bind(port: 68, interface: interface, on: loop) {
                 try $0.pipeline.syncOperations.addHandler(OfferHandler(box: answers))
             }
+        } catch let error as BootServiceError {
+            throw error
         } catch {
             throw BootServiceError.bind(service: "the DHCP probe", interface: interface, port: 68, cause: "\(error)")
         }

@@ -7,7 +7,7 @@ public import Store
 internal import Synchronization
 public import Wire
 
-/// DHCPv4 on one interface: a socket, the pure ``DHCPServer``, and the store
+/// DHCPv4 on one interface: a socket, the pure ``DHCPNetworks``, and the store
 /// that a lease is in before it is acknowledged.
 public final class DHCPService: Sendable {
     public let counters = Counters()
@@ -53,7 +53,8 @@ public final class DHCPService: Sendable {
     public func start(on group: any EventLoopGroup) async throws -> [any Channel] {
         let leases = try await loadLeases()
         for lease in leases where lease.state == .bound { holders.set(lease.address, to: lease.mac) }
-        let server = try DHCPServer(network.dhcpConfiguration, leases: leases)
+        let server = try DHCPNetworks(
+            local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: leases)
         let engine = DHCPEngine(server: server, service: self)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
@@ -67,6 +68,8 @@ public final class DHCPService: Sendable {
             return try await InterfaceSocket.bind(port: port, interface: network.interface, on: loop) {
                 try $0.pipeline.syncOperations.addHandler(DHCPHandler(engine: engine, port: UInt16(port)))
             }
+        } catch let error as BootServiceError {
+            throw error
         } catch {
             throw BootServiceError.bind(service: "DHCP", interface: network.interface, port: port, cause: "\(error)")
         }
@@ -76,7 +79,7 @@ public final class DHCPService: Sendable {
     ///
     /// Beside another server, as a proxy, there is nothing to ask: that one is meant.
     func probeForOthers(
-        on group: any EventLoopGroup, every interval: Duration = .seconds(300), for time: Duration = .seconds(3)
+        on group: any EventLoopGroup, every interval: Duration = .seconds(300), for time: Duration = DHCPProbe.usualTime
     ) async {
         guard network.mode == .server else { return }
         while !Task.isCancelled {
@@ -127,7 +130,7 @@ public final class DHCPService: Sendable {
 /// is under way go into the next one together.
 final class DHCPEngine: @unchecked Sendable {
     // Unchecked: touched on its channels' one event loop only.
-    private var server: DHCPServer
+    private var server: DHCPNetworks
     private let service: DHCPService
     private let files: BootFiles
     private var waiting: [Pending] = []
@@ -142,7 +145,7 @@ final class DHCPEngine: @unchecked Sendable {
         var address: IPv4Address
     }
 
-    init(server: DHCPServer, service: DHCPService) {
+    init(server: DHCPNetworks, service: DHCPService) {
         self.server = server
         self.service = service
         files = BootFiles(network: service.network) { service.has(bootFile: $0) }

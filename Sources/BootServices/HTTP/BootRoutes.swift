@@ -148,6 +148,11 @@ struct BootRoutes: Sendable {
             return Self.json(.ok, try await control.task(for: session, query: decode(request), base: network.baseURL))
         case "report":
             return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
+        case "tpm-enrol":
+            return Self.json(.ok, try await control.challenge(decode(request), session: session))
+        case "tpm-quote":
+            try await control.judge(decode(request), session: session)
+            return .bytes(.noContent, type: "text/plain", [])
         case "log":
             control.log(try decode(request), of: machine.id)
             return .bytes(.noContent, type: "text/plain", [])

@@ -263,6 +263,10 @@ extension ControlPlane {
         guard operation.state == .running, let current = operation.currentStep, current.name.isAgentWork,
             current.state == .running
         else { return nil }
+        if operation.kind == .install, !isTrusted(machine) {
+            try await refuseUnattested(machine)
+            return nil
+        }
         let work: AgentWork
         switch operation.request {
         case .inspect: work = .inspect
@@ -297,7 +301,7 @@ extension ControlPlane {
     /// The seed of an open installation. Its system calls home at `base`, `http://address:port`.
     public func seed(of id: OperationID, base: String) async throws -> SeedVolume {
         guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
-            let stored = try await records.store.get(SeedSecrets.key(id))
+            let stored = try await records.store.get(SeedSecrets.key(id)), snapshot.machines[operation.machine].map(isTrusted) == true
         else { throw Problem.notFound("seed", id.rawValue) }
         return try seeds.seed("\(id)|\(base)") {
             try SeedVolume(

@@ -29,6 +29,8 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Addresses to give, as 10.0.0.100-10.0.0.200.") var range: [String] = []
     @Option(help: "Default router that machines are told.") var router: String?
     @Option(help: "Serve the machines of this lab (hostler lab up).") var lab: String?
+    @Option(help: "URL at which relying parties reach this server, as https://hostler.example:8443.") var issuer: String?
+    @Flag(help: "Forget the issuer's and the SSH CA's keys and make new ones, as where identity.key is lost.") var newIdentity = false
     @Option(help: "trace, debug, info, notice, warning, error") var logLevel = "info"
 
     func run() async throws {
@@ -48,12 +50,12 @@ struct ServeCommand: AsyncParsableCommand {
             if noTls || file.api?.tls == false { .off }
             else if let certificate = file.api?.certificate, let key = file.api?.key { .files(certificate: certificate, key: key) }
             else { .generated(directory: state + "/tls") }
+        let api = APIConfiguration(
+            address: apiAddress ?? file.api?.address ?? "127.0.0.1", port: apiPort ?? file.api?.port ?? 8443, tls: tls)
         let program = ServerProgram(
             stateDirectory: state,
             bootFiles: bootFiles ?? environment["HOSTLER_BOOT_FILES"] ?? file.bootFiles ?? "/usr/share/hostler/boot",
-            api: APIConfiguration(
-                address: apiAddress ?? file.api?.address ?? "127.0.0.1", port: apiPort ?? file.api?.port ?? 8443, tls: tls),
-            networks: networks, logger: logger)
+            api: api, networks: networks, identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api), logger: logger)
         try program.check()
         try await program.run()
     }

@@ -23,7 +23,7 @@ struct WireCheck {
         isProxy = network.mode == .proxy
     }
 
-    func findings(within time: Duration = .seconds(3)) async -> [HostCheck.Finding] {
+    func findings(within time: Duration = DHCPProbe.usualTime) async -> [HostCheck.Finding] {
         do {
             let group = try await NamespaceThreads.group(namespace: namespace, threads: 1)
             do {

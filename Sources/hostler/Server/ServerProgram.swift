@@ -16,6 +16,7 @@ struct ServerProgram {
     var bootFiles: String
     var api: APIConfiguration
     var networks: [BootNetwork]
+    var identity: IdentitySettings
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -27,10 +28,13 @@ struct ServerProgram {
         let images = try ImageStore(path: stateDirectory + "/images")
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images),
-            environment: ControlEnvironment(now: Self.wallClock, logger: logger),
+            environment: ControlEnvironment(
+                now: Self.wallClock, logger: logger, attestedNetworks: networks.filter(\.attestation).map(\.address)),
             restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
+        let issuer = try await IdentityWiring.open(
+            identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
         let services = networks.map {
             MachineServices(
@@ -44,7 +48,7 @@ struct ServerProgram {
             warnings: { services.flatMap(Self.warnings) },
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
         let server = APIServer(
-            configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings,
+            configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
                 if let madeToken { self.announce(madeToken, port: port) }
@@ -54,6 +58,7 @@ struct ServerProgram {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
             group.addTask { try await compactDaily(store) }
+            if let issuer { group.addTask { try await issuer.run() } }
             for service in services { group.addTask { try await service.run() } }
             group.addTask { try await server.run() }
             group.addTask {

@@ -82,9 +82,10 @@ struct ForeignServerTests {
     func noInterface() async throws {
         let wire = try TestWire()
         let group = try await NamespaceThreads.group(namespace: wire.client, threads: 1)
-        await #expect(throws: BootServiceError.self) {
+        let error = await #expect(throws: BootServiceError.self) {
             _ = try await DHCPProbe(interface: "none0").run(on: group, for: .milliseconds(10))
         }
+        #expect(error?.description == "there is no network interface none0; see `ip link`")
         try await group.shutdownGracefully()
     }
 
@@ -93,14 +94,13 @@ struct ForeignServerTests {
         .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/sbin/dnsmasq"), "dnsmasq is not installed"))
     func dnsmasq() async throws {
         let (wire, store) = (try TestWire(), MemoryStore())
-        let rival = try TestWire.start(
+        let rival = try TestProgram(
             "/usr/sbin/ip",
             [
                 "netns", "exec", wire.client, "/usr/sbin/dnsmasq", "--keep-in-foreground", "--port=0", "--interface=wire0",
                 "--conf-file=/dev/null", "--dhcp-range=10.78.0.200,10.78.0.210,1h", "--dhcp-leasefile=/dev/null", "--pid-file=",
             ])
-        // Started from a thread that blocks them, it hears no other signal.
-        defer { kill(rival.processIdentifier, SIGKILL) }
+        defer { withExtendedLifetime(rival) {} }
         try await DHCPServiceTests.serving(try DHCPServiceTests.network(wire), store: store) { service, group in
             async let _: Void = service.probeForOthers(on: group, every: .milliseconds(200), for: .milliseconds(500))
             let other = try address("10.78.0.2")

@@ -27,6 +27,7 @@ final class TestWire: Sendable {
                 try Self.ip("-n \(space) address add 10.78.\(cable).\(host)/24 dev wire\(cable)")
                 try Self.ip("-n \(space) link set wire\(cable) up")
             }
+            for space in [server, client] { try Self.waitForLink(space, "wire\(cable)") }
         }
     }
 
@@ -34,20 +35,55 @@ final class TestWire: Sendable {
         for space in [server, client] { try? Self.ip("netns delete \(space)") }
     }
 
-    static func ip(_ words: String) throws {
-        let process = try start("/usr/sbin/ip", words.split(separator: " ").map(String.init))
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw FixtureError(what: "ip \(words) failed") }
+    /// A link carries nothing before the kernel has noted that both of its ends are up.
+    static func waitForLink(_ space: String, _ interface: String) throws {
+        let loop = "until grep -q up /sys/class/net/\(interface)/operstate; do sleep 0.01; done"
+        let status = try TestProgram("/usr/sbin/ip", ["netns", "exec", space, "timeout", "10", "sh", "-c", loop]).wait()
+        guard status == 0 else { throw FixtureError(what: "\(interface) does not come up") }
     }
 
-    /// A program that runs until the caller ends it.
-    static func start(_ path: String, _ arguments: [String]) throws -> Process {
-        let process = Process()
-        process.executableURL = URL(filePath: path)
-        process.arguments = arguments
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        return process
+    static func ip(_ words: String) throws {
+        let status = try TestProgram("/usr/sbin/ip", words.split(separator: " ").map(String.init)).wait()
+        guard status == 0 else { throw FixtureError(what: "ip \(words) failed") }
+    }
+}
+
+/// A program that a test runs: killed, if it did not end, with the value.
+///
+/// Foundation's `Process` waits on a thread of a pool for each of its children: with few processors one that runs
+/// on keeps all others from being seen to end.
+final class TestProgram {
+    private let pid: pid_t
+    private var hasEnded = false
+
+    init(_ path: String, _ arguments: [String]) throws {
+        var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        var files = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&files)
+        defer { posix_spawn_file_actions_destroy(&files) }
+        for handle in 0...2 as ClosedRange<CInt> {
+            posix_spawn_file_actions_addopen(&files, handle, "/dev/null", O_RDWR, 0)
+        }
+        var child: pid_t = 0
+        let code = posix_spawn(&child, path, &files, nil, &words, environ)
+        guard code == 0 else { throw FixtureError(what: "\(path) cannot be run: \(code)") }
+        pid = child
+    }
+
+    deinit {
+        guard !hasEnded else { return }
+        kill(pid, SIGKILL)
+        _ = try? wait()
+    }
+
+    /// Waits for its end; the exit status.
+    func wait() throws -> Int32 {
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0 {
+            guard errno == EINTR else { throw FixtureError(what: "waitpid: \(errno)") }
+        }
+        hasEnded = true
+        return status
     }
 }
