@@ -158,7 +158,10 @@ let package = Package(
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),
         .testTarget(
-            name: "BootServicesTests", dependencies: ["BootServices", "NetBoot", nioCore, nioPosix, logging],
+            name: "BootServicesTests",
+            dependencies: [
+                "BootServices", "Control", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1, logging,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "APITests",
@@ -168,7 +171,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "hostlerTests", dependencies: ["hostler", "API", "Control", "Model", "Store", nioPosix, logging],
+            name: "hostlerTests",
+            dependencies: ["hostler", "API", "BootServices", "Control", "Model", "Store", "Wire", arguments, nioPosix, logging],
             swiftSettings: settings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),

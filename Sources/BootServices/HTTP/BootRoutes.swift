@@ -50,7 +50,7 @@ struct BootRoutes: Sendable {
         } catch let problem as Problem {
             return Self.json(.init(statusCode: problem.status), problem, type: "application/problem+json")
         } catch {
-            logger.error("a machine's request failed", metadata: ["path": "\(request.path)", "error": "\(error)"])
+            logger.error("a machine's request failed", metadata: ["path": "\(request.loggedPath)", "error": "\(error)"])
             let problem = Problem(
                 "internal", status: 503, title: "The control plane could not do this now", remedy: "Ask again.")
             return Self.json(.serviceUnavailable, problem, type: "application/problem+json")

@@ -46,7 +46,8 @@ struct ServerProgram {
             version: Hostler.version, backupDirectory: stateDirectory,
             backup: { path in _ = try await store.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
-            warnings: { services.flatMap(Self.warnings) })
+            warnings: { services.flatMap(Self.warnings) },
+            counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
         let server = APIServer(
             configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
@@ -98,7 +99,7 @@ struct ServerProgram {
     }
 
     private static func warnings(_ services: MachineServices) -> [Problem] {
-        services.dhcp.foreignServers.map { server, last in
+        services.dhcp.foreignServers.sorted { $0.key < $1.key }.map { server, last in
             Problem(
                 "foreign-dhcp-server", title: "Another DHCP server, \(server), answers on \(services.network.interface)",
                 detail: "Last heard \(last).", remedy: "Switch it off on that wire, or set the network's mode to proxy.")
