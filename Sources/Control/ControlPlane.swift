@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+public import Attestation
 public import Logging
 public import Model
 public import Store
@@ -12,10 +13,17 @@ public struct ControlEnvironment: Sendable {
     /// Networks on which images, seeds and identities are for machines only whose TPM proved what they booted.
     public var attestedNetworks: [IPv4Prefix]
 
-    public init(now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = []) {
+    /// Whom to believe about TPMs; nil: the first TPM that a machine shows.
+    public var endorsementRoots: EndorsementRoots?
+
+    public init(
+        now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
+        endorsementRoots: EndorsementRoots? = nil
+    ) {
         self.now = now
         self.logger = logger
         self.attestedNetworks = attestedNetworks
+        self.endorsementRoots = endorsementRoots
     }
 }
 
