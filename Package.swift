@@ -117,7 +117,8 @@ let package = Package(
         .executableTarget(
             name: "hostler",
             dependencies: [
-                "Model", "Store", "Control", "Identity", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
+                "Model", "Store", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack", "CLinux",
+                arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -146,7 +147,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ControlTests",
-            dependencies: ["Control", "Attestation", "Model", "Store", "OCI", "TPM", "Wire", crypto, cryptoExtras, logging],
+            dependencies: ["Control", "Attestation", "Model", "Store", "OCI", "TPM", "Wire", crypto, cryptoExtras, certificates, logging],
             swiftSettings: settings),
         .testTarget(
             name: "AttestationTests", dependencies: ["Attestation", "TPM", "Wire", crypto, cryptoExtras], swiftSettings: settings),

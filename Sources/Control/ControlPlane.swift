@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+public import Attestation
 public import Logging
 public import Model
 public import Store
@@ -13,10 +14,17 @@ public struct ControlEnvironment: Sendable {
     /// Networks on which images, seeds and identities are for machines only whose TPM proved what they booted.
     public var attestedNetworks: [IPv4Prefix]
 
-    public init(now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = []) {
+    /// Whom to believe about TPMs; nil: the first TPM that a machine shows.
+    public var endorsementRoots: EndorsementRoots?
+
+    public init(
+        now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
+        endorsementRoots: EndorsementRoots? = nil
+    ) {
         self.now = now
         self.logger = logger
         self.attestedNetworks = attestedNetworks
+        self.endorsementRoots = endorsementRoots
     }
 }
 
@@ -36,6 +44,8 @@ public final class ControlPlane: Sendable {
     let logs = AgentLogs()
     let eventIDs = EventIDs()
     let seeds = SeedCache()
+    /// When the boots that are under way were seen.
+    public let bootTraces = BootTraces()
 
     private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
         self.records = records

@@ -1,8 +1,12 @@
+import Attestation
+import Crypto
+import Foundation
 import Logging
 import Model
 import Store
 import Testing
 import Wire
+import X509
 
 @testable import Control
 
@@ -126,6 +130,40 @@ import Wire
             _ = try await control.forgetTPM(machine: first.machine.rawValue, by: "ann")
             try await prove(other, control, first.session)
         }
+    }
+
+    @Test("where makers are named, a TPM that none of them vouches for is refused, and gets no image") func makers() async throws {
+        let clock = ManualClock()
+        let control = try await ControlPlane.open(
+            store: MemoryStore(), images: OneImage(),
+            environment: ControlEnvironment(
+                now: { clock.now }, logger: Logger(label: "test"), attestedNetworks: [try #require(IPv4Prefix("10.77.0.0/24"))],
+                endorsementRoots: try EndorsementRoots(pem: maker())))
+        try await running(control) { control in
+            let reply = try await discovered(control)
+            let tpm = PlayedTPM()
+            #expect(await code { try await prove(tpm, control, reply.session) } == "tpm-maker-unknown")
+            var certified = tpm.enrolment
+            certified.endorsementCertificate = Base64Bytes(base64: "AAAA")
+            let enrolment = certified
+            #expect(await code { _ = try await control.challenge(enrolment, session: reply.session) } == "tpm-maker-unknown")
+            #expect(try await control.machine(named: reply.machine.rawValue).value.attestation == nil)
+            let operation = try await install(control, reply.machine)
+            _ = try await work(control, reply.session)
+            #expect(try await control.operation(operation.id).value.problem?.code == "attestation-missing")
+        }
+    }
+
+    /// A certificate of an authority, in PEM.
+    private func maker() throws -> String {
+        let key = P256.Signing.PrivateKey()
+        let name = try DistinguishedName { CommonName("Maker") }
+        return try Certificate(
+            version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date(timeIntervalSince1970: 0),
+            notValidAfter: Date(timeIntervalSince1970: 4e9), issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: try Certificate.Extensions { Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil)) },
+            issuerPrivateKey: .init(key)
+        ).serializeAsPEM().pemString
     }
 
     @Test("a secret that was not opened, an old boot's answer, and keys that are none are refused") func replays() async throws {

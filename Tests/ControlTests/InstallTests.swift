@@ -69,6 +69,7 @@ struct InstallTests {
         let (reply, id) = try await { var found: (HelloReply, MachineID)?
             try await running(control) { found = try await discover($0) }
             return try #require(found) }()
+        control = try await open(store)
         var operation: Model.Operation?
         try await running(control) { control in
             operation = try await install(control, reply)
@@ -141,10 +142,12 @@ struct InstallTests {
     @Test("ends when the machine gives no sign of life, and says so")
     func silence() async throws {
         let clock = ManualClock()
-        let control = try await open(MemoryStore(), clock: clock)
+        let store = MemoryStore()
+        var control = try await open(store, clock: clock)
         let (reply, _) = try await { var found: (HelloReply, MachineID)?
             try await running(control) { found = try await discover($0) }
             return try #require(found) }()
+        control = try await open(store, clock: clock)
         try await running(control) { control in
             let operation = try await install(control, reply)
             let changes = try await control.records.watch(Model.Operation.self, after: .zero)
@@ -253,6 +256,21 @@ struct InstallTests {
             await #expect(throws: Problem.self) {
                 try await control.start(.rescue(RescueRequest(sshKeys: ["rubbish"])), on: id.rawValue, by: "test")
             }
+        }
+    }
+
+    @Test("a question that was already waiting is no sign of the agent; the next one is")
+    func staleQuestion() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let (reply, id) = try await discover(control)
+            async let waiting = control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+            while control.waitingAgents == 0 { await Task.yield() }
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            guard case .wait = try await waiting.work else { Issue.record("work for a question of before"); return }
+            #expect(try await !control.operation(operation.id).value.isDone(.agent))
+            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+            #expect(task.operation == operation.id)
         }
     }
 

@@ -189,7 +189,12 @@ final class DHCPEngine: @unchecked Sendable {
 
     /// The gate decides whether a boot is answered at all; what it decides is told by the script.
     private func bootAnswer(_ message: DHCPMessage) -> BootAnswer? {
-        guard let question = BootQuestion(message) else { return nil }
+        let now = service.control.now
+        guard let question = BootQuestion(message) else {
+            if let mac = message.mac { service.control.bootTraces.note(.system, of: mac, at: now) }
+            return nil
+        }
+        service.control.bootTraces.note(.firmware, of: question.mac, at: now)
         let (machine, verdict) = service.control.boots(question.mac, discovery: service.network.discoveryPolicy)
         // A stranger that is refused gets no boot file; a known machine hears why from the script.
         if machine == nil, case .refuse = verdict { return nil }

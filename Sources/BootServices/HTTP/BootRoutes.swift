@@ -92,6 +92,7 @@ struct BootRoutes: Sendable {
         }
         let isEFI = request.query["platform"] == "efi"
         let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
+        control.bootTraces.note(.script, of: mac, at: control.now)
         let (_, verdict) = control.boots(mac, discovery: network.discoveryPolicy)
         let script: IPXEScript =
             switch verdict {

@@ -94,14 +94,15 @@ extension ControlPlane {
         }
         if let open = machine.openOperation, let operation = try await records.get(Model.Operation.self, id: open.rawValue) {
             var transition = OperationTransition(machine: machine, operation: operation.value)
-            transition.agentArrived(presence, now)
+            let times = bootTraces.trace(of: hello.mac)?.evidence(from: operation.value.step(.agent)?.startedAt, to: now)
+            transition.agentArrived(presence, now, evidence: times ?? [:])
             machine = transition.machine
             events += transition.events
             mutations.append(try transition.operation.put(.revision(operation.revision)))
         } else if machine.openOperation == nil, machine.state == .new {
             var transition = OperationTransition.begin(
                 id: .random(length: 8), request: .inspect, machine: machine, by: "discovery", now: now)
-            transition.agentArrived(presence, now)
+            transition.agentArrived(presence, now, evidence: bootTraces.trace(of: hello.mac)?.evidence(from: nil, to: now) ?? [:])
             machine = transition.machine
             events += transition.events
             mutations.append(try transition.operation.put(.absent))
@@ -208,6 +209,9 @@ extension ControlPlane {
     /// No machine is installed so often; a marker that says so is damaged or forged.
     private static let generationLimit: UInt64 = 1 << 32
 
+    /// How many agents wait for work now.
+    public var waitingAgents: Int { snapshots.observerCount }
+
     /// Work for the agent that differs from what it has; waits up to `patience` for some.
     ///
     /// - Parameters:
@@ -225,9 +229,14 @@ extension ControlPlane {
         }
         defer { alarm.cancel() }
         var iterator = wakes.makeAsyncIterator()
+        // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
+        // an operation that was begun meanwhile is for the agent to ask for again.
+        try await welcome(try machine(session: session))
         while true {
             let machine = try machine(session: session)
-            try await welcome(machine)
+            if snapshot.openOperation(of: machine)?.currentStep?.name == .agent {
+                return AgentTask(operation: nil, generation: machine.generation, work: .wait)
+            }
             let task = try await task(for: machine, base: base, placement: placement)
             // An agent that has work and asks for other is told at once when its own is over.
             let isNews = task.map { $0.operation != query.operation || $0.generation != query.generation } ?? (query.operation != nil)
@@ -325,7 +334,11 @@ extension ControlPlane {
             transition.machine.observed.lastSeen = final ? now : transition.machine.observed.lastSeen
             accepted = transition.report(report, now)
         }
-        return changed != nil && accepted
+        if changed != nil { return accepted }
+        // The last word of an operation that has ended well meanwhile: there is nothing to give up.
+        guard report.kind == .succeeded, let ended = try await records.get(Model.Operation.self, id: report.operation.rawValue)?.value
+        else { return false }
+        return ended.state == .succeeded && ended.machine == machine && ended.isDone(report.step)
     }
 
     public func log(_ batch: LogBatch, of machine: MachineID) { logs.append(batch, of: machine) }
@@ -346,7 +359,9 @@ extension ControlPlane {
             guard transition.operation.id == id else { return }
             transition.machine.observed.lastSeen = now
             transition.machine.observed.address = address ?? transition.machine.observed.address
-            transition.systemIsUp(hostKeys: hostKeys, evidence: evidence, now)
+            let start = transition.operation.step(.firstBoot)?.startedAt
+            let times = self.bootTraces.trace(of: transition.machine)?.evidence(from: start, to: now) ?? [:]
+            transition.systemIsUp(hostKeys: hostKeys, evidence: evidence.merging(times) { $1 }, now)
         }
     }
 

@@ -106,8 +106,13 @@ struct TPMKeys {
     let endorsementName: [UInt8]
     let attestationName: [UInt8]
     let attestationText: Base64Bytes
+    /// The maker's certificate, DER.
+    let certificate: [UInt8]?
+
+    /// Both names: what was opened for one pair of keys is of no use with another.
+    var names: [UInt8] { endorsementName + attestationName }
     /// SHA-256 in hex.
-    let certificateDigest: String?
+    var certificateDigest: String? { certificate.map(TPMKeys.digest) }
 
     init(_ enrolment: TPMEnrolment) throws(Problem) {
         func malformed(_ why: String) -> Problem { Problem("tpm-keys-invalid", title: "The TPM's keys cannot be read", detail: why) }
@@ -126,12 +131,8 @@ struct TPMKeys {
         self.endorsementName = endorsementName
         self.attestationName = attestationName
         attestationText = enrolment.attestationKey
-        if let certificate = enrolment.endorsementCertificate?.decoded {
-            guard certificate.count <= 8192 else { throw malformed("the certificate has \(certificate.count) bytes") }
-            certificateDigest = TPMKeys.digest(certificate)
-        } else {
-            certificateDigest = nil
-        }
+        certificate = enrolment.endorsementCertificate?.decoded
+        guard certificate?.count ?? 0 <= 8192 else { throw malformed("the certificate has \(certificate?.count ?? 0) bytes") }
     }
 }
 

@@ -15,6 +15,7 @@ extension ControlPlane {
         guard let boot = machine.observed.agent?.boot else { throw Self.noBoot }
         let keys = try TPMKeys(enrolment)
         do {
+            try checkMaker(of: keys)
             _ = try BootJudgement.enrolled(keys, before: machine.attestation, now: now)
         } catch {
             try await refuse(machine.id, boot: boot, error)
@@ -23,14 +24,14 @@ extension ControlPlane {
         let challenge: CredentialChallenge
         do throws(AttestationError) {
             challenge = try CredentialChallenge(
-                secret: nonces.derived("tpm-secret", machine: machine.id, boot: boot, keys.attestationName), for: keys.attestationName,
+                secret: nonces.derived("tpm-secret", machine: machine.id, boot: boot, keys.names), for: keys.attestationName,
                 endorsement: keys.endorsement)
         } catch {
             throw Problem("tpm-keys-invalid", title: "The TPM's keys cannot be challenged", detail: error.description)
         }
         return TPMChallenge(
             credentialBlob: Base64Bytes(of: challenge.credentialBlob), encryptedSecret: Base64Bytes(of: challenge.encryptedSecret),
-            nonce: Base64Bytes(of: nonces.derived("tpm-nonce", machine: machine.id, boot: boot, keys.attestationName)),
+            nonce: Base64Bytes(of: nonces.derived("tpm-nonce", machine: machine.id, boot: boot, keys.names)),
             registers: BootJudgement.quoted)
     }
 
@@ -39,7 +40,7 @@ extension ControlPlane {
         let machine = try machine(session: session)
         guard let boot = machine.observed.agent?.boot else { throw Self.noBoot }
         let keys = try TPMKeys(proof.enrolment)
-        let secret = nonces.derived("tpm-secret", machine: machine.id, boot: boot, keys.attestationName)
+        let secret = nonces.derived("tpm-secret", machine: machine.id, boot: boot, keys.names)
         guard let opened = proof.secret.decoded, constantTimeEqual(Hex.encode(opened), Hex.encode(secret)) else {
             let problem = Problem(
                 "quote-refused", status: 403, title: "The attestation key is not in the TPM that was enrolled",
@@ -57,12 +58,29 @@ extension ControlPlane {
         let log = try await records.store.get(Self.logKey(machine.id)).flatMap { try? EventLog(parsing: $0.value) }
         let judgement = BootJudgement(
             proof, keys: keys, enrolled: enrolled, policyLog: log, boot: boot,
-            nonce: nonces.derived("tpm-nonce", machine: machine.id, boot: boot, keys.attestationName), now: now)
+            nonce: nonces.derived("tpm-nonce", machine: machine.id, boot: boot, keys.names), now: now)
         if let bytes = judgement.policyLog {
             try await records.store.commit([.put(key: Self.logKey(machine.id), value: bytes, if: .none)])
         }
         try await settle(machine.id, judgement.record, evidence: judgement.evidence)
         if let problem = judgement.record.problem { throw problem }
+    }
+
+    /// Where an operator names the makers that he believes, a TPM without a certificate of theirs is none.
+    private func checkMaker(of keys: TPMKeys) throws(Problem) {
+        guard let roots = environment.endorsementRoots else { return }
+        func unknown(_ why: String) -> Problem {
+            Problem(
+                "tpm-maker-unknown", status: 403, title: "Nobody vouches for the machine's TPM", detail: why,
+                remedy: "Put its maker's authority into the file that identity.tpmRoots names, if you believe it.")
+        }
+        guard let certificate = keys.certificate else { throw unknown("it carries no certificate") }
+        do throws(AttestationError) {
+            _ = try roots.check(
+                certificate, of: keys.endorsement, now: Date(timeIntervalSince1970: Double(now.milliseconds) / 1000))
+        } catch {
+            throw unknown(error.description)
+        }
     }
 
     /// Whether a machine's network wants attestation; where its network is not known, whether any does.

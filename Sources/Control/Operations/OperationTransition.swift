@@ -47,11 +47,11 @@ public struct OperationTransition: Sendable, Equatable {
     /// The machine has booted into an agent.
     ///
     /// Work that an earlier boot had begun is begun anew: what that boot did is not known to the last byte.
-    public mutating func agentArrived(_ agent: AgentPresence, _ now: Timestamp) {
+    public mutating func agentArrived(_ agent: AgentPresence, _ now: Timestamp, evidence: [String: String] = [:]) {
         machine.observed.agent = agent
         guard operation.state == .running, let current = operation.currentStep else { return }
         if current.name == .agent {
-            succeed(.agent, evidence: ["agent": agent.version, "boot": agent.boot], now)
+            succeed(.agent, evidence: ["agent": agent.version, "boot": agent.boot].merging(evidence) { $1 }, now)
         } else if current.name.isAgentWork, current.state == .running {
             note(
                 "operation.agent-returned", by: "agent",

@@ -1,4 +1,5 @@
 import API
+import Attestation
 import Control
 import FoundationEssentials
 import Identity
@@ -51,6 +52,8 @@ enum IdentityWiring {
 struct IdentitySettings: Sendable {
     var issuer: String
     var region: String?
+    /// A PEM file of TPM makers' authorities.
+    var tpmRoots: String?
     /// Makes all keys anew at this start.
     var forgetsKeys: Bool
 
@@ -60,6 +63,17 @@ struct IdentitySettings: Sendable {
         let host = api.address == "0.0.0.0" || api.address == "::" ? ProcessInfo.processInfo.hostName : api.address
         issuer = flag ?? file?.issuer ?? "\(scheme)://\(host.contains(":") ? "[\(host)]" : host):\(api.port)"
         region = file?.region
+        tpmRoots = file?.tpmRoots
         self.forgetsKeys = forgetsKeys
+    }
+
+    func endorsementRoots() throws(Problem) -> EndorsementRoots? {
+        guard let tpmRoots else { return nil }
+        let text = FileManager.default.contents(atPath: tpmRoots).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        do throws(AttestationError) {
+            return try EndorsementRoots(pem: text)
+        } catch {
+            throw Problem("config-invalid", title: "identity.tpmRoots: \(tpmRoots) cannot be read", detail: error.description)
+        }
     }
 }

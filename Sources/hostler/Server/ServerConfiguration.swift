@@ -19,6 +19,8 @@ struct ServerConfiguration: Codable, Sendable {
         var issuer: String?
         /// For machines that have no label `region`.
         var region: String?
+        /// A PEM file of TPM makers' authorities; without it the first TPM that a machine shows is believed.
+        var tpmRoots: String?
     }
 
     struct API: Codable, Sendable {

@@ -29,7 +29,8 @@ struct ServerProgram {
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images),
             environment: ControlEnvironment(
-                now: Self.wallClock, logger: logger, attestedNetworks: networks.filter(\.attestation).map(\.address)),
+                now: Self.wallClock, logger: logger, attestedNetworks: networks.filter(\.attestation).map(\.address),
+                endorsementRoots: identity.endorsementRoots()),
             restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
