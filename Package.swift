@@ -9,6 +9,7 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
 ]
 
 func nio(_ name: String) -> Target.Dependency { .product(name: name, package: "swift-nio") }
@@ -136,8 +137,9 @@ let package = Package(
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),
         .testTarget(
-            name: "BootServicesTests", dependencies: [
-                "BootServices", "Control", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, logging,
+            name: "BootServicesTests",
+            dependencies: [
+                "BootServices", "Control", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1, logging,
             ],
             swiftSettings: settings),
         .testTarget(
@@ -148,7 +150,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "hostlerTests", dependencies: ["hostler", "API", "Control", "Model", "Store", nioPosix, logging],
+            name: "hostlerTests",
+            dependencies: ["hostler", "API", "BootServices", "Control", "Model", "Store", "Wire", arguments, nioPosix, logging],
             swiftSettings: settings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),

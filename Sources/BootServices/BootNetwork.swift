@@ -1,3 +1,4 @@
+internal import Control
 internal import Metadata
 public import NetBoot
 public import Wire
@@ -64,6 +65,8 @@ public struct BootNetwork: Sendable, Codable, Equatable {
 
     /// `http://address:port` as machines reach it.
     public var baseURL: String { "http://\(address.address):\(httpPort)" }
+
+    var discoveryPolicy: DiscoveryPolicy { DiscoveryPolicy(acceptsUnknown: discovery) }
 
     /// As the DHCP state machine wants it. Without ranges in server mode, the upper half of the network.
     public var dhcpConfiguration: DHCPServerConfiguration {

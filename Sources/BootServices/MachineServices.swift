@@ -4,6 +4,7 @@ public import Model
 internal import NIOCore
 internal import NIOPosix
 public import Store
+internal import Synchronization
 
 /// All that machines on one network talk to: DHCP, TFTP, HTTP boot, the agent's protocol.
 public final class MachineServices: Sendable {
@@ -14,6 +15,12 @@ public final class MachineServices: Sendable {
     private let neighbours: NeighbourTable
     private let files: BootFilePaths
     private let logger: Logger
+    private let tftp = Mutex<TFTPServer?>(nil)
+
+    /// What each service counted since it started, by service and counter.
+    public var counters: [String: [String: Int]] {
+        ["dhcp": dhcp.counters.all, "tftp": tftp.withLock { $0?.counters.all } ?? [:], "http": http.counters.all]
+    }
 
     public init(
         network: BootNetwork, control: ControlPlane, store: any StateStore, files: BootFilePaths,
@@ -22,14 +29,15 @@ public final class MachineServices: Sendable {
         self.network = network
         self.files = files
         self.logger = logger
-        dhcp = DHCPService(network: network, control: control, store: store, logger: logger)
+        dhcp = DHCPService(network: network, control: control, store: store, bootFolder: files.boot, logger: logger)
         let neighbours = NeighbourTable(interface: network.interface)
         self.neighbours = neighbours
-        let routes = BootRoutes(network: network, control: control, files: files, logger: logger) { neighbours.mac(of: $0) }
+        let routes = BootRoutes(
+            network: network, control: control, files: files, holders: network.mode == .server ? dhcp.holders : nil, logger: logger
+        ) { neighbours.mac(of: $0) }
         http = BootHTTPServer { await routes.respond(to: $0) }
         metadata = MetadataService(network: network, control: control, leases: dhcp.leases, neighbours: neighbours, tokens: tokens, logger: logger)
-        control.setCallHome(network.baseURL)
-        control.setPlacement(network.placement)
+        control.setPlacement(network.placement, at: network.baseURL)
     }
 
     /// Serves until the task is cancelled. Throws if any port cannot be had.
@@ -68,12 +76,15 @@ public final class MachineServices: Sendable {
         } catch {
             throw BootServiceError.bind(service: "TFTP", interface: network.interface, port: 69, cause: "\(error)")
         }
+        self.tftp.withLock { $0 = tftp }
         logger.notice(
             "serving machines",
             metadata: [
                 "network": "\(network.name)", "interface": "\(network.interface)", "address": "\(network.address)",
                 "dhcp": "\(network.mode.rawValue)", "http": "\(network.baseURL)",
             ])
+        async let probing: Void = dhcp.probeForOthers(on: group)
         await tftp.run()
+        await probing
     }
 }

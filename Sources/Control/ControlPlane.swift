@@ -11,13 +11,10 @@ internal import Wire
 public struct ControlEnvironment: Sendable {
     public var now: @Sendable () -> Timestamp
     public var logger: Logger
-    /// The policy for machines that nobody knows.
-    public var discovery: DiscoveryPolicy
 
-    public init(now: @escaping @Sendable () -> Timestamp, logger: Logger, discovery: DiscoveryPolicy = .init()) {
+    public init(now: @escaping @Sendable () -> Timestamp, logger: Logger) {
         self.now = now
         self.logger = logger
-        self.discovery = discovery
     }
 }
 
@@ -37,8 +34,7 @@ public final class ControlPlane: Sendable {
     let logs = AgentLogs()
     let eventIDs = EventIDs()
     let seeds = SeedCache()
-    let callHomeURL = Mutex("")
-    let machinePlacement = Mutex<Placement?>(nil)
+    let machinePlacements = Mutex<[String: Placement]>([:])
 
     private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
         self.records = records
@@ -68,6 +64,7 @@ public final class ControlPlane: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.followStore() }
             group.addTask { try await self.keepDeadlines() }
+            group.addTask { try await self.forgetNonces() }
             try await group.next()
             group.cancelAll()
         }
@@ -76,7 +73,6 @@ public final class ControlPlane: Sendable {
     public var now: Timestamp { environment.now() }
     /// What the machine-facing services answer from.
     public var snapshot: RackSnapshot { snapshots.current }
-    public var discovery: DiscoveryPolicy { environment.discovery }
 
     // MARK: Snapshot
 

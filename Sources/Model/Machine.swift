@@ -39,6 +39,9 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     }
 
     public func owns(_ mac: MACAddress) -> Bool { interfaces.contains { $0.mac == mac } }
+
+    /// Where it stands when nothing is being done to it: a system of ours on its disk runs, or it waits for work.
+    public var restingState: MachineState { installed == nil ? .ready : .running }
 }
 
 public enum MachineKind: String, Codable, Sendable, CaseIterable {

@@ -28,7 +28,7 @@ struct ControlMetadataTests {
     }
 
     private func callHome(_ control: ControlPlane, _ operation: Model.Operation) async throws {
-        let vendor = String(decoding: try #require(try await control.vendorData(of: operation.machine)), as: UTF8.self)
+        let vendor = String(decoding: try #require(try await control.vendorData(of: operation.machine, base: testBase)), as: UTF8.self)
         let proof = try #require(vendor.split(separator: "/").first { $0.utf8.prefix(64).count == 64 }).prefix(64)
         try await control.callHome(operation: operation.id, proof: String(proof), hostKeys: [], evidence: [:])
     }
@@ -43,7 +43,7 @@ struct ControlMetadataTests {
             for _ in 0..<2 { #expect(try await control.userData(of: id) == Array("#!/bin/sh".utf8)) }
             try await callHome(control, operation)
             #expect(try await control.userData(of: id) == nil)
-            #expect(try await control.vendorData(of: id) == nil)
+            #expect(try await control.vendorData(of: id, base: testBase) == nil)
             #expect(control.snapshot.machines[id]?.installed?.sshKeys == [publicKey])
         }
     }
@@ -126,8 +126,7 @@ struct ControlMetadataTests {
     func drives(_ source: DataSource) async throws {
         let control = try await open(MemoryStore())
         try await running(control) { control in
-            control.setPlacement(Placement(region: "lab", zone: "a", prefix: try #require(IPv4Prefix("10.77.0.1/24"))))
-            control.setCallHome("http://10.77.0.1:8080")
+            control.setPlacement(Placement(region: "lab", zone: "a", prefix: try #require(IPv4Prefix("10.77.0.1/24"))), at: testBase)
             let id = try await discovered(control)
             let port = EthernetLink(
                 name: "eth0", mac: testMAC, addressing: LinkAddressing(addresses: [try #require(IPv4Prefix("10.77.0.20/24"))]))
@@ -136,14 +135,14 @@ struct ControlMetadataTests {
             let request = InstallRequest(
                 image: "debian-12", hostname: "web-1", sshKeys: [publicKey], userData: base64("#cloud-config\n{secret: yes}\n"), dataSource: source)
             let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
-            let volume = try await control.seed(of: operation.id)
+            let volume = try await control.seed(of: operation.id, base: testBase)
             let text = String(decoding: volume.bytes, as: UTF8.self)
             let key = control.metadataSessions.key(machine: id, incarnation: operation.id.rawValue)
             #expect(text.contains(source == .configDrive ? "CONFIG-2" : "CIDATA"))
             // What goes over the wire is not on the disk, and the key is only where it is used.
             #expect(text.contains("{secret: yes}") == (source == .noCloud || source == .configDrive))
             #expect(text.contains("http://169.254.169.254/k/\(key)/nocloud/") == (source == .noCloudHTTP))
-            #expect(try await control.seed(of: operation.id).digest == volume.digest)
+            #expect(try await control.seed(of: operation.id, base: testBase).digest == volume.digest)
             #expect(control.snapshot.machines[id].map { !"\($0)".contains(key) } == true)
         }
     }

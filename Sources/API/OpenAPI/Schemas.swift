@@ -13,6 +13,8 @@ enum Schemas {
     static let time: JSONValue = ["type": "string", "format": "date-time"]
     static let textMap: JSONValue = ["type": "object", "additionalProperties": ["type": "string"]]
 
+    static func map(of value: JSONValue) -> JSONValue { ["type": "object", "additionalProperties": value] }
+
     static func id(_ prefix: String) -> JSONValue {
         ["type": "string", "pattern": .string("^\(prefix)-[0-9a-hjkmnp-tv-z]{4,}$")]
     }
@@ -123,7 +125,7 @@ enum Schemas {
                 "version": text, "startedAt": time, "uptimeSeconds": integer, "revision": integer,
                 "machines": ["type": "object", "additionalProperties": integer], "heldMachines": integer,
                 "openOperations": integer, "images": integer, "memoryBytes": integer,
-                "warnings": list(reference("ProblemRecord")),
+                "warnings": list(reference("ProblemRecord")), "counters": map(of: map(of: map(of: integer))),
             ], optional: ["machineNamespace": text]),
         "Health": object(["status": text]),
         "Document": ["type": "object", "required": ["openapi", "info", "paths"]],

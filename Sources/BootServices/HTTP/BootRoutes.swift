@@ -22,7 +22,7 @@ public struct BootFilePaths: Sendable {
 
 /// What machines may ask by HTTP: boot scripts, boot files, image blobs, the
 /// agent's protocol, and the call home of an installed system.
-public struct BootRoutes: Sendable {
+struct BootRoutes: Sendable {
     let network: BootNetwork
     let control: ControlPlane
     let files: BootFilePaths
@@ -30,11 +30,15 @@ public struct BootRoutes: Sendable {
     private let neighbour: @Sendable (IPv4Address) -> MACAddress?
     private let refusals: RefusalLog
 
+    /// Nil where another server gives the addresses.
+    let holders: LeaseHolders?
+
     /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
     init(
-        network: BootNetwork, control: ControlPlane, files: BootFilePaths, logger: Logger,
-        neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
+        network: BootNetwork, control: ControlPlane, files: BootFilePaths, holders: LeaseHolders?, logger: Logger,
+        neighbour: @escaping @Sendable (IPv4Address) -> MACAddress? = { _ in nil }
     ) {
+        self.holders = holders
         self.neighbour = neighbour
         refusals = RefusalLog(control: control, counters: Counters(), logger: logger)
         self.network = network
@@ -44,17 +48,17 @@ public struct BootRoutes: Sendable {
     }
 
     /// The files that firmware and iPXE may have. Nothing else of the folder is served.
-    public static let bootFiles: Set<String> = [
+    static let bootFiles: Set<String> = [
         "vmlinuz", "hostler-initrd.img", "undionly.kpxe", "ipxe.efi", "local-disk.efi", "snponly.efi", "ipxe-arm64.efi",
     ]
 
-    public func respond(to request: BootRequest) async -> BootReply {
+    func respond(to request: BootRequest) async -> BootReply {
         do {
             return try await route(request)
         } catch let problem as Problem {
             return Self.json(.init(statusCode: problem.status), problem, type: "application/problem+json")
         } catch {
-            logger.error("a machine's request failed", metadata: ["path": "\(request.path)", "error": "\(error)"])
+            logger.error("a machine's request failed", metadata: ["path": "\(request.loggedPath)", "error": "\(error)"])
             let problem = Problem(
                 "internal", status: 503, title: "The control plane could not do this now", remedy: "Ask again.")
             return Self.json(.serviceUnavailable, problem, type: "application/problem+json")
@@ -90,12 +94,14 @@ public struct BootRoutes: Sendable {
         }
         let isEFI = request.query["platform"] == "efi"
         let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
-        var verdict = control.boots(mac).verdict
+        var verdict = control.boots(mac, discovery: network.discoveryPolicy).verdict
         if case .agent = verdict, isImpostor(request, [mac]) {
             verdict = .refuse(why: "this script is for \(mac), and another machine asks for it")
         }
         let script: IPXEScript =
             switch verdict {
+            case .agent where !mayHaveNonce(mac, request):
+                .refuse(reason: "this address is not the one that was given to \(mac)", retryURL: retry, seconds: 30)
             case .agent:
                 .agent(
                     kernelURL: "\(network.baseURL)/boot/vmlinuz", initrdURLs: ["\(network.baseURL)/boot/hostler-initrd.img"],
@@ -121,6 +127,13 @@ public struct BootRoutes: Sendable {
         return true
     }
 
+    /// A nonce opens a machine's session and its seed: it goes only to the address that the machine's lease is for.
+    private func mayHaveNonce(_ mac: MACAddress, _ request: BootRequest) -> Bool {
+        guard let holders else { return true }
+        guard let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }) else { return false }
+        return holders.holder(of: address) == mac
+    }
+
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
     private func commandLine(_ mac: MACAddress, _ request: BootRequest) -> String {
         var words = [
@@ -141,7 +154,7 @@ public struct BootRoutes: Sendable {
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
         let machine = try control.machine(session: request.bearer ?? "")
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
-        return .bytes(.ok, type: "application/octet-stream", try await control.seed(of: id).bytes)
+        return .bytes(.ok, type: "application/octet-stream", try await control.seed(of: id, base: network.baseURL).bytes)
     }
 
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
@@ -162,7 +175,7 @@ public struct BootRoutes: Sendable {
             try await control.record(try decode(request) as Inventory, of: machine.id)
             return .bytes(.noContent, type: "text/plain", [])
         case "task":
-            return Self.json(.ok, try await control.task(for: session, query: decode(request)))
+            return Self.json(.ok, try await control.task(for: session, query: decode(request), base: network.baseURL))
         case "report":
             return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
         case "log":

@@ -16,6 +16,7 @@ final class MetadataDoor: Sendable {
     let desk: MetadataDesk
     let witness: WireWitness
     let placement: Placement
+    private let baseURL: String
     let tokens: (any WorkloadTokens)?
     let refusals: RefusalLog
     let counters: Counters
@@ -32,6 +33,7 @@ final class MetadataDoor: Sendable {
         self.desk = desk
         self.witness = witness
         placement = network.placement
+        baseURL = network.baseURL
         settings = network.metadata
         self.tokens = tokens
         self.refusals = refusals
@@ -88,9 +90,9 @@ final class MetadataDoor: Sendable {
                 let bytes = try await control.userData(of: asker.machine)
                 return MetadataReply(200, bytes ?? NoCloudSeed.emptyUserData, type: "application/octet-stream")
             case .vendorData:
-                return MetadataReply(200, try await control.vendorData(of: asker.machine) ?? NoCloudSeed.emptyUserData)
+                return MetadataReply(200, try await control.vendorData(of: asker.machine, base: baseURL) ?? NoCloudSeed.emptyUserData)
             case .openStackVendorData:
-                let bytes = OpenStackTree.vendorData(try await control.vendorData(of: asker.machine))
+                let bytes = OpenStackTree.vendorData(try await control.vendorData(of: asker.machine, base: baseURL))
                 return MetadataReply(200, bytes, type: "application/json")
             case .rawConfig(let nonce):
                 return try await rawConfig(nonce, for: asker)

@@ -91,7 +91,7 @@ public final class MetadataService: Sendable {
                     // Connections inherit it, so that already the answer to SYN dies at the first router (ip(7), IP_TTL).
                     .serverChannelOption(.ipOption(Self.timeToLive), value: hopLimit)
                     .serverChannelInitializer { channel in
-                        interface.map { DHCPService.bindToDevice(channel, $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
+                        interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
                     }
                     .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
                     .childChannelInitializer { channel in Self.prepare(channel, door, byLoop) }

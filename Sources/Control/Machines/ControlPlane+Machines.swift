@@ -86,9 +86,7 @@ extension ControlPlane {
             }
             machine.holds.removeAll { $0.id == id }
             // A wipe that is not proved keeps its disks out of the pool; everything else may be tried again.
-            if machine.holds.isEmpty, machine.openOperation == nil, machine.state == .installing || machine.state == .inspecting {
-                machine.state = .ready
-            }
+            if machine.holds.isEmpty, machine.openOperation == nil, machine.state != .wiping { machine.state = machine.restingState }
             return "hold on \(machine.name) released: \(hold.problem.title)"
         }.value
     }

@@ -28,14 +28,15 @@ enum InstallAdmission {
         pinned.hostname = hostname
         pinned.restart = request.restart ?? .reboot
         try check(keys: request.sshKeys)
-        if let data = request.userData { _ = try decode(userData: data) }
+        if let data = request.userData { try check(userData: decode(userData: data)) }
         if let config = request.networkConfig { try check(networkConfig: config) }
         if request.dataSource == .configDrive, request.networkConfig != nil {
             throw Problem(
                 "network-config-form", status: 422, title: "A config drive has no place for cloud-init's network-config",
                 remedy: "Give the machine's network with: hostler machine set NAME --network FILE")
         }
-        if let inventory = machine.observed.inventory { try checkDisks(inventory, request, image) }
+        // What is chosen now is what is written, whatever disks the machine shows when it comes to that.
+        if let inventory = machine.observed.inventory { pinned.disk = try chooseDisk(inventory, request, image) }
         return pinned
     }
 
@@ -46,6 +47,18 @@ enum InstallAdmission {
         }
         guard data.count <= userDataLimitBytes else { throw userDataTooLarge }
         return Array(data)
+    }
+
+    /// Vendor-data carries the proof that the system is up, by cloud-init's `phone_home`; user-data overrules it key by key.
+    private static func check(userData: [UInt8]) throws(Problem) {
+        let text = String(decoding: userData.prefix(1 << 20), as: UTF8.self)
+        guard text.hasPrefix("#cloud-config"), text.contains("phone_home"),
+            let map = try? Yams.load(yaml: text) as? [String: Any], map["phone_home"] != nil
+        else { return }
+        throw Problem(
+            "user-data-phone-home", status: 422, title: "user-data has a phone_home of its own",
+            detail: "cloud-init runs one phone_home, and Hostler's is the proof that the machine is up.",
+            remedy: "Call your server from runcmd, as with curl.")
     }
 
     private static let userDataTooLarge = Problem(
@@ -92,9 +105,10 @@ enum InstallAdmission {
         }
     }
 
-    private static func checkDisks(
+    /// The serial, or where it has none the WWN, of the one disk that the request means.
+    private static func chooseDisk(
         _ inventory: Inventory, _ request: InstallRequest, _ image: InstallableImage
-    ) throws(Problem) {
+    ) throws(Problem) -> String {
         let disks = inventory.disks.filter { !$0.removable }
         let list = disks.map { "\($0.serial ?? $0.wwn ?? $0.name) (\($0.bytes / 1_000_000) MB)" }.joined(separator: ", ")
         if let wanted = request.disk {
@@ -105,7 +119,7 @@ enum InstallAdmission {
                     detail: "It has: \(list).", remedy: "Name one of these.")
             }
             guard disk.bytes >= image.diskBytes else { throw tooLarge(image, list) }
-            return
+            return wanted
         }
         guard !disks.isEmpty else {
             throw Problem("no-disk", status: 422, title: "The machine has no disk", remedy: "Put one in, then inspect it again.")
@@ -119,6 +133,13 @@ enum InstallAdmission {
                 detail: equal.map { "\($0.serial ?? $0.wwn ?? $0.name) (\($0.bytes) bytes)" }.joined(separator: " and "),
                 remedy: "Say which by its serial or WWN: --disk \(equal[0].serial ?? equal[0].wwn ?? "SERIAL")")
         }
+        guard let name = equal[0].serial ?? equal[0].wwn else {
+            throw Problem(
+                "disk-unidentified", status: 422, title: "The disk \(equal[0].name) has neither serial nor WWN",
+                detail: "A disk is written only by its own name, so that no other can be meant.",
+                remedy: "Use a disk that has one; a virtual disk is given one in its machine's definition.")
+        }
+        return name
     }
 
     private static func tooLarge(_ image: InstallableImage, _ list: String) -> Problem {

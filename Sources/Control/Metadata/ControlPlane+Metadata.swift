@@ -15,8 +15,10 @@ struct StoredUserData: Codable, Sendable {
 
 // What the metadata service asks of the control plane.
 extension ControlPlane {
-    /// Where the machines of the provisioning network stand; set by the boot services before the first task.
-    public func setPlacement(_ placement: Placement) { machinePlacement.withLock { $0 = placement } }
+    /// Where the machines of a provisioning network stand; set by its boot services before the first task.
+    ///
+    /// - Parameter base: `http://address:port` of this program as they reach it.
+    public func setPlacement(_ placement: Placement, at base: String) { machinePlacements.withLock { $0[base] = placement } }
 
     /// Whether a snapshot that is held is still the newest; holding one makes the next change copy it.
     public var snapshotRevision: Revision { snapshots.revision }
@@ -80,12 +82,14 @@ extension ControlPlane {
     }
 
     /// What Hostler itself adds to a system's first boot while it is being installed: its call home. Nil afterwards.
-    public func vendorData(of id: MachineID) async throws -> [UInt8]? {
+    ///
+    /// - Parameter base: `http://address:port` of this program as the machine reaches it.
+    public func vendorData(of id: MachineID, base: String) async throws -> [UInt8]? {
         guard let machine = snapshot.machines[id], let operation = snapshot.openOperation(of: machine), operation.kind == .install,
             let stored = try await records.store.get(SeedSecrets.key(operation.id))
         else { return nil }
         let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
-        let callHome = callHomeURL.withLock { $0 } + "/call-home/\(operation.id)/\(secrets.proof)"
+        let callHome = base + "/call-home/\(operation.id)/\(secrets.proof)"
         return Array(SeedVolume.vendorData(callHome).utf8)
     }
 

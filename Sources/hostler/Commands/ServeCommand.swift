@@ -35,7 +35,7 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         let file = try ServerConfiguration.load(config)
         let environment = ProcessInfo.processInfo.environment
-        let state = stateDir ?? environment["HOSTLER_STATE_DIR"] ?? file.stateDirectory ?? "/var/lib/hostler"
+        let state = stateDir ?? environment[StateDirectory.environmentName] ?? file.stateDirectory ?? "/var/lib/hostler"
         try PrivateFile.makeDirectory(state)
         var logger = Logger(label: "hostler")
         guard let level = Logger.Level(rawValue: logLevel) else { throw ValidationError("“\(logLevel)” is not a log level") }
@@ -61,13 +61,16 @@ struct ServeCommand: AsyncParsableCommand {
         try await program.run()
     }
 
-    private func network(_ interface: String) throws -> BootNetwork {
+    func network(_ interface: String) throws -> BootNetwork {
         guard let address else { throw ValidationError("--interface needs --address, our address there with prefix length") }
         var network = BootNetwork(name: interface, interface: interface, address: try prefix(address))
         guard let mode = BootNetwork.Mode(rawValue: dhcp) else { throw ValidationError("--dhcp is server or proxy") }
         network.mode = mode
         network.ranges = try range.map(ServerConfiguration.Network.range)
-        network.router = router.flatMap { IPv4Address($0) }
+        if let router {
+            guard let address = IPv4Address(router) else { throw ValidationError("“\(router)” is not an address, as 10.0.0.254") }
+            network.router = address
+        }
         return network
     }
 
@@ -84,7 +87,7 @@ extension ServerProgram {
         for name in ["vmlinuz", "hostler-initrd.img"] where !FileManager.default.fileExists(atPath: bootFiles + "/" + name) {
             throw Problem(
                 "boot-files-missing", title: "There is no \(name) in \(bootFiles)",
-                detail: "Machines could not boot into the agent.", remedy: "Build them with `make ramdisk`, and name the folder with --boot-files.")
+                detail: "Machines could not boot into the agent.", remedy: "Build them with `make boot-files`, and name the folder with --boot-files.")
         }
     }
 }
