@@ -22,7 +22,8 @@ struct ControlMetadataTests {
         let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
         for step in InstallTests.order {
             _ = try await control.report(
-                StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded), of: id)
+                StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded,
+                    evidence: step == .chooseDisk ? ["serial": "D1"] : [:]), of: id)
         }
         return operation
     }
