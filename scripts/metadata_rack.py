@@ -216,7 +216,7 @@ while [ $# -ge 2 ]; do ip route replace "$1" via "$2" dev "$interface"; shift 2;
         return operation["id"], drive
 
     def call_home(self, url):
-        self.inside("curl", "-sS", "-f", "-d", "hostname=x", url)
+        self.inside("curl", "-sS", "-f", "-d", f"hostname=x&instance_id={url.split('/')[-2]}", url)
         wait_for("the machine runs", lambda: self.rack.api("GET", f"/v1/machines/{self.id}")["state"] == "running")
 
 

@@ -11,18 +11,23 @@ import Wire
 struct ControlMetadataTests {
     private func base64(_ text: String) -> Base64Bytes { Base64Bytes(base64: Data(text.utf8).base64EncodedString()) }
 
-    private func discovered(_ control: ControlPlane) async throws -> MachineID {
+    private func discovered(_ control: ControlPlane) async throws -> MachineID { try await agent(control).machine }
+
+    private func agent(_ control: ControlPlane) async throws -> HelloReply {
         let reply = try await boot(control)
         try await control.record(inventory(), of: reply.machine)
-        return reply.machine
+        return reply
     }
 
     /// Takes an installation to where the system starts for the first time.
-    private func install(_ control: ControlPlane, _ id: MachineID, _ request: InstallRequest) async throws -> Model.Operation {
+    private func install(_ control: ControlPlane, _ agent: HelloReply, _ request: InstallRequest) async throws -> Model.Operation {
+        let id = agent.machine
         let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
+        _ = try await control.task(for: agent.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
         for step in InstallTests.order {
             _ = try await control.report(
-                StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded), of: id)
+                StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded,
+                    evidence: step == .chooseDisk ? ["serial": "D1"] : [:]), of: id)
         }
         return operation
     }
@@ -37,9 +42,10 @@ struct ControlMetadataTests {
     func untilReady() async throws {
         let control = try await open(MemoryStore())
         try await running(control) { control in
-            let id = try await discovered(control)
+            let agent = try await agent(control)
+            let id = agent.machine
             #expect(try await control.userData(of: id) == nil)
-            let operation = try await install(control, id, InstallRequest(image: "debian-12", sshKeys: [publicKey], userData: base64("#!/bin/sh")))
+            let operation = try await install(control, agent, InstallRequest(image: "debian-12", sshKeys: [publicKey], userData: base64("#!/bin/sh")))
             for _ in 0..<2 { #expect(try await control.userData(of: id) == Array("#!/bin/sh".utf8)) }
             try await callHome(control, operation)
             #expect(try await control.userData(of: id) == nil)

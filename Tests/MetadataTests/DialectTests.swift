@@ -74,6 +74,7 @@ struct DialectTests {
         #expect(config["version"] as? Int == 2)
         let bond = try #require((config["bonds"] as? [String: [String: Any]])?["bond0"])
         #expect(bond["interfaces"] as? [String] == ["eth0", "eth1"])
+        #expect(bond["macaddress"] as? String == macs[0].description, "by it the machine is known")
         #expect((bond["parameters"] as? [String: Any])?["mode"] as? String == "active-backup")
         let routes = try #require(bond["routes"] as? [[String: Any]])
         #expect(routes.count == 1 && routes[0]["to"] as? String == "169.254.169.254/32" && routes[0]["via"] as? String == "10.77.0.1")

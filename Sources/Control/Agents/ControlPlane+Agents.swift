@@ -355,6 +355,13 @@ extension ControlPlane {
         guard let stored = try await records.store.get(SeedSecrets.key(id)),
             constantTimeEqual(try RecordCoding.decode(SeedSecrets.self, from: stored).proof, proof)
         else { throw refused }
+        // The call home of this data source is on the disk: it would come as well from a system that found nothing else.
+        if case .install(let request) = operation.request, request.dataSource == .ec2, evidence["instance-id"] != id.rawValue {
+            throw Problem(
+                "instance-foreign", status: 409, title: "The system is up, but did not find its first-boot data",
+                detail: "It calls itself \(evidence["instance-id"] ?? "nothing").",
+                remedy: "See what the metadata service refused: hostler event list")
+        }
         try await change(operation.machine) { transition, now in
             guard transition.operation.id == id else { return }
             transition.machine.observed.lastSeen = now

@@ -22,13 +22,21 @@ public enum NetplanConfig {
             let match: JSONTree = ["macaddress": .string(port.mac.description)]
             return (port.name, .object([("match", match), ("set-name", .string(port.name))] + addressing(port.addressing, hostler)))
         }))
+        // systemd gives a bond or a bridge a MAC address of its own making, by which nobody would know the machine.
+        let macs = Dictionary(network.ethernets.map { ($0.name, $0.mac) }) { first, _ in first }
+        func mac(of members: [String]) -> [(String, JSONTree)] {
+            guard let first = members.first else { return [] }
+            if let mac = macs[first] { return [("macaddress", .string(mac.description))] }
+            return mac(of: network.bonds.first { $0.name == first }?.members ?? [])
+        }
         if !network.bonds.isEmpty {
             members.append(("bonds", section(network.bonds) { bond in
                 var parameters: [(String, JSONTree)] = [("mode", .string(bond.mode.rawValue))]
                 // Without it a bond never sees a dead link (Linux bonding.txt, "miimon").
                 parameters.append(("mii-monitor-interval", .number(bond.monitorMilliseconds ?? 100)))
                 return (bond.name, .object(
-                    [("interfaces", .texts(bond.members)), ("parameters", .object(parameters))] + addressing(bond.addressing, hostler)))
+                    [("interfaces", .texts(bond.members))] + mac(of: bond.members) + [("parameters", .object(parameters))]
+                        + addressing(bond.addressing, hostler)))
             }))
         }
         if !network.vlans.isEmpty {
@@ -40,7 +48,8 @@ public enum NetplanConfig {
             members.append(("bridges", section(network.bridges) { bridge in
                 let parameters: JSONTree = ["stp": .bool(bridge.spanningTree)]
                 return (bridge.name, .object(
-                    [("interfaces", .texts(bridge.members)), ("parameters", parameters)] + addressing(bridge.addressing, hostler)))
+                    [("interfaces", .texts(bridge.members))] + mac(of: bridge.members) + [("parameters", parameters)]
+                        + addressing(bridge.addressing, hostler)))
             }))
         }
         return .object(members)
