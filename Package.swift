@@ -18,6 +18,7 @@ let nioPosix = nio("NIOPosix")
 let nioHTTP1 = nio("NIOHTTP1")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -69,8 +70,14 @@ let package = Package(
             dependencies: ["Model", "OCI", "BlockIO", "Zstandard", crypto, subprocess, httpClient, nioCore, logging],
             swiftSettings: settings),
         .target(
+            name: "Hardware",
+            dependencies: [
+                "Model", "Wire", crypto, subprocess, httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+            ],
+            swiftSettings: settings),
+        .target(
             name: "Control",
-            dependencies: ["Model", "Store", "OCI", "BlockIO", "Wire", crypto, yams, logging],
+            dependencies: ["Model", "Store", "Hardware", "OCI", "BlockIO", "Wire", crypto, yams, logging],
             swiftSettings: settings),
         .target(
             name: "BootServices",
@@ -127,6 +134,13 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
+            swiftSettings: settings),
+        .testTarget(
+            name: "HardwareTests",
+            dependencies: [
+                "Hardware", "Model", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                .product(name: "X509", package: "swift-certificates"), crypto,
+            ],
             swiftSettings: settings),
         .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
         .testTarget(name: "HostFactsTests", dependencies: ["HostFacts", "Wire"], swiftSettings: settings),

@@ -17,7 +17,8 @@ OURS = {
     "Model": {"Wire"},
     "Store": {"Model"},
     "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
-    "Control": {"Model", "Store", "OCI", "BlockIO", "Wire"},
+    "Hardware": {"Model", "Wire"},
+    "Control": {"Model", "Store", "Hardware", "OCI", "BlockIO", "Wire"},
     "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Images", "OCI", "Wire"},
     "VirtualRack": {"Model", "Wire", "CLinux"},
@@ -26,7 +27,7 @@ OURS = {
 PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "Model"}
 PURE_MAY_IMPORT = {"Wire", "FoundationEssentials"}
 # Full Foundation costs 40 MB in a static binary.
-NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Control", "BootServices"}
+NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Hardware", "Control", "BootServices"}
 AGENT_NEVER = {"Foundation", "GRDB", "Hummingbird", "Yams", "Subprocess"}
 LINE_LIMIT = 450
 IMPORT = re.compile(r"^\s*(?:@testable\s+)?(?:public |internal |private |package |fileprivate )?import (?:struct |class |enum |func )?(\w+)", re.M)
