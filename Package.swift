@@ -107,7 +107,7 @@ let package = Package(
         .executableTarget(
             name: "hostler",
             dependencies: [
-                "Model", "Store", "Control", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
+                "Model", "Store", "Hardware", "Control", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -8,6 +8,8 @@ struct ServerState: Sendable {
     var tokens: TokenStore
     var failedAttempts = FailedAttempts()
     var surroundings: APISurroundings
+    /// Nil: this server speaks to no BMCs.
+    var bmcs: (any BMCControl)?
     var startedAt: Timestamp
     var now: @Sendable () -> Timestamp
     /// Our CA's certificate in PEM, where TLS is ours.

@@ -151,7 +151,7 @@ public final class HTTPTransport: RedfishTransport {
         case is NIOSSLError, is BoringSSLError:
             return Problem.bmc(
                 "certificate-untrusted", "No trusted connection to the BMC at \(place) came about", detail: "\(error)",
-                remedy: "Pin its certificate instead of asking CAs: hostler bmc trust BMC --pin")
+                remedy: "Pin its certificate instead of asking CAs: hostler bmc remove, then hostler bmc add without --authorities")
         case let error as IOError: return Problem.bmcUnreachable(place, error.description)
         case let error as NIOConnectionError:
             let cause = error.connectionErrors.first.map { "\($0.error)" } ?? "\(error)"

@@ -2,6 +2,7 @@ import API
 import BootServices
 import Control
 import FoundationEssentials
+import Hardware
 import Images
 import Logging
 import Model
@@ -33,6 +34,8 @@ struct ServerProgram {
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
 
+        let bmcs = try await BMCDesk.open(control: control, vault: Vault(keyFile: stateDirectory + "/vault.key"))
+
         let services = networks.map {
             MachineServices(
                 network: $0, control: control, store: store,
@@ -44,7 +47,7 @@ struct ServerProgram {
             machineNamespace: networks.first?.namespace,
             warnings: { services.flatMap(Self.warnings) })
         let server = APIServer(
-            configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings,
+            configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings, bmcs: bmcs,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
                 if let madeToken { self.announce(madeToken, port: port) }
@@ -54,6 +57,7 @@ struct ServerProgram {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
             group.addTask { try await Self.compactDaily(store) }
+            group.addTask { try await bmcs.run() }
             for service in services { group.addTask { try await service.run() } }
             group.addTask { try await server.run() }
             group.addTask {
