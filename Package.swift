@@ -133,7 +133,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
+            name: "ControlTests", dependencies: ["Control", "Hardware", "Model", "Store", "OCI", "Wire", logging],
             swiftSettings: settings),
         .testTarget(
             name: "HardwareTests",

@@ -1,3 +1,4 @@
+internal import Hardware
 public import Model
 internal import Store
 
@@ -43,6 +44,10 @@ public struct BMCRequest: Codable, Sendable, Equatable {
 
 /// Makes the way to a BMC of its record.
 public struct BMCWays: Sendable {
+    /// Where programs for `exec` lie; nil: ``ExecPower/folder``.
     public var execFolder: String?
+    /// In place of all kinds, for tests.
+    var substitute: (@Sendable (BMC, _ password: String?) throws(Problem) -> any PowerSwitch)?
+
     public init(execFolder: String? = nil) { self.execFolder = execFolder }
 }

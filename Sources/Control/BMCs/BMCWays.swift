@@ -5,6 +5,7 @@ internal import Wire
 extension BMCWays {
     /// Throws where the record does not say what its kind needs.
     func way(to bmc: BMC, password: String?) throws(Problem) -> any PowerSwitch {
+        if let substitute { return try substitute(bmc, password) }
         switch bmc.kind {
         case .redfish: return try redfish(bmc, credentials(bmc, password))
         case .ipmi:
