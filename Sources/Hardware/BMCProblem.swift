@@ -34,6 +34,9 @@ extension Problem {
     /// Whether it says that the BMC itself does not work, and not only that it refused one thing.
     public var isBMCOutage: Bool { Self.outages.contains(code) }
 
+    /// Whether it concerns one resource alone: a BMC may fail at one part (many answer 500 there) and have the others.
+    var isOfOneResource: Bool { code == "bmc-error" || !isBMCOutage && !isBMCFinal || code == "bmc-unsupported" }
+
     /// Whether asking again cannot help until a person did something.
     public var isBMCFinal: Bool { Self.finals.contains(code) }
 

@@ -31,6 +31,7 @@ public final class IPMIBMC: PowerSwitch {
     private let host: String
     private let options: Options
     private let credentials: Mutex<BMCCredentials>
+    private let quirks = Mutex<Quirks?>(nil)
     private static let tool = HostTool(name: "ipmitool", package: "ipmitool")
 
     public init(host: String, credentials: BMCCredentials, options: Options = Options()) {
@@ -86,7 +87,7 @@ public final class IPMIBMC: PowerSwitch {
         if wanted.persistent { flags.append("persistent") }
         try await call(["chassis", "bootdev", device] + (flags.isEmpty || wanted.target == .none ? [] : ["options=\(flags.joined(separator: ","))"]))
         let read = try await bootOverride()
-        guard BootOverridePlan.isFulfilled(wanted, by: read) else {
+        guard BootOverridePlan.isFulfilled(wanted, by: read, quirks: try await knownQuirks()) else {
             throw Problem.bmc(
                 "boot-not-proved", "The BMC at \(address) said OK to the boot override and does not have it",
                 detail: "wanted: \(wanted.words); it has: \(read.words)",
@@ -96,7 +97,7 @@ public final class IPMIBMC: PowerSwitch {
 
     public func bootOverride() async throws -> BootOverride {
         let text = try await call(["chassis", "bootparam", "get", "5"])
-        guard let flags = IPMIText.bootFlags(text) else {
+        guard let flags = IPMIText.bootFlags(text, quirks: try await knownQuirks()) else {
             throw Problem.bmc("reply-unknown", "What ipmitool said of the boot flags was not understood", detail: RedfishAnswer.printable(text))
         }
         return flags
@@ -122,6 +123,14 @@ public final class IPMIBMC: PowerSwitch {
         let fru = try await optional(["fru", "print"])
         let guid = try await optional(["mc", "guid"])
         return IPMIText.facts(fru: fru, controller: controller, guid: guid)
+    }
+
+    private func knownQuirks() async throws -> Quirks {
+        if let known = quirks.withLock({ $0 }) { return known }
+        let facts = try await facts()
+        let found = QuirkTable.quirks(for: .init(vendor: facts.vendor, model: facts.model, firmware: facts.firmware))
+        quirks.withLock { $0 = found }
+        return found
     }
 
     private func optional(_ arguments: [String]) async throws -> String {

@@ -10,12 +10,12 @@ public enum IPMIText {
     }
 
     /// Of `chassis bootparam get 5`: the five bytes of boot flags (IPMI 2.0 §28.13, parameter 5).
-    public static func bootFlags(_ text: String) -> BootOverride? {
+    public static func bootFlags(_ text: String, quirks: Quirks = .none) -> BootOverride? {
         guard let line = text.split(separator: "\n").first(where: { $0.contains("Boot parameter data:") }),
             let hex = line.split(separator: ":").last?.filter({ !$0.isWhitespace }), hex.count >= 4,
             let first = UInt8(hex.prefix(2), radix: 16), let second = UInt8(hex.dropFirst(2).prefix(2), radix: 16)
         else { return nil }
-        let isValid = first & 0x80 != 0
+        let isValid = first & 0x80 != 0 || quirks.has(.bootFlagsLost)
         let target: BootTarget =
             switch second >> 2 & 0x0f {
             case 1: .pxe
@@ -33,7 +33,8 @@ public enum IPMIText {
         text.split(separator: "\n").compactMap { line in
             let fields = line.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmed }
             guard fields.count >= 4, !fields[0].isEmpty else { return nil }
-            let value = Double(fields[1])
+            // A discrete sensor has a state in hexadecimal, no reading.
+            let value = fields[2].lowercased() == "discrete" ? nil : Double(fields[1])
             let health: HealthState =
                 switch fields[3].lowercased() {
                 case "ok": .ok

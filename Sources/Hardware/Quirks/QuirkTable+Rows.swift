@@ -24,10 +24,6 @@ extension QuirkTable {
             "iDRAC 9 5.10.10: power on answers OK and does nothing", words: ["dell"], from: "5.10.10", before: "5.10.30",
             flags: [.onNeedsPause], note: "R640 and R650; put right in 5.10.30.00.",
             seenAt: "https://github.com/redhat-performance/jetlag/issues/245"),
-        Row(
-            "iDRAC 7: Redfish is young", words: ["dell"], models: ["idrac7", "idrac 7", "12g"], flags: [.modeReadOnly, .sessionsScarce],
-            note: "Redfish came with firmware 2.40.40; overrides know Once only. IPMI is the safer way.",
-            seenAt: "https://github.com/dell/iDRAC-Redfish-Scripting"),
     ]
 
     private static let hpe: [Row] = [
@@ -42,13 +38,9 @@ extension QuirkTable {
             note: "HttpBootUri answers PropertyNotWritableOrUnknown; the BIOS attribute UrlBootFile works.",
             seenAt: "https://github.com/dsx-ai-factory/libredfish/pull/76"),
         Row(
-            "iLO 5: UEFI HTTP boot by BIOS attribute", words: ["hpe", "ilo 5"], models: ["ilo 5", "ilo5"], flags: [.httpBootByHPEBIOS],
-            note: "The documented way is UrlBootFile.", seenAt: "https://servermanagementportal.ext.hpe.com/docs/redfishservices/ilos/supplementdocuments/bootorder/"),
-        Row(
-            "iLO 4: before the final schema", words: ["hpe", "hewlett", "ilo"], models: ["ilo 4", "ilo4"],
-            flags: [.sessionsScarce, .selfLinkUnreliable],
-            note: "Links are in links.Member, sizes in SizeMB, readings in CurrentReading.",
-            seenAt: "https://hewlettpackard.github.io/ilo-rest-api-docs/ilo4/"),
+            "iLO 4: before the final schema", words: ["hpe", "hewlett", "ilo"], models: ["ilo 4", "ilo4"], flags: [.selfLinkUnreliable],
+            note: "Older firmware speaks the legacy REST form, which HPE's own tools have a mode for.",
+            seenAt: "https://servermanagementportal.ext.hpe.com/docs/redfishclients/ilorest-userguide/examplecommandsscripts.md"),
     ]
 
     private static let supermicro: [Row] = [
@@ -64,9 +56,9 @@ extension QuirkTable {
             note: "A one-time override to the virtual CD follows the boot order instead.",
             seenAt: "https://github.com/redhat-performance/jetlag/issues/18"),
         Row(
-            "Supermicro X10: Redfish is young", words: ["supermicro", "super micro"], models: ["x10"], flags: [.sessionsScarce],
-            note: "Redfish needs a licence for most; IPMI is the safer way, with the EFI flag for UEFI.",
-            seenAt: "https://www.supermicro.com/manuals/other/RedfishRefGuide.pdf"),
+            "Supermicro X10: no override mode", words: ["supermicro", "super micro"], models: ["x10"], flags: [.modeReadOnly],
+            note: "Its Redfish has no BootSourceOverrideMode; IPMI sets UEFI with the EFI flag.",
+            seenAt: "https://github.com/gacybercenter/kinetic/issues/60"),
     ]
 
     private static let lenovo: [Row] = [
@@ -91,6 +83,10 @@ extension QuirkTable {
 
     private static let open: [Row] = [
         Row(
+            "OpenIPMI's ipmi_sim: boot flags", words: ["montavista"], flags: [.bootFlagsLost],
+            note: "With a chassis-control script only the device is kept; parameter 5 reads as invalid.",
+            seenAt: "https://manpages.debian.org/bookworm/openipmi/ipmi_lan.5.en.html"),
+        Row(
             "sushy-emulator: overrides are continuous", words: ["sushy"], flags: [.overrideAlwaysContinuous, .httpBootReadsDifferently],
             note: "BootSourceOverrideEnabled is not taken; UefiHttp becomes Cd or Pxe.",
             seenAt: "https://opendev.org/openstack/sushy-tools/src/branch/master/sushy_tools/emulator/main.py"),
@@ -99,9 +95,9 @@ extension QuirkTable {
             note: "Some builds have no BootSourceOverride members at all; what is read back tells.",
             seenAt: "https://github.com/ibm-openbmc/bmcweb/pull/209"),
         Row(
-            "BlueField BMC: two systems, slow power", words: ["bluefield", "nvidia", "mellanox"], models: ["bluefield", "bf-"],
-            flags: [.powerStateLags, .gracefulNeedsSystem],
-            note: "The DPU is Systems/Bluefield; its host is not switched by this BMC.",
-            seenAt: "https://docs.nvidia.com/networking/display/bluefieldbmcv2410"),
+            "BlueField BMC: slow after its own restart", words: ["bluefield", "nvidia", "mellanox"], models: ["bluefield", "bf-"],
+            flags: [.powerStateLags],
+            note: "The DPU is Systems/Bluefield. Half a minute after the BMC's restart nothing may be reset; IPMI knows PXE only.",
+            seenAt: "https://docs.nvidia.com/networking/display/bluefieldbmcv2507/reset+control"),
     ]
 }

@@ -34,6 +34,8 @@ public struct Quirks: Sendable, Equatable {
         case gracefulNeedsSystem
         /// `On` may be refused or lost right after `Off`.
         case onNeedsPause
+        /// IPMI boot flags keep the device alone: not whether they are valid, last, or are for UEFI.
+        case bootFlagsLost
         /// An override for one boot is kept, and read back, as one for all.
         case overrideAlwaysContinuous
         /// An override to `UefiHttp` reads back as a disc or network boot.

@@ -55,7 +55,7 @@ public enum BootOverridePlan {
 
     /// Whether what was read back is what was wanted.
     public static func isFulfilled(_ wanted: BootOverride, by read: BootOverride, quirks: Quirks = .none) -> Bool {
-        let isAlwaysThere = quirks.has(.overrideAlwaysContinuous)
+        let isAlwaysThere = quirks.has(.overrideAlwaysContinuous) || quirks.has(.bootFlagsLost)
         guard wanted.target != .none else { return read.target == .none || isAlwaysThere }
         let readsOther = wanted.target == .http && quirks.has(.httpBootReadsDifferently)
         guard read.target == wanted.target || readsOther && [.cd, .pxe].contains(read.target) else { return false }

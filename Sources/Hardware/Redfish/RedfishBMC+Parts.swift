@@ -49,7 +49,7 @@ extension RedfishBMC {
     private func optional(_ body: () async throws -> [JSON]) async throws -> [JSON] {
         do {
             return try await body()
-        } catch let problem as Problem where !problem.isBMCOutage && !problem.isBMCFinal {
+        } catch let problem as Problem where problem.isOfOneResource {
             return []
         }
     }

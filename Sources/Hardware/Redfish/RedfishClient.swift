@@ -129,7 +129,7 @@ public final class RedfishClient: Sendable {
             guard seen.insert(link).inserted else { continue }
             do {
                 found.append(try await get(link).json)
-            } catch let problem as Problem where !problem.isBMCOutage && !problem.isBMCFinal { continue }
+            } catch let problem as Problem where problem.isOfOneResource { continue }
         }
         return found
     }
