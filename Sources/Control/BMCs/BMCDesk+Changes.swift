@@ -154,6 +154,10 @@ extension BMCDesk {
         try await records.store.commit([try secret.put(for: known.id, .exists)])
         do {
             try await line(known.id).ask { try await $0.setPassword(fresh) }
+        } catch let problem as Problem where !problem.isBMCOutage {
+            // It said no: the old one stays. Trying the new one would prove nothing where any password is taken.
+            try await records.store.commit([try BMCSecret(current: secret.current).put(for: known.id, .exists)])
+            throw problem
         } catch {
             // Whether the BMC took it is not known: both are tried.
             try await settle(known, after: error as? Problem)
