@@ -20,7 +20,8 @@ OURS = {
     "Metadata": {"Model", "Wire"},
     "Store": {"Model"},
     "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
-    "Control": {"Model", "Metadata", "Store", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
+    "Hardware": {"Model", "Wire"},
+    "Control": {"Model", "Metadata", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
     "Identity": {"Model", "Store", "Wire"},
     "BootServices": {"Model", "Metadata", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Identity", "Images", "OCI", "Wire"},
@@ -30,7 +31,7 @@ OURS = {
 PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "TPM", "Model", "Metadata"}
 PURE_MAY_IMPORT = {"Wire", "FoundationEssentials"}
 # Full Foundation costs 40 MB in a static binary.
-NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Control", "Attestation", "Identity", "BootServices"}
+NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Hardware", "Control", "Attestation", "Identity", "BootServices"}
 AGENT_NEVER = {"Foundation", "GRDB", "Hummingbird", "Yams", "Subprocess"}
 LINE_LIMIT = 450
 IMPORT = re.compile(r"^\s*(?:@testable\s+)?(?:public |internal |private |package |fileprivate )?import (?:struct |class |enum |func )?(\w+)", re.M)
