@@ -92,6 +92,15 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
+            name: "VirtualBMC",
+            dependencies: [
+                "Model", "Wire", crypto, nioCore, nioPosix, nioHTTP1, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+            ],
+            swiftSettings: settings),
+        .target(
             name: "VirtualRack",
             dependencies: ["Model", "Wire", "CLinux", subprocess, nioCore, nioPosix, logging],
             swiftSettings: settings),
@@ -100,7 +109,7 @@ let package = Package(
         .executableTarget(
             name: "hostler",
             dependencies: [
-                "Model", "Store", "Control", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
+                "Model", "Store", "Control", "Images", "BootServices", "API", "VirtualRack", "VirtualBMC", "CLinux", arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -129,6 +138,13 @@ let package = Package(
             name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
             swiftSettings: settings),
         .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
+        .testTarget(
+            name: "VirtualBMCTests",
+            dependencies: [
+                "VirtualBMC", "Model", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
         .testTarget(name: "HostFactsTests", dependencies: ["HostFacts", "Wire"], swiftSettings: settings),
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),

@@ -20,6 +20,7 @@ OURS = {
     "Control": {"Model", "Store", "OCI", "BlockIO", "Wire"},
     "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Images", "OCI", "Wire"},
+    "VirtualBMC": {"Model", "Wire"},
     "VirtualRack": {"Model", "Wire", "CLinux"},
     "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard"},
 }
