@@ -102,7 +102,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "VirtualRack",
-            dependencies: ["Model", "Wire", "CLinux", subprocess, nioCore, nioPosix, logging],
+            dependencies: ["Model", "Wire", "CLinux", "VirtualBMC", subprocess, nioCore, nioPosix, logging],
             swiftSettings: settings),
 
         // The programs.
@@ -137,7 +137,7 @@ let package = Package(
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
             swiftSettings: settings),
-        .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
+        .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "VirtualBMC", "Wire"], swiftSettings: settings),
         .testTarget(
             name: "VirtualBMCTests",
             dependencies: [

@@ -21,7 +21,7 @@ OURS = {
     "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Images", "OCI", "Wire"},
     "VirtualBMC": {"Model", "Wire"},
-    "VirtualRack": {"Model", "Wire", "CLinux"},
+    "VirtualRack": {"Model", "Wire", "CLinux", "VirtualBMC"},
     "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard"},
 }
 PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "Model"}

@@ -18,39 +18,74 @@ public final class VirtualBMCServer: Sendable {
 
     /// Listens at once; answers while `run` does.
     ///
-    /// - Parameters:
-    ///   - certificates: the first is shown in good order, the second where the fault `certificate`
-    ///     is in force. Without any it is plain HTTP.
-    ///   - group: its threads may be in another network namespace.
-    public init(
+    /// - Parameter certificates: the first is shown in good order, the second where the fault
+    ///   `certificate` is in force. Without any it is plain HTTP.
+    public convenience init(
         _ bmc: VirtualBMC, host: String, port: Int, certificates: [BMCCertificate],
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, log: Logger = Logger(label: "hostler.bmc")
     ) async throws {
-        let contexts = try certificates.map { try $0.context() }
+        let setup = try Setup(bmc, certificates)
+        try await self.init(
+            bmc, setup, log,
+            listener: Self.bootstrap(group).bind(host: host, port: port) { channel in setup.prepare(channel) })
+    }
+
+    /// - Parameter socket: bound already, as one in another network namespace; the server closes it.
+    public convenience init(
+        _ bmc: VirtualBMC, socket: CInt, certificates: [BMCCertificate],
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, log: Logger = Logger(label: "hostler.bmc")
+    ) async throws {
+        let setup = try Setup(bmc, certificates)
+        try await self.init(
+            bmc, setup, log, listener: Self.bootstrap(group).bind(socket) { channel in setup.prepare(channel) })
+    }
+
+    private init(
+        _ bmc: VirtualBMC, _ setup: Setup, _ log: Logger, listener: NIOAsyncChannel<Connection, Never>
+    ) async throws {
+        guard let address = listener.channel.localAddress else { throw ChannelError.unknownLocalAddress }
+        self.address = address
+        self.bmc = bmc
+        self.listener = listener
+        connections = setup.connections
+        self.log = log
+    }
+
+    /// What a new connection needs.
+    private struct Setup: Sendable {
+        let bmc: VirtualBMC
+        let contexts: [NIOSSLContext]
         let connections = Connections()
-        listener = try await ServerBootstrap(group: group)
+
+        init(_ bmc: VirtualBMC, _ certificates: [BMCCertificate]) throws {
+            self.bmc = bmc
+            contexts = try certificates.map { try $0.context() }
+        }
+
+        func prepare(_ channel: any Channel) -> EventLoopFuture<Connection> {
+            channel.eventLoop.makeCompletedFuture {
+                if let first = contexts.first {
+                    let context = bmc.faults.contains(.certificate) ? contexts.last ?? first : first
+                    try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+                }
+                try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
+                connections.add(channel)
+                return try Connection(wrappingChannelSynchronously: channel)
+            }
+        }
+    }
+
+    private static func bootstrap(_ group: any EventLoopGroup) -> ServerBootstrap {
+        ServerBootstrap(group: group)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.backlog, value: 64)
             .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-            .bind(host: host, port: port) { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if let first = contexts.first {
-                        let isOther = bmc.faults.contains(.certificate)
-                        let context = isOther ? contexts.last ?? first : first
-                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
-                    }
-                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
-                    connections.add(channel)
-                    return try Connection(wrappingChannelSynchronously: channel)
-                }
-            }
-        guard let address = listener.channel.localAddress else {
-            throw ChannelError.unknownLocalAddress
-        }
-        self.address = address
-        self.bmc = bmc
-        self.connections = connections
-        self.log = log
+    }
+
+    /// Listens no more; `run` returns.
+    public func close() async {
+        connections.closeAll()
+        try? await listener.channel.close()
     }
 
     /// Ends all connections, as a BMC does whose web server starts anew: with another certificate, say.
