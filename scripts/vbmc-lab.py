@@ -21,6 +21,11 @@ LAB = f"vbmc{os.getpid() % 10000}"
 WORK = tempfile.mkdtemp(prefix="vl")
 NETNS = f"hostler-{LAB}"
 SERVER = "10.77.0.1"
+# What the guest is asked for, in iPXE's words.
+FACTS = {
+    "uuid": "uuid", "serial": "serial", "asset": "asset", "mac": "netX/mac", "mib": "smbios/17.0x0c.2:uint16",
+    "cores": "smbios/4.0x23.1:uint8",
+}
 passed, failed, helpers = 0, 0, []
 
 
@@ -128,8 +133,9 @@ def serve():
 
 
 def guest_sees(machine, since=0):
-    seen = re.search(r"GUEST uuid=(\S+) serial=(\S+) asset=(\S+) mac=(\S+) mib=(\d+) cores=(\d+)", console(machine, since))
-    return seen.groups() if seen else None
+    # One fact a line: iPXE's console breaks at 80 columns.
+    seen = [re.findall(rf"GUEST {fact} (\S+)", console(machine, since)) for fact in FACTS]
+    return tuple(values[-1] for values in seen) if all(seen) else None
 
 
 def bmc_says(bmc):
@@ -146,8 +152,8 @@ def main():
     shutil.copy("/usr/lib/ipxe/snponly.efi", f"{WORK}/www/boot.efi")
     with open(f"{WORK}/www/id.ipxe", "w") as file:
         file.write(
-            "#!ipxe\necho GUEST uuid=${uuid} serial=${serial} asset=${asset} mac=${netX/mac} "
-            "mib=${smbios/17.0x0c.2:uint16} cores=${smbios/4.0x23.1:uint8}\nsleep 3\nreboot\n")
+            "#!ipxe\n" + "".join(f"echo GUEST {fact} ${{{setting}}}\n" for fact, setting in FACTS.items())
+            + "sleep 3\nreboot\n")
     lab("up", "--machines", "0")
     lab("add", "b", "--boot", "disk-only", "--memory", "512", "--cpus", "2")
     lab("add", "u", "--firmware", "uefi", "--memory", "512", "--cpus", "2")
