@@ -135,7 +135,13 @@ def serve():
 def guest_sees(machine, since=0):
     # One fact a line: iPXE's console breaks at 80 columns.
     seen = [re.findall(rf"GUEST {fact} (\S+)", console(machine, since)) for fact in FACTS]
-    return tuple(values[-1] for values in seen) if all(seen) else None
+    if not all(seen):
+        return None
+    found = dict(zip(FACTS, (values[-1] for values in seen)))
+    # iPXE reads 16 bits in the network's order, SMBIOS has the other, and a result in hex.
+    found["mib"] = str(int.from_bytes(int(found["mib"], 0).to_bytes(2, "big"), "little"))
+    found["cores"] = str(int(found["cores"], 0))
+    return tuple(found.values())
 
 
 def bmc_says(bmc):
@@ -154,6 +160,10 @@ def main():
         file.write(
             "#!ipxe\n" + "".join(f"echo GUEST {fact} ${{{setting}}}\n" for fact, setting in FACTS.items())
             + "sleep 3\nreboot\n")
+    # QEMU's translator, so that the run is the same everywhere.
+    os.makedirs(f"{WORK}/{LAB}")
+    with open(f"{WORK}/{LAB}/lab.json", "w") as file:
+        json.dump({"lab": LAB, "server": f"{SERVER}/24", "accelerator": "tcg", "faults": [], "members": []}, file)
     lab("up", "--machines", "0")
     lab("add", "b", "--boot", "disk-only", "--memory", "512", "--cpus", "2")
     lab("add", "u", "--firmware", "uefi", "--memory", "512", "--cpus", "2")
@@ -243,7 +253,7 @@ except Exception as error:  # the closing line must come
     check(f"the script itself: {error!r}", False)
 finally:
     for helper in helpers:
-        helper.terminate()
+        helper.kill()
         helper.wait()
     try:
         print(lab("down").strip())
