@@ -118,8 +118,17 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
+            name: "VirtualBMC",
+            dependencies: [
+                "Model", "Wire", crypto, nioCore, nioPosix, nioHTTP1, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+            ],
+            swiftSettings: settings),
+        .target(
             name: "VirtualRack",
-            dependencies: ["Model", "Wire", "CLinux", subprocess, nioCore, nioPosix, logging],
+            dependencies: ["Model", "Wire", "CLinux", "VirtualBMC", subprocess, nioCore, nioPosix, logging],
             swiftSettings: settings),
 
         // The programs.
@@ -127,7 +136,7 @@ let package = Package(
             name: "hostler",
             dependencies: [
                 "Model", "Store", "Hardware", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack",
-                "CLinux", arguments,
+                "VirtualBMC", "CLinux", arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -173,7 +182,11 @@ let package = Package(
             dependencies: [
                 "Identity", "Model", "Store", "Wire", crypto, cryptoExtras, .product(name: "JWTKit", package: "jwt-kit"),
             ], swiftSettings: settings),
-        .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
+        .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "VirtualBMC", "Wire"], swiftSettings: settings),
+        .testTarget(
+            name: "VirtualBMCTests",
+            dependencies: ["VirtualBMC", "Model", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, logging],
+            swiftSettings: settings),
         .testTarget(name: "HostFactsTests", dependencies: ["HostFacts", "Wire"], swiftSettings: settings),
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),
