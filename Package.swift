@@ -22,6 +22,7 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let certificates: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -77,8 +78,14 @@ let package = Package(
             dependencies: ["Model", "OCI", "BlockIO", "Zstandard", crypto, subprocess, httpClient, nioCore, logging],
             swiftSettings: settings),
         .target(
+            name: "Hardware",
+            dependencies: [
+                "Model", "Wire", crypto, subprocess, httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+            ],
+            swiftSettings: settings),
+        .target(
             name: "Control",
-            dependencies: ["Model", "Store", "OCI", "BlockIO", "Attestation", "TPM", "Wire", crypto, yams, logging],
+            dependencies: ["Model", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire", crypto, yams, logging],
             swiftSettings: settings),
         .target(
             name: "Identity",
@@ -115,7 +122,7 @@ let package = Package(
         .executableTarget(
             name: "hostler",
             dependencies: [
-                "Model", "Store", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack", "CLinux",
+                "Model", "Store", "Hardware", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack", "CLinux",
                 arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -144,7 +151,14 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ControlTests",
-            dependencies: ["Control", "Attestation", "Model", "Store", "OCI", "TPM", "Wire", crypto, cryptoExtras, certificates, logging],
+            dependencies: ["Control", "Attestation", "Hardware", "Model", "Store", "OCI", "TPM", "Wire", crypto, cryptoExtras, certificates, logging],
+            swiftSettings: settings),
+        .testTarget(
+            name: "HardwareTests",
+            dependencies: [
+                "Hardware", "Model", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, logging,
+                .product(name: "X509", package: "swift-certificates"), crypto,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "AttestationTests", dependencies: ["Attestation", "TPM", "Wire", crypto, cryptoExtras], swiftSettings: settings),

@@ -6,6 +6,8 @@ packages=(
     libsqlite3-dev libzstd-dev binutils make git
     # the lab
     qemu-system-x86 qemu-utils ovmf ipxe ipxe-qemu iproute2 openssh-client
+    # BMCs that speak IPMI, PDUs that speak SNMP
+    ipmitool snmp
     # images and the ramdisk
     mmdebstrap arch-test debian-archive-keyring gpg lz4 mtools dosfstools e2fsprogs gdisk fdisk grub-common grub-pc-bin grub-efi-amd64-bin
     kmod cpio zstd xz-utils pci.ids busybox-static dropbear-bin

@@ -42,14 +42,15 @@ public struct APIServer: Sendable {
     /// - Parameter onRunning: is told the port once the server listens.
     public init(
         configuration: APIConfiguration, control: any MachineControl, images: any ImageShelf, tokens: TokenStore,
-        identity: IdentityService? = nil, surroundings: APISurroundings, eventLoopGroup: any EventLoopGroup, logger: Logger,
+        identity: IdentityService? = nil, surroundings: APISurroundings, bmcs: (any BMCControl)? = nil,
+        eventLoopGroup: any EventLoopGroup, logger: Logger,
         onRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) {
         self.configuration = configuration
         state = ServerState(
             control: control, images: ImageLibrary(shelf: images, logger: logger), tokens: tokens,
             surroundings: surroundings, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock,
-            identity: identity)
+            identity: identity, bmcs: bmcs)
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         self.onRunning = onRunning

@@ -9,6 +9,8 @@ struct ServerState: Sendable {
     var tokens: TokenStore
     var failedAttempts = FailedAttempts()
     var surroundings: APISurroundings
+    /// Nil: this server speaks to no BMCs.
+    var bmcs: (any BMCControl)?
     var startedAt: Timestamp
     var now: @Sendable () -> Timestamp
     /// Nil where the issuer could not start; the log says why.

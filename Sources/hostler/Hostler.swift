@@ -18,8 +18,9 @@ struct Hostler: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            ServeCommand.self, MachineCommand.self, ImageCommand.self, OperationCommand.self, EventCommand.self,
-            LabCommand.self, IdentityCommand.self, SSHAuthorityCommand.self, LoginCommand.self, TokenCommand.self, StatusCommand.self, DoctorCommand.self,
+            ServeCommand.self, MachineCommand.self, BMCCommand.self, ImageCommand.self, OperationCommand.self, EventCommand.self,
+            LabCommand.self, IdentityCommand.self, SSHAuthorityCommand.self, LoginCommand.self, TokenCommand.self,
+            StatusCommand.self, DoctorCommand.self,
             BackupCommand.self, RestoreCommand.self, VersionCommand.self,
         ])
 

@@ -19,7 +19,8 @@ OURS = {
     "Model": {"Wire"},
     "Store": {"Model"},
     "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
-    "Control": {"Model", "Store", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
+    "Hardware": {"Model", "Wire"},
+    "Control": {"Model", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
     "Identity": {"Model", "Store", "Wire"},
     "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Identity", "Images", "OCI", "Wire"},
@@ -29,7 +30,7 @@ OURS = {
 PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "TPM", "Model"}
 PURE_MAY_IMPORT = {"Wire", "FoundationEssentials"}
 # Full Foundation costs 40 MB in a static binary.
-NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Control", "Attestation", "Identity", "BootServices"}
+NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Hardware", "Control", "Attestation", "Identity", "BootServices"}
 AGENT_NEVER = {"Foundation", "GRDB", "Hummingbird", "Yams", "Subprocess"}
 LINE_LIMIT = 450
 IMPORT = re.compile(r"^\s*(?:@testable\s+)?(?:public |internal |private |package |fileprivate )?import (?:struct |class |enum |func )?(\w+)", re.M)

@@ -4,7 +4,7 @@ internal import Model
 enum Schemas {
     static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/\(name)")] }
 
-    static let all: [String: JSONValue] = machine.merging(operation) { $1 }.merging(server) { $1 }.merging(requests) { $1 }
+    static let all: [String: JSONValue] = machine.merging(operation) { $1 }.merging(bmc) { $1 }.merging(server) { $1 }.merging(requests) { $1 }
         .merging(identity) { $1 }
 
     static let text: JSONValue = ["type": "string"]

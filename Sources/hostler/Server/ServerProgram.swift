@@ -2,6 +2,7 @@ import API
 import BootServices
 import Control
 import FoundationEssentials
+import Hardware
 import Images
 import Logging
 import Model
@@ -37,6 +38,8 @@ struct ServerProgram {
         let issuer = try await IdentityWiring.open(
             identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
+        let bmcs = try await BMCDesk.open(control: control, vault: Vault(keyFile: stateDirectory + "/vault.key"))
+
         let services = networks.map {
             MachineServices(
                 network: $0, control: control, store: store,
@@ -50,6 +53,7 @@ struct ServerProgram {
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
         let server = APIServer(
             configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
+            bmcs: bmcs,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
                 if let madeToken { self.announce(madeToken, port: port) }
@@ -60,6 +64,7 @@ struct ServerProgram {
             group.addTask { try await control.run() }
             group.addTask { try await compactDaily(store) }
             if let issuer { group.addTask { try await issuer.run() } }
+            group.addTask { try await bmcs.run() }
             for service in services { group.addTask { try await service.run() } }
             group.addTask { try await server.run() }
             group.addTask {

@@ -1,0 +1,23 @@
+public import Control
+public import Model
+public import Wire
+
+/// What the API asks of the BMCs. Every failure that a client can do something about is thrown as a `Problem`.
+public protocol BMCControl: Sendable {
+    func all() async throws -> [BMC]
+    /// By id, address, or the machine's id or name.
+    func bmc(named name: String) async throws -> Versioned<BMC>
+    func add(_ request: BMCRequest, by actor: String) async throws -> BMC
+    func scan(_ network: IPv4Prefix, by actor: String) async throws -> [FoundBMC]
+    func verify(_ name: String, by actor: String) async throws -> BMC
+    func remove(_ name: String, by actor: String) async throws
+    func trust(_ name: String, fingerprint: String?, by actor: String) async throws -> BMC
+    func rotatePassword(_ name: String, by actor: String) async throws -> BMC
+    func power(_ action: PowerAction, machine: String, by actor: String) async throws -> PowerProof
+    func powerStatus(machine: String) async throws -> ObservedPower
+    func setBoot(_ wanted: BootOverride, machine: String, by actor: String) async throws -> BootOverride
+    func bootOverride(machine: String) async throws -> BootOverride
+    func health(machine: String) async throws -> MachineHealth
+    func hardwareLog(machine: String, limit: Int) async throws -> [HardwareLogEntry]
+    func clearHardwareLog(machine: String, by actor: String) async throws
+}

@@ -1,0 +1,50 @@
+internal import Model
+
+extension Schemas {
+    static let bmc: [String: JSONValue] = [
+        "BMCList": page(of: "BMC"),
+        "BMC": object(
+            [
+                "id": id("bmc"), "kind": words(BMCKind.self), "address": text, "trustsAuthorities": boolean, "options": textMap,
+                "observed": object(
+                    ["breaker": words(BreakerState.self)],
+                    optional: ["power": reference("ObservedPower"), "problem": reference("ProblemRecord"), "problemAt": time]),
+                "createdAt": time, "updatedAt": time,
+            ],
+            optional: [
+                "userName": text, "machine": id("m"), "system": text, "fingerprint": text,
+                "facts": object(
+                    ["macs": list(text), "counts": ["type": "object", "additionalProperties": integer]],
+                    optional: ["vendor": text, "model": text, "firmware": text, "systemUUID": text, "serial": text]),
+            ]),
+        "ObservedPower": object(["state": words(PowerState.self), "at": time]),
+        "BMCRequest": object(
+            ["kind": words(BMCKind.self), "address": text],
+            optional: [
+                "userName": text, "password": ["type": "string", "writeOnly": true], "machine": text, "system": text,
+                "fingerprint": text, "trustsAuthorities": boolean, "options": textMap,
+            ]),
+        "BMCScanRequest": object(["network": text]),
+        "FoundBMCs": object([
+            "items": list(
+                object(
+                    ["address": text, "kinds": list(words(BMCKind.self))],
+                    optional: ["vendor": text, "product": text, "redfishVersion": text, "fingerprint": text, "known": id("bmc")]))
+        ]),
+        "BMCTrust": object([:], optional: ["fingerprint": text]),
+        "PowerRequest": object(["action": words(PowerAction.self)]),
+        "PowerProof": object([
+            "action": words(PowerAction.self), "state": words(PowerState.self), "at": time, "requests": integer, "evidence": list(text),
+        ]),
+        "BootOverride": object(["target": words(BootTarget.self)], optional: ["persistent": boolean, "uri": text, "uefi": boolean]),
+        "MachineHealth": object([
+            "health": words(HealthState.self), "power": words(PowerState.self), "readings": list(reference("SensorReading")), "at": time,
+        ]),
+        "SensorReading": object(
+            ["name": text, "kind": words(SensorReading.Kind.self), "health": words(HealthState.self)],
+            optional: ["value": ["type": "number"], "unit": text, "lowerCritical": ["type": "number"], "upperCritical": ["type": "number"]]),
+        "HardwareLog": object([
+            "entries": list(object(["id": text, "severity": words(HealthState.self), "message": text], optional: ["time": text]))
+        ]),
+    ]
+}

@@ -1,0 +1,72 @@
+internal import Hardware
+public import Model
+
+/// What is done to a machine by its BMC.
+extension BMCDesk {
+    /// Does it and proves it; the proof is an event, and so is its absence.
+    public func power(_ action: PowerAction, machine name: String, by actor: String) async throws -> PowerProof {
+        let machine = try await control.machine(named: name).value
+        let bmc = try await bmc(of: machine.id)
+        do {
+            let proof = try await line(bmc.id).perform(action, policy: settings.power)
+            try await control.recordEvent(
+                kind: "power.\(action.rawValue)", machine: machine.id, actor: actor,
+                message: "\(machine.name): \(action.rawValue), proved: it reads \(proof.state.rawValue)",
+                evidence: ["requests": String(proof.requests), "seen": proof.evidence.joined(separator: "\n")])
+            return proof
+        } catch let problem as Problem {
+            try await control.recordEvent(
+                kind: "power.not-proved", machine: machine.id, actor: actor, message: "\(machine.name): \(problem.title)",
+                evidence: Self.evidence(problem))
+            throw problem
+        }
+    }
+
+    /// The power as it is now, read and not remembered.
+    public func powerStatus(machine name: String) async throws -> ObservedPower {
+        let bmc = try await bmc(of: control.machine(named: name).value.id)
+        return try await line(bmc.id).readPower().0
+    }
+
+    public func setBoot(_ wanted: BootOverride, machine name: String, by actor: String) async throws -> BootOverride {
+        if let uri = wanted.uri {
+            guard wanted.target == .http, uri.utf8.count <= 1024, uri.hasPrefix("http://") || uri.hasPrefix("https://"),
+                uri.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
+            else {
+                throw Problem("boot-uri-invalid", status: 422, title: "A URI goes with http only, and begins with http:// or https://")
+            }
+        }
+        let machine = try await control.machine(named: name).value
+        let bmc = try await bmc(of: machine.id)
+        let read = try await line(bmc.id).ask { way in
+            try await way.setBoot(wanted)
+            return try await way.bootOverride()
+        }
+        try await control.recordEvent(
+            kind: "boot.override", machine: machine.id, actor: actor, message: "\(machine.name): \(wanted.words); the BMC has \(read.words)")
+        return read
+    }
+
+    public func bootOverride(machine name: String) async throws -> BootOverride {
+        let bmc = try await bmc(of: control.machine(named: name).value.id)
+        return try await line(bmc.id).ask { try await $0.bootOverride() }
+    }
+
+    public func health(machine name: String) async throws -> MachineHealth {
+        let bmc = try await bmc(of: control.machine(named: name).value.id)
+        let (health, power) = try await line(bmc.id).ask { (try await $0.health(), try await $0.readPower()) }
+        return MachineHealth(health: health.health, power: power.state, readings: health.readings, at: control.now)
+    }
+
+    public func hardwareLog(machine name: String, limit: Int) async throws -> [HardwareLogEntry] {
+        let bmc = try await bmc(of: control.machine(named: name).value.id)
+        return try await line(bmc.id).ask { try await $0.log(limit: limit) }
+    }
+
+    public func clearHardwareLog(machine name: String, by actor: String) async throws {
+        let machine = try await control.machine(named: name).value
+        let bmc = try await bmc(of: machine.id)
+        try await line(bmc.id).ask { try await $0.clearLog() }
+        try await control.recordEvent(kind: "hardware-log.cleared", machine: machine.id, actor: actor, message: "\(machine.name): the BMC's event log was cleared")
+    }
+}

@@ -1,0 +1,193 @@
+public import Hardware
+internal import Logging
+public import Model
+internal import Store
+internal import Synchronization
+
+/// The BMCs of the rack: their records, their passwords, and the lines to them.
+///
+/// A record changes where something changed; how fresh a reading is, is known here without asking the store.
+public final class BMCDesk: Sendable {
+    public struct Settings: Sendable {
+        /// From one sweep's start to the next one's.
+        public var sweepEvery: Duration = .seconds(30)
+        /// For one BMC in a sweep.
+        public var sweepTimeout: Duration = .seconds(15)
+        public var power = PowerPursuit.Policy()
+        public init() {}
+    }
+
+    let control: ControlPlane
+    let vault: Vault
+    let ways: BMCWays
+    let settings: Settings
+    public let fleet = BMCFleet()
+    /// Those whose password is being changed or found out.
+    let settling = Mutex<Set<BMCID>>([])
+    var records: Records { control.records }
+
+    /// Reads the records, and makes the lines. Nothing is sent yet.
+    public static func open(
+        control: ControlPlane, vault: Vault, ways: BMCWays = .init(), settings: Settings = .init()
+    ) async throws -> BMCDesk {
+        let desk = BMCDesk(control: control, vault: vault, ways: ways, settings: settings)
+        for bmc in try await desk.records.all(BMC.self).map(\.value) {
+            do {
+                try await desk.connect(bmc)
+            } catch {
+                control.environment.logger.error("a BMC cannot be spoken to", metadata: ["bmc": "\(bmc.id)", "error": "\(error)"])
+            }
+        }
+        return desk
+    }
+
+    private init(control: ControlPlane, vault: Vault, ways: BMCWays, settings: Settings) {
+        self.control = control
+        self.vault = vault
+        self.ways = ways
+        self.settings = settings
+    }
+
+    /// Finishes what a kill left half done, then keeps looking at every BMC. Runs until cancelled.
+    public func run() async throws {
+        await settlePasswords()
+        while !Task.isCancelled {
+            let started = ContinuousClock.now
+            await fleet.sweep(timeout: settings.sweepTimeout) { observation in
+                do {
+                    try await self.note(observation)
+                } catch {
+                    self.control.environment.logger.error(
+                        "what was seen of a BMC was not recorded", metadata: ["bmc": "\(observation.id)", "error": "\(error)"])
+                }
+            }
+            try await Task.sleep(until: started + settings.sweepEvery)
+        }
+        for line in fleet.removeAll() { await line.power.close() }
+    }
+
+    // MARK: Looking
+
+    /// By id, by the machine's id or name, or by address; as fresh as the line to it knows.
+    public func bmc(named name: String) async throws -> Versioned<BMC> {
+        if let id = BMCID(rawValue: name), let found = try await records.get(BMC.self, id: id.rawValue) { return fresh(found) }
+        let all = try await records.all(BMC.self)
+        if let found = all.first(where: { $0.value.address == name }) { return fresh(found) }
+        if let machine = try? await control.machine(named: name).value.id, let found = all.first(where: { $0.value.machine == machine }) {
+            return fresh(found)
+        }
+        throw Problem.notFound("bmc", name)
+    }
+
+    public func all() async throws -> [BMC] { try await records.all(BMC.self).map { fresh($0).value } }
+
+    /// With what the line to it saw last.
+    func fresh(_ found: Versioned<BMC>) -> Versioned<BMC> {
+        guard let line = fleet.line(found.value.id) else { return found }
+        var copy = found
+        let seen = line.observed
+        copy.value.observed.power = seen.power ?? copy.value.observed.power
+        copy.value.observed.breaker = seen.breaker
+        copy.value.observed.problem = seen.problem
+        copy.value.observed.problemAt = seen.problemAt
+        return copy
+    }
+
+    func line(_ id: BMCID) throws(Problem) -> BMCLine {
+        guard let line = fleet.line(id) else {
+            throw Problem(
+                "bmc-not-connected", status: 503, title: "There is no way to BMC \(id)",
+                detail: "its password does not open, or its record is not complete", remedy: "Add it again: hostler bmc remove, hostler bmc add")
+        }
+        return line
+    }
+
+    /// The BMC that switches this machine.
+    func bmc(of machine: MachineID) async throws -> BMC {
+        guard let found = try await records.all(BMC.self).first(where: { $0.value.machine == machine }) else {
+            throw Problem(
+                "machine-without-bmc", status: 409, title: "No BMC is known for \(machine)",
+                remedy: "Add it with: hostler bmc add ADDRESS --machine \(machine)")
+        }
+        return found.value
+    }
+
+    // MARK: Lines
+
+    func connect(_ bmc: BMC) async throws {
+        let secret = try await secret(of: bmc.id)
+        let password = try secret?.current.map { try vault.open($0, context: BMCSecret.context(bmc.id)) }
+        let way = try ways.way(to: bmc, password: password)
+        let now = control.environment.now
+        let old = fleet.put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: now))
+        await old?.power.close()
+    }
+
+    func secret(of id: BMCID) async throws -> BMCSecret? {
+        guard let stored = try await records.store.get(BMCSecret.key(id)) else { return nil }
+        return try RecordCoding.decode(BMCSecret.self, from: stored)
+    }
+
+    // MARK: What a sweep saw
+
+    /// Writes the record where something changed, and an event where it matters.
+    func note(_ seen: BMCFleet.Observation) async throws {
+        var events: [OperationTransition.Happening] = []
+        try await edit(seen.id) { bmc in
+            events = []
+            let before = bmc
+            if let power = seen.observed.power, power.state != bmc.observed.power?.state { bmc.observed.power = power }
+            if bmc.fingerprint == nil, !bmc.trustsAuthorities { bmc.fingerprint = seen.fingerprint }
+            if seen.observed.problem?.code != bmc.observed.problem?.code {
+                bmc.observed.problem = seen.observed.problem
+                bmc.observed.problemAt = seen.observed.problemAt
+            }
+            if seen.observed.breaker != bmc.observed.breaker {
+                let wasShut = bmc.observed.breaker == .closed
+                bmc.observed.breaker = seen.observed.breaker
+                if seen.observed.breaker == .open, wasShut {
+                    events.append(.init(
+                        kind: "bmc.silent", actor: "bmc", message: "The BMC at \(bmc.address) failed too often and is left alone for a while",
+                        evidence: Self.evidence(seen.observed.problem)))
+                } else if seen.observed.breaker == .closed {
+                    events.append(.init(kind: "bmc.back", actor: "bmc", message: "The BMC at \(bmc.address) answers again"))
+                }
+            }
+            if let flip = seen.flip {
+                events.append(.init(
+                    kind: "power.flipped", actor: "bmc",
+                    message: "The power of \(bmc.machine?.rawValue ?? bmc.address) went from \(flip.from.rawValue) to \(flip.to.rawValue), and Hostler did not do it",
+                    evidence: ["from": flip.from.rawValue, "to": flip.to.rawValue, "lastSeen": flip.since.description]))
+            }
+            return bmc != before
+        } events: { _ in events }
+    }
+
+    static func evidence(_ problem: Problem?) -> [String: String] {
+        guard let problem else { return [:] }
+        return ["code": problem.code, "problem": problem.title].merging(problem.detail.map { ["detail": $0] } ?? [:]) { a, _ in a }
+    }
+
+    /// Changes a record with compare-and-swap; `body` returns whether there is something to write.
+    @discardableResult
+    func edit(
+        _ id: BMCID, _ body: (inout BMC) throws -> Bool, events: (BMC) -> [OperationTransition.Happening] = { _ in [] },
+        also: [Mutation] = []
+    ) async throws -> BMC {
+        for _ in 0..<ControlPlane.conflictLimit {
+            guard let found = try await records.get(BMC.self, id: id.rawValue) else { throw Problem.notFound("bmc", id.rawValue) }
+            var bmc = found.value
+            let isChanged = try body(&bmc)
+            let happenings = events(bmc)
+            guard isChanged || !happenings.isEmpty || !also.isEmpty else { return bmc }
+            if isChanged { bmc.updatedAt = control.now }
+            var mutations = also
+            mutations.append(isChanged ? try bmc.put(.revision(found.revision)) : .check(key: bmc.key, .revision(found.revision)))
+            for happening in happenings {
+                mutations.append(try control.event(happening, machine: bmc.machine, operation: nil).put(.absent))
+            }
+            if try await records.store.commitUnlessConflict(mutations) != nil { return bmc }
+        }
+        throw ControlPlane.tooManyConflicts
+    }
+}

@@ -1,0 +1,44 @@
+internal import Model
+internal import Subprocess
+
+/// A program of the host, run to its end with a limit of time. Secrets go by its environment or its standard
+/// input, never by its arguments: those stand in the process list.
+struct HostTool: Sendable {
+    var name: String
+    /// Debian's package that has it; nil: an operator's own program.
+    var package: String?
+
+    struct Result: Sendable {
+        var status: Int
+        var output: String
+        var errors: String
+    }
+
+    static let outputLimitBytes = 1 << 20
+
+    func run(_ arguments: [String], environment: [String: String] = [:], input: String = "", timeout: Duration) async throws -> Result {
+        var variables: [Environment.Key: String?] = [
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
+        ]
+        for (key, value) in environment { variables[Environment.Key(rawValue: key) ?? "_"] = value }
+        let executable: Executable = name.hasPrefix("/") ? .path(.init(name)) : .name(name)
+        let settings = variables
+        return try await Deadline.within(timeout, else: .bmc("silent", "“\(name)” did not end within \(timeout.wholeMilliseconds / 1000) s", remedy: "The BMC behind it may hang.")) {
+            do {
+                let result = try await Subprocess.run(
+                    executable, arguments: Arguments(arguments), environment: .inherit.updating(settings), input: .string(input),
+                    output: .string(limit: Self.outputLimitBytes), error: .string(limit: 64 << 10))
+                let status: Int =
+                    switch result.terminationStatus {
+                    case .exited(let code): Int(code)
+                    case .signaled(let signal): 128 + Int(signal)
+                    }
+                return Result(status: status, output: result.standardOutput, errors: result.standardError)
+            } catch let error as SubprocessError where error.code == .executableNotFound {
+                throw Problem(
+                    "tool-missing", status: 500, title: "The program “\(name)” is not there",
+                    remedy: package.map { "apt-get install \($0)" } ?? "Is its path right, and may it be executed?")
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+public import Model
+
+/// What can be asked of whatever switches a machine's power. An answer is what the
+/// thing said, never a proof: ``PowerPursuit`` reads back.
+public protocol PowerSwitch: Sendable {
+    /// How the operator knows it.
+    var address: String { get }
+    func readPower() async throws -> PowerReading
+    func request(_ request: PowerRequest) async throws
+    /// Who it is and in which machine.
+    func facts() async throws -> BMCFacts
+    func setBoot(_ wanted: BootOverride) async throws
+    func bootOverride() async throws -> BootOverride
+    func health() async throws -> (health: HealthState, readings: [SensorReading])
+    func log(limit: Int) async throws -> [HardwareLogEntry]
+    func clearLog() async throws
+    /// Gives the account another password, and goes on with it.
+    func setPassword(_ password: String) async throws
+    /// Logs in with what it has.
+    func verify() async throws
+    /// What certificate it showed, where it has one.
+    var fingerprint: String? { get }
+    func close() async
+}
+
+/// The power as it was read once.
+public struct PowerReading: Sendable, Equatable {
+    public var state: PowerState
+    /// Changes when the machine restarts, where the BMC says so; a restart leaves the state as it was.
+    public var bootMark: String?
+
+    public init(state: PowerState, bootMark: String? = nil) {
+        self.state = state
+        self.bootMark = bootMark
+    }
+}
+
+extension PowerSwitch {
+    public var fingerprint: String? { nil }
+    public func close() async {}
+    public func verify() async throws { _ = try await readPower() }
+    public func facts() async throws -> BMCFacts { BMCFacts() }
+    public func setBoot(_ wanted: BootOverride) async throws { throw unable("set where the machine boots from") }
+    public func bootOverride() async throws -> BootOverride { throw unable("tell where the machine boots from") }
+    public func health() async throws -> (health: HealthState, readings: [SensorReading]) { throw unable("read sensors") }
+    public func log(limit: Int) async throws -> [HardwareLogEntry] { throw unable("show an event log") }
+    public func clearLog() async throws { throw unable("clear an event log") }
+    public func setPassword(_ password: String) async throws { throw unable("change its password") }
+
+    func unable(_ what: String) -> Problem { .bmcUnsupported(what, "\(address) switches power and nothing else") }
+}

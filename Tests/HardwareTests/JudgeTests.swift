@@ -1,0 +1,158 @@
+import Foundation
+import Model
+import Testing
+
+@testable import Hardware
+
+/// Other people's BMCs, started by scripts/bmc-judges.sh.
+private enum Judge {
+    static let environment = ProcessInfo.processInfo.environment
+    static var sushy: String? { environment["HOSTLER_JUDGE_SUSHY"] }
+    static var image: String { environment["HOSTLER_JUDGE_IMAGE"] ?? "" }
+    static var ipmiPort: Int? { environment["HOSTLER_JUDGE_IPMI_PORT"].flatMap { Int($0) } }
+}
+
+@Suite("sushy-emulator", .serialized, .enabled(if: Judge.sushy != nil, "run by scripts/bmc-judges.sh")) struct SushyJudgeTests {
+    private func with(_ body: (RedfishBMC, BMCLine) async throws -> Void) async throws {
+        let address = try #require(RedfishAddress(Judge.sushy ?? ""))
+        let client = RedfishClient(
+            transport: HTTPTransport(address, trust: .init(pinned: nil)), address: address.description,
+            credentials: .init(userName: "admin", password: "password"))
+        let bmc = RedfishBMC(client: client)
+        _ = try await bmc.facts()
+        let line = BMCLine(id: BMCID(unchecked: "bmc-0001"), power: bmc, now: wallClock)
+        do { try await body(bmc, line) } catch {
+            await bmc.close()
+            throw error
+        }
+        await bmc.close()
+    }
+
+    private var policy: PowerPursuit.Policy {
+        var policy = PowerPursuit.Policy()
+        policy.poll = .milliseconds(200)
+        policy.deadline = .seconds(30)
+        return policy
+    }
+
+    @Test("it is found for what it is") func identity() async throws {
+        try await with { bmc, _ in
+            let facts = try await bmc.facts()
+            #expect(facts.systemUUID?.count == 36)
+            #expect(bmc.client.quirks.has(.overrideAlwaysContinuous))
+        }
+    }
+
+    @Test("power goes on, off, through a cycle and down, each proved") func power() async throws {
+        try await with { _, line in
+            let on = try await line.perform(.on, policy: policy)
+            let cycled = try await line.perform(.cycle, policy: policy)
+            let down = try await line.perform(.shutdown, policy: policy)
+            let off = try await line.perform(.off, policy: policy)
+            #expect(on.state == .on && cycled.state == .on && down.state == .off && off.requests == 0)
+        }
+    }
+
+    @Test("boot from network, disk, disc and by UEFI HTTP are set and read back", arguments: [BootTarget.pxe, .disk, .cd, .http])
+    func boot(_ target: BootTarget) async throws {
+        try await with { bmc, _ in
+            try await bmc.setBoot(BootOverride(target: target))
+            let read = try await bmc.bootOverride()
+            #expect(target == .http ? read.target == .pxe : read.target == target)
+        }
+    }
+
+    @Test("a URI, which its fake driver does not keep, is refused in its own words") func bootURI() async throws {
+        try await with { bmc, _ in
+            let told = await problem { try await bmc.setBoot(BootOverride(target: .http, uri: Judge.image)) }
+            #expect(told?.code == "bmc-refused" && told?.detail?.contains("Failed to save HttpBootUri field value.") == true)
+        }
+    }
+
+    @Test("a disc is inserted and ejected") func media() async throws {
+        try await with { bmc, _ in
+            try await bmc.insertMedia(Judge.image)
+            try await bmc.ejectMedia()
+        }
+    }
+
+    @Test("parts, sensors and Secure Boot are read") func parts() async throws {
+        try await with { bmc, _ in
+            let parts = try await bmc.inventory()
+            #expect(parts.contains { $0.kind == .nic && $0.mac != nil })
+            let health = try await bmc.health()
+            #expect(health.readings.contains { $0.kind == .temperature })
+            #expect(health.readings.contains { $0.kind == .fan })
+        }
+    }
+
+    @Test("what it does not have is said to be missing") func missing() async throws {
+        try await with { bmc, _ in
+            #expect(await problem { _ = try await bmc.log(limit: 10) }?.code == "bmc-unsupported")
+            #expect(await problem { try await bmc.setPassword("x") } != nil)
+        }
+    }
+
+    @Test("firmware is updated from a URL, and its task followed") func firmware() async throws {
+        try await with { bmc, _ in
+            let told = await problem { try await bmc.updateFirmware(from: Judge.image, deadline: .seconds(60)) }
+            // The fake driver keeps no firmware: it answers that it cannot, in words.
+            #expect(told == nil || told?.code.hasPrefix("bmc-") == true)
+        }
+    }
+}
+
+@Suite("OpenIPMI's ipmi_sim", .serialized, .enabled(if: Judge.ipmiPort != nil, "run by scripts/bmc-judges.sh")) struct IPMIJudgeTests {
+    private func bmc(_ password: String = "test") throws -> IPMIBMC {
+        var options = IPMIBMC.Options()
+        options.port = Judge.ipmiPort ?? 0
+        options.cipherSuite = 3
+        return IPMIBMC(host: "127.0.0.1", credentials: .init(userName: "ipmiusr", password: password), options: options)
+    }
+
+    @Test("power goes on, off and through a cycle, each proved") func power() async throws {
+        let line = BMCLine(id: BMCID(unchecked: "bmc-0001"), power: try bmc(), now: wallClock)
+        var policy = PowerPursuit.Policy()
+        policy.poll = .milliseconds(300)
+        policy.deadline = .seconds(40)
+        #expect(try await line.perform(.on, policy: policy).state == .on)
+        #expect(try await line.perform(.cycle, policy: policy).state == .on)
+        #expect(try await line.perform(.off, policy: policy).state == .off)
+    }
+
+    /// The simulator keeps the device alone: see its row in the table of quirks.
+    @Test("boot devices are set and read back", arguments: [BootTarget.pxe, .disk, .cd])
+    func boot(_ target: BootTarget) async throws {
+        let bmc = try bmc()
+        try await bmc.setBoot(BootOverride(target: target))
+        #expect(try await bmc.bootOverride().target == target)
+        try await bmc.setBoot(BootOverride(target: .none))
+        #expect(try await bmc.bootOverride().target == .none)
+    }
+
+    @Test("sensors, log and identity are read, and the log is cleared") func reading() async throws {
+        let bmc = try bmc()
+        let readings = try await bmc.health().readings
+        #expect(readings.contains { $0.kind == .temperature })
+        #expect(try await bmc.facts().firmware != nil)
+        let log = try await bmc.log(limit: 10)
+        #expect(log.count >= 1, "the script put an entry there")
+        try await bmc.clearLog()
+        // Clearing leaves an entry that says so, on some.
+        #expect(try await bmc.log(limit: 10).count <= 1)
+    }
+
+    @Test("a wrong password is no session, in words") func wrongPassword() async throws {
+        let told = await problem { _ = try await bmc("wrong").readPower() }
+        #expect(told?.code == "bmc-auth-refused" || told?.code == "bmc-unreachable")
+    }
+
+    @Test("the password is changed, and the old one is worth nothing") func password() async throws {
+        let bmc = try bmc()
+        try await bmc.setPassword("Fresh1")
+        try await bmc.verify()
+        #expect(await problem { _ = try await self.bmc().readPower() } != nil)
+        try await bmc.setPassword("test")
+        try await bmc.verify()
+    }
+}
