@@ -114,16 +114,25 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
+            name: "VirtualBMC",
+            dependencies: [
+                "Model", "Wire", crypto, nioCore, nioPosix, nioHTTP1, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+            ],
+            swiftSettings: settings),
+        .target(
             name: "VirtualRack",
-            dependencies: ["Model", "Wire", "CLinux", subprocess, nioCore, nioPosix, logging],
+            dependencies: ["Model", "Wire", "CLinux", "VirtualBMC", subprocess, nioCore, nioPosix, logging],
             swiftSettings: settings),
 
         // The programs.
         .executableTarget(
             name: "hostler",
             dependencies: [
-                "Model", "Store", "Hardware", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack", "CLinux",
-                arguments,
+                "Model", "Store", "Hardware", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack",
+                "VirtualBMC", "CLinux", arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -167,7 +176,14 @@ let package = Package(
             dependencies: [
                 "Identity", "Model", "Store", "Wire", crypto, cryptoExtras, .product(name: "JWTKit", package: "jwt-kit"),
             ], swiftSettings: settings),
-        .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
+        .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "VirtualBMC", "Wire"], swiftSettings: settings),
+        .testTarget(
+            name: "VirtualBMCTests",
+            dependencies: [
+                "VirtualBMC", "Model", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
         .testTarget(name: "HostFactsTests", dependencies: ["HostFacts", "Wire"], swiftSettings: settings),
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),

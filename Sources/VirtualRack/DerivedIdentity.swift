@@ -30,6 +30,11 @@ public enum DerivedIdentity {
         "HL" + hex(hash("serial/\(lab)/\(machine)")).prefix(10).uppercased()
     }
 
+    /// What stands on the label of the machine's BMC: 14 characters, not secret.
+    public static func password(lab: LabName, machine: String) -> String {
+        "bmc-" + hex(hash("password/\(lab)/\(machine)")).prefix(10)
+    }
+
     /// Serial number of a disk: 13 to 14 characters (virtio-blk carries 20).
     public static func diskSerial(lab: LabName, machine: String, disk: Int) -> String {
         "D\(disk)" + hex(hash("disk/\(lab)/\(machine)/\(disk)")).prefix(11).uppercased()

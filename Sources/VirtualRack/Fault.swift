@@ -1,3 +1,5 @@
+public import VirtualBMC
+
 /// Something broken on purpose. Stays until it is cleared, also through power
 /// cycles of the machine.
 ///
@@ -22,17 +24,23 @@ public enum Fault: Hashable, Sendable, CustomStringConvertible {
     case consoleSilence
     /// The server is cut off from the whole rack; the machines still reach each other.
     case partition
+    /// The machine's BMC goes wrong; see docs/virtual-bmc.md.
+    case bmc(Misbehaviour)
+    /// A part of the machine's body, as its BMC measures it: fan, psu, hot.
+    case broken(BMCReading.Part)
 
     public static let kinds = [
         "link-down", "packet-loss", "latency", "disk-error", "disk-full", "slow-disk", "console-silence", "partition",
-    ]
+        "broken",
+    ] + Misbehaviour.kinds.map { "bmc-\($0)" }
 
     public init(_ text: String) throws(LabError) {
         guard let fault = Fault(parsing: text) else {
             throw LabError(
                 .invalidFault, "“\(text)” is no fault",
                 remedy: "Known: link-down[:NIC], packet-loss=PERCENT, latency=MILLISECONDS, disk-error[:SERIAL], "
-                    + "disk-full[:SERIAL], slow-disk[:SERIAL]=BYTES_PER_SECOND, console-silence, partition.")
+                    + "disk-full[:SERIAL], slow-disk[:SERIAL]=BYTES_PER_SECOND, console-silence, partition, "
+                    + "broken:fan|psu|hot, " + Misbehaviour.kinds.map { "bmc-\($0)" }.joined(separator: ", ") + ".")
         }
         self = fault
     }
@@ -57,6 +65,14 @@ public enum Fault: Hashable, Sendable, CustomStringConvertible {
             self = .slowDisk(serial: serial, bytesPerSecond: rate)
         case ("console-silence", nil, nil): self = .consoleSilence
         case ("partition", nil, nil): self = .partition
+        case ("broken", let part?, nil):
+            guard let part = BMCReading.Part(rawValue: part) else { return nil }
+            self = .broken(part)
+        case (let kind, let target, let amount) where kind.hasPrefix("bmc-"):
+            guard let fault = Misbehaviour(kind: String(kind.dropFirst(4)), target: target, amount: amount) else {
+                return nil
+            }
+            self = .bmc(fault)
         default: return nil
         }
     }
@@ -72,6 +88,8 @@ public enum Fault: Hashable, Sendable, CustomStringConvertible {
         case .slowDisk(let serial, let rate): "slow-disk\(of(serial))=\(rate)"
         case .consoleSilence: "console-silence"
         case .partition: "partition"
+        case .bmc(let fault): "bmc-\(fault)"
+        case .broken(let part): "broken:\(part.rawValue)"
         }
     }
 

@@ -34,6 +34,9 @@ public struct MachinePaths: Hashable, Sendable {
 
     public func disk(_ index: Int) -> String { "\(directory)/disk\(index).raw" }
     public var firmwareVariables: String { "\(directory)/OVMF_VARS.fd" }
+    /// The image in the BMC's virtual drive.
+    public var bmcDisc: String { "\(directory)/bmc-disc.iso" }
+    public var bmcCertificates: String { "\(directory)/bmc.json" }
     public var consoleLog: String { "\(directory)/console.log" }
     /// Raw bytes both ways, the ring buffer first; any number of clients.
     public var consoleSocket: String { "\(directory)/console.sock" }

@@ -46,6 +46,20 @@ public struct LabServer: Sendable {
                 try await serveConsoles()
                 return nil
             }
+            group.addTask {
+                await withDiscardingTaskGroup { tasks in
+                    for await added in await rack.bmcsToRun() {
+                        tasks.addTask {
+                            do {
+                                try await added.server.run()
+                            } catch {
+                                log.warning("a BMC ended", metadata: ["url": "\(added.status.url)", "error": "\(error)"])
+                            }
+                        }
+                    }
+                }
+                return nil
+            }
             group.addTask { await finished.first { _ in true } ?? [] }
             defer { group.cancelAll() }
             while let result = try await group.next() {

@@ -18,12 +18,15 @@ public enum LabTable {
             }
             return line
         }
+        let bmcs = status.machines.compactMap { machine in
+            machine.bmc.map { "\(machine.spec.name)’s BMC: \($0.url) \($0.user) \($0.password) \($0.certificate)" }
+        }
         let head = [
             "lab \(status.lab): server \(status.server) on \(status.bridge) in network namespace \(status.namespace), "
                 + "\(status.accelerator.rawValue), lab process \(status.pid)",
             "rack faults: \(list(status.faults))", "",
         ]
-        return (head + table).joined(separator: "\n")
+        return (head + table + (bmcs.isEmpty ? [] : [""] + bmcs)).joined(separator: "\n")
     }
 
     private static func list(_ faults: [Fault]) -> String {

@@ -11,6 +11,7 @@ struct QEMUCommand {
     let number: Int
     let paths: MachinePaths
     let accelerator: Accelerator
+    var plan = BootPlan()
 
     static func tap(number: Int, nic: Int) -> String { "tap\(number).\(nic)" }
     static func netdev(_ nic: Int) -> String { "net\(nic)" }
@@ -37,6 +38,7 @@ struct QEMUCommand {
         for index in spec.nics.indices { all += network(index) }
         if spec.disks.contains(where: { $0.kind == .scsi }) { all += ["-device", "virtio-scsi-pci,id=scsi"] }
         for index in spec.disks.indices { all += disk(index) }
+        if let image = plan.cd, let port = Self.drivePort(spec) { all += drive(image, port) }
         return all
     }
 
@@ -70,12 +72,10 @@ struct QEMUCommand {
         let nic = spec.nics[index]
         let model = nic.model == .virtio ? "virtio-net-pci" : "e1000"
         var device = "\(model),id=nic\(index),netdev=\(Self.netdev(index)),mac=\(nic.mac)"
-        switch spec.boot {
-        case .networkFirst: device += ",bootindex=\(index)"
-        case .diskOnly: break
-        }
+        let boot = bootIndex(.networkCard(index))
+        device += boot
         // OVMF drives virtio itself; without iPXE in between, it is OVMF's own PXE that is met.
-        if spec.boot == .diskOnly || (spec.firmware == .uefi && nic.model == .virtio) { device += ",romfile=" }
+        if boot.isEmpty || (spec.firmware == .uefi && nic.model == .virtio) { device += ",romfile=" }
         let tap = Self.tap(number: number, nic: index)
         return [
             "-netdev", "tap,id=\(Self.netdev(index)),ifname=\(tap),script=no,downscript=no,vhost=off",
@@ -83,11 +83,53 @@ struct QEMUCommand {
         ]
     }
 
+    // MARK: Order
+
+    private enum Slot: Hashable {
+        case cd
+        case networkCard(Int)
+        case disk(Int)
+    }
+
+    /// The machine's own order, or the BMC's. What is not in it is not started from.
+    private var bootOrder: [Slot] {
+        let cards = spec.nics.indices.map { Slot.networkCard($0) }
+        let disks = spec.disks.indices.map { Slot.disk($0) }
+        let usual = spec.boot == .networkFirst ? cards + disks : disks
+        let cd: [Slot] = plan.cd == nil ? [] : [.cd]
+        return switch plan.first {
+        case .cd: cd + usual
+        case .pxe: cards + disks + cd
+        case .hdd: disks + usual.filter { !disks.contains($0) } + cd
+        case .uefiHTTP, nil: usual + (plan.httpURI == nil || !disks.elementsEqual(usual) ? [] : cards) + cd
+        }
+    }
+
+    private func bootIndex(_ slot: Slot) -> String {
+        bootOrder.firstIndex(of: slot).map { ",bootindex=\($0)" } ?? ""
+    }
+
+    // MARK: The BMC's drive
+
+    /// The AHCI port of the virtual drive: the last one that no disk has. Nil where all are taken.
+    static func drivePort(_ spec: VirtualMachineSpec) -> Int? {
+        (0..<6).last { port in !(spec.disks.indices.contains(port) && spec.disks[port].kind == .sata) }
+    }
+
+    static let driveDevice = "bmc-cd"
+
+    private func drive(_ image: String, _ port: Int) -> [String] {
+        [
+            "-blockdev", "driver=file,node-name=bmc-cd-file,filename=\(escape(image)),read-only=on",
+            "-blockdev", "driver=raw,node-name=bmc-cd-image,file=bmc-cd-file,read-only=on",
+            "-device", "ide-cd,bus=ide.\(port),id=\(Self.driveDevice),drive=bmc-cd-image\(bootIndex(.cd))",
+        ]
+    }
+
     private func disk(_ index: Int) -> [String] {
         let disk = spec.disks[index]
         let node = Self.formatNode(index)
-        let boot = (spec.boot == .networkFirst ? spec.nics.count : 0) + index
-        let common = "id=dev\(index),drive=\(node),serial=\(disk.serial),bootindex=\(boot)"
+        let common = "id=dev\(index),drive=\(node),serial=\(disk.serial)\(bootIndex(.disk(index)))"
         // Errors go to the guest; QEMU's own choice would be to stop the machine when there is no room.
         let reports = "werror=report,rerror=report"
         let speed = "rotation_rate=\(disk.isRotational ? 7200 : 1)"

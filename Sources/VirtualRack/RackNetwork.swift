@@ -9,7 +9,29 @@ struct RackNetwork: Sendable {
     /// A bridge without ports: what is sent there is gone.
     static let sink = "sink0"
 
+    /// The BMCs' network: apart from the rack's, and reached from the namespace only.
+    static let management = "mgmt0"
+
     let lab: LabName
+
+    /// The management network is the rack's neighbour, as 10.77.1.0/24 is 10.77.0.0/24's.
+    static func managementPrefix(server: IPv4Prefix) -> UInt32 {
+        let usual: UInt32 = 0x0a4d_0100
+        let neighbour = (server.address.value ^ 0x100) & 0xffff_ff00
+        if server.length >= 24 { return neighbour }
+        let mask = UInt32.max << UInt32(32 - server.length)
+        // 192.168.77.0/24 where the rack has all of 10.77.0.0/16.
+        return (usual ^ server.address.value) & mask == 0 ? 0xc0a8_4d00 : usual
+    }
+
+    /// `number` counts machines from 0.
+    static func bmcAddress(server: IPv4Prefix, number: Int) -> IPv4Address {
+        IPv4Address(value: managementPrefix(server: server) + 10 + UInt32(number % 240))
+    }
+
+    func addBMC(_ address: IPv4Address) async throws {
+        try await ip(["addr", "replace", "\(address)/24", "dev", Self.management])
+    }
 
     /// Makes what is missing; harmless where all is there.
     ///
@@ -22,11 +44,13 @@ struct RackNetwork: Sendable {
         }
         try await link(["set", "lo", "up"])
         let present = try await interfaces()
-        for name in [Self.bridge, Self.sink] where !present.contains(name) {
+        for name in [Self.bridge, Self.sink, Self.management] where !present.contains(name) {
             try await link(["add", name, "type", "bridge", "stp_state", "0", "forward_delay", "0"])
         }
         try await ip(["addr", "replace", server.description, "broadcast", "\(server.broadcast)", "dev", Self.bridge])
-        for name in [Self.bridge, Self.sink] { try await link(["set", name, "up"]) }
+        let management = IPv4Address(value: Self.managementPrefix(server: server) + 1)
+        try await ip(["addr", "replace", "\(management)/24", "dev", Self.management])
+        for name in [Self.bridge, Self.sink, Self.management] { try await link(["set", name, "up"]) }
     }
 
     func addTap(_ name: String) async throws {

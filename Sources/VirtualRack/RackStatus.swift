@@ -22,6 +22,7 @@ public struct MachineStatus: Codable, Hashable, Sendable {
     public let spec: VirtualMachineSpec
     public let power: PowerStatus
     public let faults: [Fault]
+    public let bmc: BMCStatus?
     /// For anything that speaks to a unix socket: raw bytes, the past first.
     public let consoleSocket: String
     public let consoleLog: String

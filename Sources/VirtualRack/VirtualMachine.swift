@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import Glibc
 internal import Model
+internal import VirtualBMC
 
 /// One machine of the rack: its QEMU process, power, console and faults.
 actor VirtualMachine {
@@ -12,6 +13,7 @@ actor VirtualMachine {
 
     private struct Running {
         let process: ProcessIdentity
+        let plan: BootPlan
         let qmp: QMPClient
         let serial: ByteChannel
         /// Removes the fault nodes in use, by disk.
@@ -30,6 +32,12 @@ actor VirtualMachine {
     private var faultGeneration = 0
     private var lastEvent: (text: String, at: Timestamp)?
     private var guestResets = 0
+    /// What the BMC wants of the next start.
+    private var plan = BootPlan()
+    /// The process ends at the guest's reset, because the next start is another than the one before.
+    private var startsAnew = false
+    nonisolated let bmcEvents: AsyncStream<BMCHardwareEvent>
+    private let bmcSink: AsyncStream<BMCHardwareEvent>.Continuation
     private var isBusy = false
     private var queue: [CheckedContinuation<Void, Never>] = []
 
@@ -46,6 +54,7 @@ actor VirtualMachine {
         self.accelerator = accelerator
         self.now = now
         console = Console(logPath: paths.consoleLog)
+        (bmcEvents, bmcSink) = AsyncStream.makeStream(of: BMCHardwareEvent.self, bufferingPolicy: .bufferingNewest(64))
     }
 
     // MARK: Life
@@ -67,6 +76,7 @@ actor VirtualMachine {
     func destroy() async throws {
         _ = try? await perform(.cut)
         console.close()
+        bmcSink.finish()
         for nic in spec.nics.indices { try await network.removeTap(QEMUCommand.tap(number: number, nic: nic)) }
         try? FileManager.default.removeItem(atPath: paths.directory)
     }
@@ -82,12 +92,77 @@ actor VirtualMachine {
             case .cycle:
                 await stop(gently: true, why: "power off")
                 try await start()
-            case .reset:
-                try await running(for: "reset").qmp.execute("system_reset")
+            case .reset: try await reset()
             case .button:
                 try await running(for: "press the power button of").qmp.execute("system_powerdown")
                 note("power button pressed")
             }
+        }
+    }
+
+    private func reset() async throws {
+        let qmp = try running(for: "reset").qmp
+        guard startsOtherwise else {
+            try await qmp.execute("system_reset")
+            return
+        }
+        await stop(gently: true, why: "reset", tellsBMC: false)
+        try await start(as: .reset)
+    }
+
+    // MARK: The BMC's wishes
+
+    var nextPlan: BootPlan { plan }
+
+    /// From the next start or reset on.
+    func setPlan(_ change: @Sendable (inout BootPlan) -> Void) async throws {
+        try await exclusively {
+            change(&plan)
+            try await applyPlan()
+        }
+    }
+
+    /// Takes the disc out of the drive, where there is one, without asking the guest.
+    func ejectDisc() async {
+        guard let running, running.plan.cd != nil else { return }
+        _ = try? await running.qmp.execute("eject", ["id": .string(QEMUCommand.driveDevice), "force": true])
+    }
+
+    /// A restart that begins as a shutdown by the guest.
+    func shutDownAndStart() async throws {
+        try await exclusively {
+            let qmp = try running(for: "restart").qmp
+            startsAnew = true
+            try await qmp.execute("system_powerdown")
+            note("power button pressed, to start again")
+        }
+    }
+
+    func interrupt() async throws { try await running(for: "interrupt").qmp.execute("inject-nmi") }
+
+    private var startsOtherwise: Bool { running.map { $0.plan != plan || plan.httpURI != nil } ?? false }
+
+    /// Where the next start is another than this one, a reset ends the process, and it is started anew.
+    private func applyPlan() async throws {
+        guard let qmp = running?.qmp else { return }
+        try await qmp.execute("set-action", ["reboot": startsOtherwise ? "shutdown" : "reset"])
+    }
+
+    /// OVMF reads its variables when it starts.
+    private func writeFirmwareVariables() throws {
+        guard spec.firmware == .uefi, let data = FileManager.default.contents(atPath: paths.firmwareVariables) else {
+            return
+        }
+        do {
+            var store = try UEFIVariableStore(image: Array(data))
+            store.clearNextBoot()
+            if let uri = plan.httpURI { try store.setNextBoot(httpURI: uri) }
+            guard store.image != Array(data) else { return }
+            try Data(store.image).write(to: URL(filePath: paths.firmwareVariables), options: .atomic)
+        } catch let failure as UEFIVariableStore.Failure {
+            throw LabError(
+                .fileFailed, "\(paths.firmwareVariables): \(failure)",
+                remedy: "Power the machine off, remove the file and power it on: it gets new variables.")
         }
     }
 
@@ -108,9 +183,11 @@ actor VirtualMachine {
             lastEventAt: lastEvent?.at, guestResets: guestResets)
     }
 
-    func status() async -> MachineStatus {
+    var isOn: Bool { running?.process.isAlive ?? false }
+
+    func status(bmc: BMCStatus?) async -> MachineStatus {
         MachineStatus(
-            spec: spec, power: await power(), faults: faults, consoleSocket: paths.consoleSocket,
+            spec: spec, power: await power(), faults: faults, bmc: bmc, consoleSocket: paths.consoleSocket,
             consoleLog: paths.consoleLog, consoleBytes: console.totalBytes)
     }
 
@@ -212,11 +289,17 @@ actor VirtualMachine {
 
     // MARK: The process
 
-    private func start() async throws {
+    private func start(as event: BMCHardwareEvent = .poweredOn) async throws {
         if let running, running.process.isAlive { return }
         await end()
+        startsAnew = false
+        if spec.firmware == .uefi, access(paths.firmwareVariables, F_OK) != 0 {
+            try FileManager.default.copyItem(atPath: QEMUCommand.firmwareVariables, toPath: paths.firmwareVariables)
+        }
+        try writeFirmwareVariables()
+        let plan = plan
         for stale in [paths.qmpSocket, paths.serialSocket] { unlink(stale) }
-        let command = QEMUCommand(lab: lab, spec: spec, number: number, paths: paths, accelerator: accelerator)
+        let command = QEMUCommand(lab: lab, spec: spec, number: number, paths: paths, accelerator: accelerator, plan: plan)
         let process = try Spawn.start(
             command.arguments, namespace: lab.namespace, logPath: paths.qemuLog, diesWithParent: true)
         do {
@@ -225,11 +308,17 @@ actor VirtualMachine {
             let console = console
             let serial = try await ByteChannel.connect(
                 paths.serialSocket, onBytes: { console.received($0) }, onClose: {})
-            running = Running(process: process, qmp: qmp, serial: serial)
+            running = Running(process: process, plan: plan, qmp: qmp, serial: serial)
             console.setSerial(serial)
             try await applyToRunning()
             guestResets = 0
-            note("power on")
+            note(event == .reset ? "reset, as another start" : "power on")
+            bmcSink.yield(event)
+            if let used = plan.override {
+                bmcSink.yield(.bootOverrideUsed)
+                if used.isOnce { self.plan.override = nil }
+            }
+            try await applyPlan()
             watch = Task { [weak self] in
                 for await event in qmp.events { await self?.noticed(event) }
                 await self?.processEnded(process)
@@ -259,7 +348,7 @@ actor VirtualMachine {
             remedy: "See \(paths.qemuLog).")
     }
 
-    private func stop(gently: Bool, why: String) async {
+    private func stop(gently: Bool, why: String, tellsBMC: Bool = true) async {
         guard let running else { return }
         watch?.cancel()
         watch = nil
@@ -271,6 +360,7 @@ actor VirtualMachine {
         _ = await running.process.waitForEnd(atMost: .seconds(10))
         await end()
         note(why)
+        if tellsBMC { bmcSink.yield(.poweredOff) }
     }
 
     /// Forgets the process and lets go of its sockets.
@@ -288,6 +378,10 @@ actor VirtualMachine {
             let byGuest = event.data["guest"]?.flag == true
             if byGuest { guestResets += 1 }
             note(byGuest ? "reset by the guest" : "reset")
+            bmcSink.yield(.reset)
+        case "SHUTDOWN" where event.data["reason"]?.text == "guest-reset":
+            guestResets += 1
+            startsAnew = true
         case "SHUTDOWN" where event.data["guest"]?.flag == true: note("guest shut down")
         case "GUEST_PANICKED": note("guest panicked")
         default: break
@@ -298,8 +392,18 @@ actor VirtualMachine {
         guard !Task.isCancelled else { return }
         _ = await process.waitForEnd(atMost: .seconds(10))
         guard !Task.isCancelled, running?.process == process, !process.isAlive else { return }
+        guard !startsAnew else {
+            // A reset by the guest, and the next start is another.
+            try? await exclusively {
+                guard !Task.isCancelled, running?.process == process else { return }
+                await end()
+                try await start(as: .reset)
+            }
+            return
+        }
         if lastEvent?.text != "guest shut down" { note("QEMU ended by itself") }
         await end()
+        bmcSink.yield(.poweredOff)
     }
 
     private func note(_ text: String) {

@@ -33,6 +33,8 @@ public actor VirtualRack {
     private var record: Record
     private var machines: [String: VirtualMachine] = [:]
     private var arrivals: AsyncStream<(path: String, console: Console)>.Continuation?
+    private var bmcs: [String: LabBMC] = [:]
+    private var bmcArrivals: AsyncStream<LabBMC>.Continuation?
 
     private init(
         record: Record, paths: LabPaths, now: @escaping @Sendable () -> Timestamp, log: Logger
@@ -89,6 +91,7 @@ public actor VirtualRack {
             let machine = makeMachine(member)
             try await machine.prepare()
             machines[member.spec.name] = machine
+            try await addBMC(machine, faults: member.faults)
         }
         try await applyRackFaults()
         try save()
@@ -100,7 +103,7 @@ public actor VirtualRack {
     public func status() async -> RackStatus {
         var statuses: [MachineStatus] = []
         for member in record.members {
-            if let machine = machines[member.spec.name] { statuses.append(await machine.status()) }
+            if let machine = machines[member.spec.name] { statuses.append(await status(of: machine)) }
         }
         return RackStatus(
             lab: lab, namespace: lab.namespace, bridge: RackNetwork.bridge, server: record.server,
@@ -127,10 +130,12 @@ public actor VirtualRack {
         record.members.append(member)
         do {
             try await machine.prepare()
+            try await addBMC(machine, faults: [])
             try save()
             arrivals?.yield((machine.paths.consoleSocket, machine.console))
         } catch {
             machines[spec.name] = nil
+            await removeBMC(spec.name)
             record.members.removeAll { $0.spec.name == spec.name }
             try? await machine.destroy()
             throw error
@@ -140,6 +145,7 @@ public actor VirtualRack {
     /// Cuts its power and removes it with its disks.
     public func remove(_ name: String) async throws {
         let machine = try machine(name)
+        await removeBMC(name)
         try await machine.destroy()
         machines[name] = nil
         record.members.removeAll { $0.spec.name == name }
@@ -152,10 +158,16 @@ public actor VirtualRack {
     public func power(_ action: PowerAction, machine name: String) async throws -> MachineStatus {
         let machine = try machine(name)
         try await machine.perform(action)
-        return await machine.status()
+        return await status(of: machine)
     }
 
-    public func machineStatus(_ name: String) async throws -> MachineStatus { try await machine(name).status() }
+    public func machineStatus(_ name: String) async throws -> MachineStatus {
+        await status(of: try machine(name))
+    }
+
+    private func status(of machine: VirtualMachine) async -> MachineStatus {
+        await machine.status(bmc: bmcs[machine.spec.name]?.status)
+    }
 
     /// What the console's ring buffer holds, oldest byte first.
     public func consoleContents(_ name: String) throws -> [UInt8] { try machine(name).console.contents }
@@ -168,6 +180,29 @@ public actor VirtualRack {
         for machine in machines.values { sink.yield((machine.paths.consoleSocket, machine.console)) }
         arrivals = sink
         return stream
+    }
+
+    // MARK: BMCs
+
+    /// Each machine's BMC, which listens and is to be run: those of today first. One listener.
+    func bmcsToRun() -> AsyncStream<LabBMC> {
+        let (stream, sink) = AsyncStream.makeStream(of: LabBMC.self)
+        for bmc in bmcs.values { sink.yield(bmc) }
+        bmcArrivals = sink
+        return stream
+    }
+
+    private func addBMC(_ machine: VirtualMachine, faults: [Fault]) async throws {
+        try await network.addBMC(RackNetwork.bmcAddress(server: record.server, number: machine.number))
+        let bmc = try await LabBMC(
+            machine: machine, network: network, server: record.server, accelerator: record.accelerator)
+        bmc.apply(faults)
+        bmcs[machine.spec.name] = bmc
+        bmcArrivals?.yield(bmc)
+    }
+
+    private func removeBMC(_ name: String) async {
+        await bmcs.removeValue(forKey: name)?.server.close()
     }
 
     // MARK: Faults
@@ -205,6 +240,7 @@ public actor VirtualRack {
     private func saveFaults() async throws {
         for machine in machines.values {
             let faults = await machine.faults
+            bmcs[machine.spec.name]?.apply(faults)
             guard let index = record.members.firstIndex(where: { $0.spec.name == machine.spec.name }) else { continue }
             record.members[index].faults = faults
         }
@@ -216,6 +252,7 @@ public actor VirtualRack {
     /// Removes every trace: processes, wires, namespace, files. Then looks
     /// again; what is left is returned, and nothing is expected.
     public func down() async -> [String] {
+        for name in bmcs.keys { await removeBMC(name) }
         for machine in machines.values { try? await machine.destroy() }
         machines = [:]
         return await LabCleanup.removeAllTraces(of: lab, paths: paths)

@@ -24,7 +24,8 @@ OURS = {
     "Identity": {"Model", "Store", "Wire"},
     "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Identity", "Images", "OCI", "Wire"},
-    "VirtualRack": {"Model", "Wire", "CLinux"},
+    "VirtualBMC": {"Model", "Wire"},
+    "VirtualRack": {"Model", "Wire", "CLinux", "VirtualBMC"},
     "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "TPM", "Wire", "CLinux", "Zstandard"},
 }
 PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "TPM", "Model"}

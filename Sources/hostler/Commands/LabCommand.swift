@@ -8,7 +8,7 @@ struct LabCommand: AsyncParsableCommand {
         commandName: "lab", abstract: "A private rack of virtual machines: learn by breaking what costs nothing.",
         subcommands: [
             Up.self, Down.self, Run.self, Status.self, Power.self, Console.self, FaultCommand.self, Add.self,
-            Remove.self,
+            Remove.self, LabBMCCommand.self,
         ])
 
     /// Which lab.

@@ -1,0 +1,68 @@
+extension RedfishService {
+    func managers(_ rest: [String], at moment: RedfishMoment) -> Document? {
+        let collection = "\(Self.root)/Managers"
+        guard let id = rest.first else { return .collection("Manager", collection, name: "Managers", members: ["1"]) }
+        guard id == "1" else { return nil }
+        let path = "\(collection)/1"
+        let below = Array(rest.dropFirst())
+        switch (below.first, below.count) {
+        case (nil, _): return manager(path, moment)
+        case ("EthernetInterfaces", 1):
+            return .collection(
+                "EthernetInterface", "\(path)/EthernetInterfaces", name: "Ethernet interfaces", members: ["eth0"])
+        case ("EthernetInterfaces", 2) where below[1] == "eth0":
+            return Document([
+                "@odata.id": .string("\(path)/EthernetInterfaces/eth0"),
+                "@odata.type": "#EthernetInterface.v1_4_0.EthernetInterface", "Id": "eth0",
+                "Name": "The BMC's own network interface", "InterfaceEnabled": true, "LinkStatus": "LinkUp",
+                "MACAddress": .string(inventory.managerMAC.description), "Status": Document.enabled,
+                "IPv4Addresses": [
+                    [
+                        "Address": .string(inventory.managerAddress.description),
+                        "SubnetMask": .string(inventory.managerNetmask.description), "AddressOrigin": "Static",
+                    ]
+                ],
+            ])
+        case ("VirtualMedia", 1):
+            return .collection("VirtualMedia", "\(path)/VirtualMedia", name: "Virtual media", members: ["Cd"])
+        case ("VirtualMedia", 2) where below[1] == "Cd": return virtualMedia("\(path)/VirtualMedia/Cd")
+        default: return nil
+        }
+    }
+
+    private func manager(_ path: String, _ moment: RedfishMoment) -> Document {
+        Document([
+            "@odata.id": .string(path), "@odata.type": "#Manager.v1_7_0.Manager", "Id": "1",
+            "Name": "BMC", "ManagerType": "BMC", "Manufacturer": "Hostler", "Model": "Hostler virtual BMC",
+            "UUID": .string(inventory.managerUUID), "FirmwareVersion": .string(managerVersion(at: moment.now)),
+            "PowerState": "On", "Status": Document.enabled,
+            "EthernetInterfaces": Document.link("\(path)/EthernetInterfaces"),
+            "VirtualMedia": Document.link("\(path)/VirtualMedia"),
+            "Links": [
+                "ManagerForServers": [Document.link("\(Self.root)/Systems/1")],
+                "ManagerForChassis": [Document.link("\(Self.root)/Chassis/1")],
+                "ManagerInChassis": Document.link("\(Self.root)/Chassis/1"),
+            ],
+            "Actions": [
+                "#Manager.Reset": [
+                    "target": .string("\(path)/Actions/Manager.Reset"),
+                    "ResetType@Redfish.AllowableValues": ["GracefulRestart", "ForceRestart"],
+                ]
+            ],
+        ])
+    }
+
+    private func virtualMedia(_ path: String) -> Document {
+        let name = media.map { String($0.uri.split(separator: "/").last ?? "image") }
+        return Document([
+            "@odata.id": .string(path), "@odata.type": "#VirtualMedia.v1_3_0.VirtualMedia", "Id": "Cd",
+            "Name": "Virtual CD", "MediaTypes": ["CD", "DVD"], "Inserted": .bool(media != nil),
+            "Image": media.map { .string($0.uri) } ?? .null, "ImageName": name.map { .string($0) } ?? .null,
+            "ConnectedVia": .string(media == nil ? "NotConnected" : "URI"), "WriteProtected": true,
+            "Actions": [
+                "#VirtualMedia.InsertMedia": ["target": .string("\(path)/Actions/VirtualMedia.InsertMedia")],
+                "#VirtualMedia.EjectMedia": ["target": .string("\(path)/Actions/VirtualMedia.EjectMedia")],
+            ],
+        ])
+    }
+}
