@@ -193,7 +193,8 @@ let package = Package(
         .testTarget(
             name: "BootServicesTests",
             dependencies: [
-                "BootServices", "Control", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1, logging,
+                "BootServices", "Control", "Identity", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1,
+                logging,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -31,7 +31,9 @@ final class MetadataRack: Sendable {
 
     static func mac(_ number: Int) -> MACAddress { MACAddress(value: 0x5254_0000_0000 + UInt64(number)) }
 
-    private init(_ settings: MetadataSettings) async throws {
+    typealias Issuer = (ControlPlane, any StateStore) async throws -> any WorkloadTokens
+
+    private init(_ settings: MetadataSettings, _ issuer: Issuer?) async throws {
         let store = MemoryStore()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let now: @Sendable () -> Timestamp = {
@@ -43,13 +45,16 @@ final class MetadataRack: Sendable {
             store: store, images: NoImages(), environment: ControlEnvironment(now: now, logger: logger))
         var network = BootNetwork(name: "test", interface: "lo", address: try #require(IPv4Prefix("127.0.0.1/24")))
         network.metadata = settings
-        service = MetadataService(network: network, control: control, leases: leases, neighbours: NeighbourTable(interface: "lo"), logger: logger)
+        service = MetadataService(
+            network: network, control: control, leases: leases, neighbours: NeighbourTable(interface: "lo"),
+            tokens: try await issuer?(control, store), logger: logger)
     }
 
     static func with(
-        _ settings: MetadataSettings = MetadataSettings(), patience: TimeAmount = MetadataDoor.patience, _ body: (MetadataRack) async throws -> Void
+        _ settings: MetadataSettings = MetadataSettings(), patience: TimeAmount = MetadataDoor.patience, issuer: Issuer? = nil,
+        _ body: (MetadataRack) async throws -> Void
     ) async throws {
-        let rack = try await MetadataRack(settings)
+        let rack = try await MetadataRack(settings, issuer)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await rack.control.run() }
