@@ -11,7 +11,7 @@ import Wire
 @testable import BootServices
 
 @Suite("Identities at the metadata service")
-struct MetadataIdentityTests {
+final class MetadataIdentityTests: Sendable {
     /// Whether the gate sees the machine's system as one that proved itself.
     private let isUp = Mutex(false)
 
@@ -19,7 +19,7 @@ struct MetadataIdentityTests {
         try await IdentityService(
             issuer: IssuerURL("https://rack.example:8443"), region: "south", store: store, sealing: SealingKey(SealingKey.random()),
             surroundings: IdentitySurroundings(
-                question: { id in
+                question: { [self] id in
                     var machine = control.snapshot.machines[id]
                     guard isUp.withLock({ $0 }) else { return IdentityQuestion(machine: machine) }
                     machine?.state = .running
