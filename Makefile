@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps build binaries boot-files image demo test unit check e2e judges attested-boot bench fuzz dist clean
+.PHONY: help deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -64,6 +64,10 @@ judges:
 ## make attested-boot  a machine with a TPM boots and is believed; with one changed byte it is not
 attested-boot: binaries boot-files
 	scripts/attested-boot.sh
+
+## make metadata-clients  other people's clients, and an attacker, at the metadata service
+metadata-clients: binaries
+	scripts/metadata-clients.sh
 
 ## make bench       figures beside the peers', in one run
 bench: binaries boot-files image

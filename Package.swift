@@ -68,6 +68,8 @@ let package = Package(
 
         // What the rack is made of, and what the API and the agent say of it.
         .target(name: "Model", dependencies: ["Wire"], swiftSettings: settings),
+        // What a machine may know of itself, in the forms that clouds' clients read.
+        .target(name: "Metadata", dependencies: ["Model", "Wire"], swiftSettings: settings),
 
         .target(
             name: "Store",
@@ -85,7 +87,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Control",
-            dependencies: ["Model", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire", crypto, yams, logging],
+            dependencies: ["Model", "Metadata", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire", crypto, yams, logging],
             swiftSettings: settings),
         .target(
             name: "Identity",
@@ -97,7 +99,7 @@ let package = Package(
         .target(
             name: "BootServices",
             dependencies: [
-                "Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
+                "Model", "Metadata", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
                 logging,
             ],
             swiftSettings: settings),
@@ -147,6 +149,7 @@ let package = Package(
             swiftSettings: settings),
 
         // Tests. `StoreConformance` is what any store must pass; `store-crasher` is killed by its test.
+        .testTarget(name: "MetadataTests", dependencies: ["Metadata", "Model", "Wire"], swiftSettings: settings),
         .testTarget(name: "NetBootTests", dependencies: ["NetBoot", "Wire"], swiftSettings: settings),
         .target(
             name: "StoreConformance", dependencies: ["Store"], path: "Tests/StoreConformance", swiftSettings: settings),
@@ -190,7 +193,7 @@ let package = Package(
         .testTarget(
             name: "BootServicesTests",
             dependencies: [
-                "BootServices", "Control", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1, logging,
+                "BootServices", "Control", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1, logging,
             ],
             swiftSettings: settings),
         .testTarget(

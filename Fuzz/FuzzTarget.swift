@@ -2,6 +2,8 @@
 // A parser may refuse anything; it may not trap, hang, or grow without limit.
 import BlockIO
 import HostFacts
+import Metadata
+import Model
 import NetBoot
 import OCI
 import TPM
@@ -37,6 +39,30 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         _ = try? TPMResponse(parsing: bytes, hasHandle: true)
     #elseif EVENTLOG
         if let log = try? EventLog(parsing: bytes) { _ = log.events.map(\.summary) + [String(log.startupLocality)] }
+    #elseif METADATA
+        // Whatever comes, a stranger to the key gets no secret.
+        if case .head(let head, let byteCount) = RequestHead.read(bytes[...]) {
+            precondition(byteCount <= count)
+            switch desk.answer(head, from: asker, view: view, now: Timestamp(milliseconds: 0)) {
+            case .secret(.rawConfig), .reply, .refuse, .issueToken(_, .wire), .watch: break
+            case .secret, .identity, .issueToken: fatalError("a secret without the key")
+            }
+        }
+        _ = MetadataSessions { _ in [] }.check(String(decoding: bytes, as: UTF8.self), of: asker, now: Timestamp(milliseconds: 0))
     #endif
     return 0
 }
+
+#if METADATA
+    private let asker = Asker(
+        machine: MachineID(unchecked: "m-fuzz00"), incarnation: "op-fuzz0000", address: IPv4Address(value: 0x0a00_0001),
+        mac: MACAddress(value: 0x0200_0000_0001))
+    // A tag that no input can hold: it is longer than a token has room for.
+    private let desk = MetadataDesk(sessions: MetadataSessions { _ in Array(repeating: 0xa5, count: 33) }, policy: MetadataPolicy(allowsTokenless: true))
+    private let view: InstanceView = {
+        let machine = Machine(id: asker.machine, name: try! DisplayName("fuzz"), interfaces: [Interface(mac: asker.mac)], now: Timestamp(milliseconds: 0))
+        let prefix = IPv4Prefix(address: asker.address, length: 24)!
+        return InstanceView(
+            machine: machine, operation: nil, placement: Placement(region: "fuzz", zone: "a", prefix: prefix), address: asker.address, mac: asker.mac)
+    }()
+#endif

@@ -13,7 +13,7 @@ packages=(
     kmod cpio zstd xz-utils pci.ids busybox-static dropbear-bin
     # other people's clients, for tests
     openssh-server openssl python3-venv swtpm swtpm-tools tpm2-tools
-    kea-admin tftp-hpa curl python3 dnsmasq-base
+    kea-admin tftp-hpa curl python3 dnsmasq-base wrk
 )
 missing=()
 for package in "${packages[@]}"; do

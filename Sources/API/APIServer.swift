@@ -49,8 +49,8 @@ public struct APIServer: Sendable {
         self.configuration = configuration
         state = ServerState(
             control: control, images: ImageLibrary(shelf: images, logger: logger), tokens: tokens,
-            surroundings: surroundings, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock,
-            identity: identity, bmcs: bmcs)
+            surroundings: surroundings, bmcs: bmcs, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock,
+            identity: identity)
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         self.onRunning = onRunning

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// The entries of a root directory: the label, and a file's 8.3 entry after its long-name entries (FAT §6, §7).
+/// The entries of a directory: the root's label, and a file's 8.3 entry after its long-name entries (FAT §6, §7).
 struct FATDirectory {
     private(set) var bytes: [UInt8] = []
     private var longNames: Set<String> = []
@@ -20,7 +20,15 @@ struct FATDirectory {
         append(shortName: Self.paddedLabel(label), attributes: 0x08, firstCluster: 0, byteCount: 0)
     }
 
-    mutating func add(name: String, firstCluster: UInt32, byteCount: UInt32) throws(FATError) {
+    /// A subdirectory's first two entries, itself and the one that it is in; that is 0 for the root (FAT §6.5).
+    mutating func addDots(own: UInt32, parent: UInt32) {
+        for (name, cluster) in [(".", own), ("..", parent)] {
+            append(shortName: Self.paddedLabel(name), attributes: 0x10, firstCluster: cluster, byteCount: 0)
+        }
+    }
+
+    /// A directory's `byteCount` is 0.
+    mutating func add(name: String, firstCluster: UInt32, byteCount: UInt32, isDirectory: Bool = false) throws(FATError) {
         let units = Array(name.utf16)
         guard (1...255).contains(units.count), units.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }),
             !name.contains(where: Self.forbidden.contains), name.last != ".", name.last != " "
@@ -29,7 +37,7 @@ struct FATDirectory {
         let (short, isExact) = try shortName(for: name)
         shortNames.insert(short)
         if !isExact { appendLongName(units, checksum: Self.checksum(short)) }
-        append(shortName: short, attributes: 0x20, firstCluster: firstCluster, byteCount: byteCount)
+        append(shortName: short, attributes: isDirectory ? 0x10 : 0x20, firstCluster: firstCluster, byteCount: byteCount)
     }
 
     /// The 11 bytes of a short name, and whether they say the name exactly.

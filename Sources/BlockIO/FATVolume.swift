@@ -1,12 +1,13 @@
 internal import Wire
 
-/// A complete FAT volume with a few files in its root directory, as a NoCloud seed needs it.
+/// A complete FAT volume with a few files, as a NoCloud seed or a config drive needs it.
 ///
 /// The layout follows Microsoft's FAT specification ("fatgen103", cited as FAT §) and is the same for the same input:
 /// times are all 1980-01-01.
 public struct FATVolume: Hashable, Sendable {
     public struct File: Hashable, Sendable {
-        /// 1 to 255 UTF-16 units, none of `" * / : < > ? \ |` and no control characters.
+        /// Its path: parts with a slash between them, each of 1 to 255 UTF-16 units, none of `" * : < > ? \ |`, and no
+        /// control characters.
         public let name: String
         public let contents: [UInt8]
 
@@ -33,7 +34,7 @@ public struct FATVolume: Hashable, Sendable {
     public static func bytesNeeded(for files: [File]) -> Int {
         // A file's last cluster is half empty at worst, each cluster has two table entries in two copies, and the
         // rest is boot sectors and root directory: an eighth and 512 KiB cover them all.
-        let contents = files.reduce(0) { $0 + $1.contents.count + 4096 }
+        let contents = files.reduce(0) { $0 + $1.contents.count + 4096 * (1 + $1.name.count { $0 == "/" }) }
         let mebibyte = 1 << 20
         return (contents + contents / 8 + mebibyte / 2 + mebibyte - 1) / mebibyte * mebibyte
     }
@@ -54,10 +55,7 @@ public struct FATVolume: Hashable, Sendable {
         var directory = FATDirectory()
         try directory.add(label: label)
         var writer = FATWriter(geometry: geometry)
-        for file in files {
-            let first = try writer.append(file.contents)
-            try directory.add(name: file.name, firstCluster: first, byteCount: UInt32(file.contents.count))
-        }
+        try FATFolder(files).store(in: &directory, at: 0, by: &writer)
         try writer.setRoot(directory.bytes)
         writer.setBootSectors(label: FATDirectory.paddedLabel(label), serial: serial)
         bytes = writer.finished()

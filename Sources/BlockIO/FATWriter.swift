@@ -28,6 +28,12 @@ struct FATWriter {
         return first
     }
 
+    /// Replaces what ``append(_:)`` stored in clusters that begin with `first`, by as many bytes or fewer.
+    mutating func replace(_ first: UInt32, by contents: [UInt8]) {
+        let offset = geometry.dataOffset + (Int(first) - 2) * geometry.clusterBytes
+        bytes.replaceSubrange(offset..<offset + contents.count, with: contents)
+    }
+
     mutating func setRoot(_ directory: [UInt8]) throws(FATError) {
         let room = geometry.kind == .fat32 ? geometry.clusterBytes : geometry.rootSectors * geometry.sectorBytes
         guard directory.count <= room else { throw .full }

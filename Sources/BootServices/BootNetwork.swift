@@ -1,4 +1,5 @@
 internal import Control
+internal import Metadata
 public import NetBoot
 public import Wire
 
@@ -54,6 +55,8 @@ public struct BootNetwork: Sendable, Codable, Equatable {
     public var discovery: Bool
     /// Whether images, seeds and identities are for machines only whose TPM proved what they booted.
     public var attestation: Bool
+    /// The metadata service at 169.254.169.254.
+    public var metadata = MetadataSettings()
 
     public init(name: String, interface: String, address: IPv4Prefix, namespace: String? = nil) {
         self.name = name
@@ -83,6 +86,10 @@ public struct BootNetwork: Sendable, Codable, Equatable {
         if ranges.isEmpty, mode == .server { configuration.ranges = [Self.upperHalf(of: address)] }
         configuration.reservations = reservations.map { .init(mac: $0.mac, address: $0.address, hostname: $0.hostname) }
         configuration.router = router
+        // The metadata service is on this wire, and whoever has a router would ask it.
+        if metadata.enabled, let service = NetplanConfig.metadataAddress {
+            configuration.classlessRoutes = [ClasslessRoute(destination: service, router: address.address)]
+        }
         configuration.dns = dns
         configuration.domain = domain
         configuration.ntp = ntp

@@ -1,5 +1,6 @@
 public import Control
 public import Logging
+public import Model
 internal import NIOCore
 internal import NIOPosix
 public import Store
@@ -10,6 +11,8 @@ public final class MachineServices: Sendable {
     public let network: BootNetwork
     public let dhcp: DHCPService
     public let http: BootHTTPServer
+    public let metadata: MetadataService
+    private let neighbours: NeighbourTable
     private let files: BootFilePaths
     private let logger: Logger
     private let tftp = Mutex<TFTPServer?>(nil)
@@ -20,15 +23,21 @@ public final class MachineServices: Sendable {
     }
 
     public init(
-        network: BootNetwork, control: ControlPlane, store: any StateStore, files: BootFilePaths, logger: Logger
+        network: BootNetwork, control: ControlPlane, store: any StateStore, files: BootFilePaths,
+        tokens: (any WorkloadTokens)? = nil, logger: Logger
     ) {
         self.network = network
         self.files = files
         self.logger = logger
         dhcp = DHCPService(network: network, control: control, store: store, bootFolder: files.boot, logger: logger)
+        let neighbours = NeighbourTable(interface: network.interface)
+        self.neighbours = neighbours
         let routes = BootRoutes(
-            network: network, control: control, files: files, holders: network.mode == .server ? dhcp.holders : nil, logger: logger)
+            network: network, control: control, files: files, holders: network.mode == .server ? dhcp.holders : nil, logger: logger
+        ) { neighbours.mac(of: $0) }
         http = BootHTTPServer { await routes.respond(to: $0) }
+        metadata = MetadataService(network: network, control: control, leases: dhcp.leases, neighbours: neighbours, tokens: tokens, logger: logger)
+        control.setPlacement(network.placement, at: network.baseURL)
     }
 
     /// Serves until the task is cancelled. Throws if any port cannot be had.
@@ -45,7 +54,20 @@ public final class MachineServices: Sendable {
 
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
         let host = network.address.address.description
+        try await neighbours.open(on: group.next())
         var channels = try await dhcp.start(on: group)
+        let listening = network.metadata.enabled ? try await metadata.start(on: group) : nil
+        do {
+            try await serve(host, &channels, on: group)
+        } catch {
+            await listening?.stop()
+            throw error
+        }
+        await listening?.stop()
+        for channel in channels { try? await channel.close() }
+    }
+
+    private func serve(_ host: String, _ channels: inout [any Channel], on group: MultiThreadedEventLoopGroup) async throws {
         channels.append(try await http.start(host: host, port: network.httpPort, on: group))
         let tftp: TFTPServer
         do {
@@ -64,6 +86,5 @@ public final class MachineServices: Sendable {
         async let probing: Void = dhcp.probeForOthers(on: group)
         await tftp.run()
         await probing
-        for channel in channels { try? await channel.close() }
     }
 }

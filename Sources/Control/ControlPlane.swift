@@ -4,6 +4,8 @@ public import Logging
 public import Model
 public import Store
 internal import Crypto
+public import Metadata
+internal import Synchronization
 public import Wire
 
 /// What the control plane takes from outside itself.
@@ -35,6 +37,8 @@ public struct ControlEnvironment: Sendable {
 public final class ControlPlane: Sendable {
     public let records: Records
     public let nonces: BootNonces
+    /// The tokens and keys of the metadata service.
+    public let metadataSessions: MetadataSessions
     let environment: ControlEnvironment
     let images: any ImageCatalog
     let snapshots = SnapshotHolder()
@@ -43,12 +47,14 @@ public final class ControlPlane: Sendable {
     let seeds = SeedCache()
     /// When the boots that are under way were seen.
     public let bootTraces = BootTraces()
+    let machinePlacements = Mutex<[String: Placement]>([:])
 
     private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
         self.records = records
         self.images = images
         self.environment = environment
         nonces = BootNonces(secret: secret)
+        metadataSessions = Self.metadataSessions(secret: secret)
     }
 
     /// Opens the record: makes the boot secret at the first start, loads the

@@ -60,7 +60,24 @@ public struct DesiredMachine: Codable, Sendable, Equatable {
     /// The host name given to the next installation; one DNS label.
     public var hostname: String?
     public var labels: [String: String] = [:]
+    /// What the machine is told of itself: `tags/instance` and its like.
+    public var tags: [String: String] = [:]
+    /// SSH public keys that the machine's metadata names.
+    public var sshKeys: [String] = []
+    public var userData: UserDataReference?
+    /// The network of the next installation.
+    public var network: NetworkConfig?
     public init() {}
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        hostname = try container.decodeIfPresent(String.self, forKey: .hostname)
+        labels = try container.decodeIfPresent([String: String].self, forKey: .labels) ?? [:]
+        tags = try container.decodeIfPresent([String: String].self, forKey: .tags) ?? [:]
+        sshKeys = try container.decodeIfPresent([String].self, forKey: .sshKeys) ?? []
+        userData = try container.decodeIfPresent(UserDataReference.self, forKey: .userData)
+        network = try container.decodeIfPresent(NetworkConfig.self, forKey: .network)
+    }
 }
 
 /// What was seen of a machine, and when.
@@ -82,11 +99,14 @@ public struct AgentPresence: Codable, Sendable, Equatable {
     public var boot: String
     public var since: Timestamp
     public var version: String
+    /// The port that it booted by.
+    public var mac: MACAddress?
 
-    public init(boot: String, since: Timestamp, version: String) {
+    public init(boot: String, since: Timestamp, version: String, mac: MACAddress? = nil) {
         self.boot = boot
         self.since = since
         self.version = version
+        self.mac = mac
     }
 }
 
@@ -130,6 +150,8 @@ public struct Installation: Codable, Sendable, Equatable {
     public var installedAt: Timestamp
     /// SSH host keys that the machine reported in its proof, in `known_hosts` form without the host.
     public var hostKeys: [String]
+    /// The SSH public keys that the installation was asked for with.
+    public var sshKeys: [String]?
 
     public init(
         operation: OperationID, generation: UInt64, image: String, digest: String, hostname: String,

@@ -87,10 +87,12 @@ public struct InstallRequest: Codable, Sendable, Equatable {
     /// The disk by serial or WWN; nil: the smallest that is big enough.
     public var disk: String?
     public var restart: RestartMethod?
+    /// Nil: `nocloud`.
+    public var dataSource: DataSource?
 
     public init(
         image: String, hostname: String? = nil, sshKeys: [String] = [], userData: Base64Bytes? = nil,
-        networkConfig: String? = nil, disk: String? = nil, restart: RestartMethod? = nil
+        networkConfig: String? = nil, disk: String? = nil, restart: RestartMethod? = nil, dataSource: DataSource? = nil
     ) {
         self.image = image
         self.hostname = hostname
@@ -99,6 +101,7 @@ public struct InstallRequest: Codable, Sendable, Equatable {
         self.networkConfig = networkConfig
         self.disk = disk
         self.restart = restart
+        self.dataSource = dataSource
     }
 
     public init(from decoder: any Decoder) throws {
@@ -111,6 +114,7 @@ public struct InstallRequest: Codable, Sendable, Equatable {
         networkConfig = try container.decodeIfPresent(String.self, forKey: .networkConfig)
         disk = try container.decodeIfPresent(String.self, forKey: .disk)
         restart = try container.decodeIfPresent(RestartMethod.self, forKey: .restart)
+        dataSource = try container.decodeIfPresent(DataSource.self, forKey: .dataSource)
     }
 }
 

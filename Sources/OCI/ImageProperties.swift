@@ -25,6 +25,8 @@ public struct ImageProperties: Hashable, Sendable {
     public var kernelArguments: String?
     /// How the image takes its first-boot data: `nocloud`.
     public var seed: String?
+    /// How often its system may read its user-data from the metadata service: `once` or `until-ready`.
+    public var userDataAccess: String?
     /// RFC 3339 in UTC.
     public var created: String?
 
@@ -55,6 +57,7 @@ public struct ImageProperties: Hashable, Sendable {
         static let rootUUID = "org.hostler.image.root-uuid"
         static let kernelArguments = "org.hostler.image.kernel-args"
         static let seed = "org.hostler.image.seed"
+        static let userDataAccess = "org.hostler.image.user-data"
         static let created = "org.opencontainers.image.created"
     }
 
@@ -69,6 +72,7 @@ public struct ImageProperties: Hashable, Sendable {
         rootUUID = annotations[Key.rootUUID]
         kernelArguments = annotations[Key.kernelArguments]
         seed = annotations[Key.seed]
+        userDataAccess = annotations[Key.userDataAccess]
         created = annotations[Key.created]
     }
 
@@ -84,6 +88,7 @@ public struct ImageProperties: Hashable, Sendable {
         annotations[Key.rootUUID] = rootUUID
         annotations[Key.kernelArguments] = kernelArguments
         annotations[Key.seed] = seed
+        annotations[Key.userDataAccess] = userDataAccess
         annotations[Key.created] = created
         return annotations
     }

@@ -1,6 +1,7 @@
 import Foundation
 import Model
 import Testing
+import Wire
 
 @testable import API
 
@@ -47,6 +48,12 @@ import Testing
             machine.installed = Installation(
                 operation: OperationID(unchecked: "op-0000"), generation: 1, image: "i", digest: "d", hostname: "h",
                 diskSerial: nil, installedAt: machine.createdAt)
+            machine.desired.tags = ["role": "web"]
+            machine.desired.userData = UserDataReference(digest: "sha256:", byteCount: 1, access: .once, setAt: machine.createdAt)
+            machine.desired.network = NetworkConfig(
+                ethernets: [EthernetLink(name: "eth0", mac: MACAddress(value: 1), addressing: LinkAddressing(dhcp: true, mtu: 1500))],
+                bonds: [BondLink(name: "bond0", mode: .lacp, members: ["eth0"], monitorMilliseconds: 100)],
+                vlans: [VLANLink(name: "v", id: 4, link: "bond0")], bridges: [BridgeLink(name: "br0", members: ["v"])])
             _ = try await rack.control.put(machine)
             _ = try await rack.control.put(
                 Event(id: "0000", at: machine.createdAt, kind: "a.b", actor: "x", message: "y", evidence: ["k": "v"]))

@@ -22,7 +22,7 @@ import Testing
                 (.POST, "/v1/machines/one/install", "{\"image\":1}", 400, "json-invalid"),
                 (.POST, "/v1/machines/one/install", "{}", 400, "json-invalid"),
                 (.POST, "/v1/machines/one/install", "{\"image\":\"a\",\"sshkeys\":[]}", 400, "field-unknown"),
-                (.PATCH, "/v1/machines/one", huge, 413, "body-too-large"),
+                (.POST, "/v1/machines/one/wipe", huge, 413, "body-too-large"),
                 (.GET, "/v1/operations/op-none", nil, 404, "operation-not-found"),
                 (.POST, "/v1/images", #"{"name":"a","url":"file:///etc/passwd"}"#, 422, "url-invalid"),
                 (.POST, "/v1/backup", nil, 501, "backup-impossible"),

@@ -17,18 +17,19 @@ OURS = {
     "TPM": {"Wire"},
     "Attestation": {"TPM", "Wire"},
     "Model": {"Wire"},
+    "Metadata": {"Model", "Wire"},
     "Store": {"Model"},
     "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
     "Hardware": {"Model", "Wire"},
-    "Control": {"Model", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
+    "Control": {"Model", "Metadata", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
     "Identity": {"Model", "Store", "Wire"},
-    "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
+    "BootServices": {"Model", "Metadata", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
     "API": {"Model", "Store", "Control", "Identity", "Images", "OCI", "Wire"},
     "VirtualBMC": {"Model", "Wire"},
     "VirtualRack": {"Model", "Wire", "CLinux", "VirtualBMC"},
     "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "TPM", "Wire", "CLinux", "Zstandard"},
 }
-PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "TPM", "Model"}
+PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "TPM", "Model", "Metadata"}
 PURE_MAY_IMPORT = {"Wire", "FoundationEssentials"}
 # Full Foundation costs 40 MB in a static binary.
 NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Hardware", "Control", "Attestation", "Identity", "BootServices"}

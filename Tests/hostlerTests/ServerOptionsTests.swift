@@ -43,7 +43,7 @@ import Wire
         let network = try networks[0].bootNetwork()
         #expect(network.dhcpConfiguration.mtu == 9000)
         #expect(network.dhcpConfiguration.ntp.map(\.description) == ["10.20.0.253"])
-        #expect(network.dhcpConfiguration.classlessRoutes.map(\.destination.description) == ["10.30.0.0/16"])
+        #expect(network.dhcpConfiguration.classlessRoutes.map(\.destination.description) == ["169.254.169.254/32", "10.30.0.0/16"])
         let remote = network.remoteConfigurations
         #expect(remote.map(\.prefix.description) == ["10.30.0.0/24", "10.31.0.0/24"])
         #expect(remote.map { $0.dns.map(\.description) } == [["10.20.0.254"], ["10.31.0.1"]])

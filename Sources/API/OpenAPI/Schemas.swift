@@ -5,7 +5,7 @@ enum Schemas {
     static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/\(name)")] }
 
     static let all: [String: JSONValue] = machine.merging(operation) { $1 }.merging(bmc) { $1 }.merging(server) { $1 }.merging(requests) { $1 }
-        .merging(identity) { $1 }
+        .merging(identity) { $1 }.merging(metadata) { $1 }
 
     static let text: JSONValue = ["type": "string"]
     static let integer: JSONValue = ["type": "integer"]
@@ -40,12 +40,14 @@ enum Schemas {
         "Machine": object(
             [
                 "id": id("m"), "name": text, "kind": words(MachineKind.self), "state": words(MachineState.self),
-                "desired": object(["labels": textMap], optional: ["hostname": text]),
+                "desired": object(
+                    ["labels": textMap, "tags": textMap, "sshKeys": list(text)],
+                    optional: ["hostname": text, "userData": reference("UserDataReference"), "network": reference("NetworkConfig")]),
                 "observed": object(
                     [:],
                     optional: [
                         "inventory": reference("Inventory"), "inventoryAt": time, "address": text, "lastSeen": time,
-                        "agent": object(["boot": text, "since": time, "version": text]),
+                        "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text]),
                     ]),
                 "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
@@ -57,7 +59,7 @@ enum Schemas {
             [
                 "operation": id("op"), "generation": integer, "image": text, "digest": text, "hostname": text,
                 "installedAt": time, "hostKeys": list(text),
-            ], optional: ["diskSerial": text]),
+            ], optional: ["diskSerial": text, "sshKeys": list(text)]),
         "Inventory": [
             "type": "object", "description": "What the machine says of itself; what it does not say is absent.",
             "properties": [
@@ -138,6 +140,11 @@ enum Schemas {
                     "type": "object", "additionalProperties": ["type": ["string", "null"]],
                     "description": "null takes a label away; labels that are not named stay.",
                 ],
+                "tags": [
+                    "type": "object", "additionalProperties": ["type": ["string", "null"]],
+                    "description": "What the machine is told of itself; null takes a tag away.",
+                ],
+                "sshKeys": list(text), "userData": reference("UserDataPatch"), "network": reference("NetworkConfig"),
             ]),
         "MachineBulkPatch": object([
             "items": list(object(["machine": text, "patch": reference("MachinePatch")], optional: ["revision": integer]))
@@ -148,6 +155,7 @@ enum Schemas {
             optional: [
                 "hostname": text, "sshKeys": list(text), "networkConfig": text, "disk": text,
                 "userData": ["type": "string", "contentEncoding": "base64"], "restart": words(RestartMethod.self),
+                "dataSource": words(DataSource.self),
             ]),
         "WipeRequest": object([:], optional: ["disks": list(text)]),
         "RescueRequest": object(["sshKeys": list(text)]),

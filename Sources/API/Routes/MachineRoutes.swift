@@ -25,7 +25,7 @@ enum MachineRoutes {
         Route(
             method: .patch, path: "/v1/machines/{machine}", name: "updateMachine",
             summary: "Change what people want of a machine; with If-Match only if it is still at that revision",
-            access: .role(.operator), body: "MachinePatch", reply: .json("Machine")
+            access: .role(.operator), body: "MachinePatch", bodyLimit: 24 << 20, reply: .json("Machine")
         ) { call in
             let patch = try await call.body(MachinePatch.self)
             return try reply(
@@ -159,9 +159,9 @@ extension BulkReply {
     }
 }
 
-extension MachinePatch: RequestBodyForm { static let fields = ["name", "hostname", "labels"] }
+extension MachinePatch: RequestBodyForm { static let fields = ["name", "hostname", "labels", "tags", "sshKeys", "userData", "network"] }
 extension InstallRequest: RequestBodyForm {
-    static let fields = ["image", "hostname", "sshKeys", "userData", "networkConfig", "disk", "restart"]
+    static let fields = ["image", "hostname", "sshKeys", "userData", "networkConfig", "disk", "restart", "dataSource"]
 }
 extension WipeRequest: RequestBodyForm { static let fields = ["disks"] }
 extension RescueRequest: RequestBodyForm { static let fields = ["sshKeys"] }

@@ -16,6 +16,8 @@ public final class DHCPService: Sendable {
     let foreign = ForeignServers()
     private let missingFiles = Mutex<Set<String>>([])
     let holders = LeaseHolders()
+    /// Kept current with what is granted and given back.
+    let leases = LeaseTable()
 
     let network: BootNetwork
     let control: ControlPlane
@@ -55,6 +57,7 @@ public final class DHCPService: Sendable {
         for lease in leases where lease.state == .bound { holders.set(lease.address, to: lease.mac) }
         let server = try DHCPNetworks(
             local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: leases)
+        for lease in leases { self.leases.set(lease) }
         let engine = DHCPEngine(server: server, service: self)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
@@ -214,6 +217,7 @@ final class DHCPEngine: @unchecked Sendable {
         guard waiting.count < Self.waitingLimit else { return service.counters.add("overloaded") }
         guard let bytes = try? RecordCoding.encode(lease) else { return }
         service.holders.set(lease.address, to: lease.state == .bound ? lease.mac : nil)
+        service.leases.set(lease)
         let key = service.leasePrefix + lease.address.description
         waiting.append(
             Pending(

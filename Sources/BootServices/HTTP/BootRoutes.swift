@@ -27,12 +27,20 @@ struct BootRoutes: Sendable {
     let control: ControlPlane
     let files: BootFilePaths
     let logger: Logger
+    private let neighbour: @Sendable (IPv4Address) -> MACAddress?
+    private let refusals: RefusalLog
 
     /// Nil where another server gives the addresses.
     let holders: LeaseHolders?
 
-    init(network: BootNetwork, control: ControlPlane, files: BootFilePaths, holders: LeaseHolders?, logger: Logger) {
+    /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
+    init(
+        network: BootNetwork, control: ControlPlane, files: BootFilePaths, holders: LeaseHolders?, logger: Logger,
+        neighbour: @escaping @Sendable (IPv4Address) -> MACAddress? = { _ in nil }
+    ) {
         self.holders = holders
+        self.neighbour = neighbour
+        refusals = RefusalLog(control: control, counters: Counters(), logger: logger)
         self.network = network
         self.control = control
         self.files = files
@@ -87,7 +95,10 @@ struct BootRoutes: Sendable {
         let isEFI = request.query["platform"] == "efi"
         let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
         control.bootTraces.note(.script, of: mac, at: control.now)
-        let (_, verdict) = control.boots(mac, discovery: network.discoveryPolicy)
+        var verdict = control.boots(mac, discovery: network.discoveryPolicy).verdict
+        if case .agent = verdict, isImpostor(request, [mac]) {
+            verdict = .refuse(why: "this script is for \(mac), and another machine asks for it")
+        }
         let script: IPXEScript =
             switch verdict {
             case .agent where !mayHaveNonce(mac, request):
@@ -101,6 +112,20 @@ struct BootRoutes: Sendable {
             }
         logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])
         return .bytes(.ok, type: "text/plain", Array(try script.render().utf8))
+    }
+
+    /// Whether a request comes from a machine on this wire whose MAC address is none of `macs`: it would get a nonce that is
+    /// another's. Behind a relay there is no neighbour to look at.
+    private func isImpostor(_ request: BootRequest, _ macs: [MACAddress]) -> Bool {
+        guard let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }), network.address.contains(address),
+            let mac = neighbour(address), !macs.contains(mac)
+        else { return false }
+        // A machine may boot by one of its ports and speak by another.
+        if let machine = control.snapshot.machine(with: mac), macs.contains(where: machine.owns) { return false }
+        refusals.note(
+            "boot", source: address.description, event: "boot.impostor", machine: control.snapshot.machine(with: mac)?.id,
+            evidence: ["mac": mac.description, "asked-for": macs.first?.description ?? ""])
+        return true
     }
 
     /// A nonce opens a machine's session and its seed: it goes only to the address that the machine's lease is for.
@@ -136,7 +161,13 @@ struct BootRoutes: Sendable {
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
         if verb == "hello" {
             let address = request.remote?.ipAddress.flatMap { IPv4Address($0) }
-            return Self.json(.ok, try await control.hello(decode(request), from: address))
+            let hello: HelloRequest = try decode(request)
+            guard !isImpostor(request, [hello.mac] + hello.macs.prefix(64)) else {
+                throw Problem(
+                    "hello-foreign", status: 403, title: "The hello is of \(hello.mac), and comes from another machine",
+                    remedy: "Boot the machine from the network again.")
+            }
+            return Self.json(.ok, try await control.hello(hello, from: address))
         }
         let session = request.bearer ?? ""
         let machine = try control.machine(session: session)

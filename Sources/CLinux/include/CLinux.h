@@ -2,6 +2,7 @@
 #define HOSTLER_CLINUX_H
 
 #include "namespace.h"
+#include "neighbour.h"
 #if __has_include("agent.h")
 #include "agent.h"
 #endif

@@ -25,7 +25,7 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
-    private func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
+    func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
         let key = "/nonces/" + nonce
         let record = try RecordCoding.encode(SpentNonce(boot: boot, expires: expires))
         if try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) != nil { return }
@@ -65,7 +65,7 @@ extension ControlPlane {
         // The port that it booted from says who it is; another only where that one is new (a card was changed).
         let known = snapshot.machine(with: hello.mac) ?? macs.lazy.compactMap { self.snapshot.machine(with: $0) }.first
         let found = try await known.flatMap2 { try await self.records.get(Machine.self, id: $0.id.rawValue) }
-        let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)))
+        let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)), mac: hello.mac)
         var machine = found?.value ?? newMachine()
         let newPorts = macs.filter { !machine.owns($0) }
         machine.interfaces += newPorts.map { Interface(mac: $0) }
@@ -295,7 +295,16 @@ extension ControlPlane {
             blobPath: "/images/blobs/\(image.blobDigest)", diskBytes: image.diskBytes, disk: chosen ?? request.disk,
             seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
             restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
-            kernelArguments: image.properties.kernelArguments)
+            kernelArguments: kernelArguments(image, machine))
+    }
+
+    /// An image that reads a raw configuration says where in its kernel arguments the URL goes, as
+    /// `talos.config={config-url}`. It holds for the start by kexec: no later one goes through Hostler.
+    private func kernelArguments(_ image: InstallableImage, _ machine: Machine) -> String? {
+        guard let arguments = image.properties.kernelArguments, arguments.contains("{config-url}"),
+            let mac = machine.observed.agent?.mac ?? machine.interfaces.first?.mac
+        else { return image.properties.kernelArguments }
+        return arguments.replacing("{config-url}", with: rawConfigURL(for: mac))
     }
 
     /// The seed of an open installation. Its system calls home at `base`, `http://address:port`.
@@ -303,10 +312,14 @@ extension ControlPlane {
         guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
             let stored = try await records.store.get(SeedSecrets.key(id)), snapshot.machines[operation.machine].map(isTrusted) == true
         else { throw Problem.notFound("seed", id.rawValue) }
-        return try seeds.seed("\(id)|\(base)") {
+        let placement = machinePlacements.withLock { $0[base] }
+        let machine = snapshot.machines[operation.machine]
+        return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)") {
             try SeedVolume(
-                operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
-                callHome: "\(base)/call-home/\(id)")
+                SeedSource(
+                    operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
+                    callHome: "\(base)/call-home/\(id)", machine: machine, placement: placement,
+                    instanceKey: instanceKey(operation.machine, id)))
         }
     }
 
@@ -339,6 +352,13 @@ extension ControlPlane {
         guard let stored = try await records.store.get(SeedSecrets.key(id)),
             constantTimeEqual(try RecordCoding.decode(SeedSecrets.self, from: stored).proof, proof)
         else { throw refused }
+        // The call home of this data source is on the disk: it would come as well from a system that found nothing else.
+        if case .install(let request) = operation.request, request.dataSource == .ec2, evidence["instance-id"] != id.rawValue {
+            throw Problem(
+                "instance-foreign", status: 409, title: "The system is up, but did not find its first-boot data",
+                detail: "It calls itself \(evidence["instance-id"] ?? "nothing").",
+                remedy: "See what the metadata service refused: hostler event list")
+        }
         try await change(operation.machine) { transition, now in
             guard transition.operation.id == id else { return }
             transition.machine.observed.lastSeen = now

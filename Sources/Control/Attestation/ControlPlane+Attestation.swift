@@ -107,7 +107,7 @@ extension ControlPlane {
 
     /// Says that the last boot is as it should be: later ones are judged by it.
     public func acceptBoot(machine name: String, by actor: String) async throws -> Machine {
-        let accepted = try await edit(machine: name, expecting: nil, kind: "attestation.accepted", by: actor) { machine throws(Problem) in
+        let accepted = try await edit(machine: name, expecting: nil, kind: "attestation.accepted", by: actor) { machine, _ throws(Problem) in
             guard let registers = machine.attestation?.registers, machine.attestation?.problem?.code != "quote-refused",
                 machine.attestation?.problem?.code != "tpm-changed"
             else {
@@ -127,7 +127,7 @@ extension ControlPlane {
 
     /// Forgets a machine's TPM, as after its board was replaced: the next one is taken on trust.
     public func forgetTPM(machine name: String, by actor: String) async throws -> Machine {
-        let changed = try await edit(machine: name, expecting: nil, kind: "attestation.forgotten", by: actor) { machine throws(Problem) in
+        let changed = try await edit(machine: name, expecting: nil, kind: "attestation.forgotten", by: actor) { machine, _ throws(Problem) in
             machine.attestation = nil
             return "the TPM of \(machine.name) is forgotten"
         }.value
@@ -159,7 +159,7 @@ extension ControlPlane {
         _ = try await edit(
             machine: id.rawValue, expecting: nil, kind: record.problem == nil ? "attestation.good" : "attestation.failed", by: "agent",
             evidence: evidence
-        ) { machine throws(Problem) in
+        ) { machine, _ throws(Problem) in
             machine.attestation = record
             guard let problem = record.problem else {
                 return isFirst ? "the TPM of \(machine.name) was enrolled, its boot taken on trust" : "\(machine.name) booted what it should"

@@ -14,21 +14,33 @@ public struct BootNonces: Sendable {
     public static let lifetime: Duration = .seconds(900)
     private let key: SymmetricKey
 
+    /// What a nonce may be spent on.
+    enum Purpose: String {
+        /// A session of the agent.
+        case agent = "nonce"
+        /// A system's raw configuration.
+        case config
+    }
+
     /// `secret`: 32 random bytes that the store keeps.
     public init(secret: [UInt8]) { key = SymmetricKey(data: secret) }
 
-    public func make(for mac: MACAddress, now: Timestamp) -> String {
+    public func make(for mac: MACAddress, now: Timestamp) -> String { make(for: mac, purpose: .agent, now: now) }
+
+    func make(for mac: MACAddress, purpose: Purpose, now: Timestamp) -> String {
         var generator = SystemRandomNumberGenerator()
         let random = (0..<16).map { _ in UInt8.random(in: 0...255, using: &generator) }
         let expiry = String((now + Self.lifetime).milliseconds, radix: 16)
-        return "\(expiry).\(Hex.encode(random)).\(tag(expiry: expiry, random: Hex.encode(random), mac: mac))"
+        return "\(expiry).\(Hex.encode(random)).\(tag(purpose, expiry: expiry, random: Hex.encode(random), mac: mac))"
     }
 
     /// The nonce's name in the record of spent ones, and when it may be forgotten.
-    func check(_ nonce: String, mac: MACAddress, now: Timestamp) throws(Problem) -> (name: String, expires: Timestamp) {
+    func check(
+        _ nonce: String, mac: MACAddress, purpose: Purpose = .agent, now: Timestamp
+    ) throws(Problem) -> (name: String, expires: Timestamp) {
         let parts = nonce.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 3, parts[0].utf8.count <= 16, let expiry = Int64(parts[0], radix: 16),
-            constantTimeEqual(parts[2], tag(expiry: parts[0], random: parts[1], mac: mac))
+            constantTimeEqual(parts[2], tag(purpose, expiry: parts[0], random: parts[1], mac: mac))
         else {
             throw Problem(
                 "nonce-invalid", status: 401, title: "The boot nonce is not one of ours for this machine",
@@ -54,8 +66,9 @@ public struct BootNonces: Sendable {
         Array(HMAC<SHA256>.authenticationCode(for: Array("\(purpose)|\(machine)|\(boot)|".utf8) + context, using: key))
     }
 
-    private func tag(expiry: String, random: String, mac: MACAddress) -> String {
-        Hex.encode(HMAC<SHA256>.authenticationCode(for: Array("nonce|\(expiry)|\(random)|\(mac)".utf8), using: key))
+    private func tag(_ purpose: Purpose, expiry: String, random: String, mac: MACAddress) -> String {
+        let text = "\(purpose.rawValue)|\(expiry)|\(random)|\(mac)"
+        return Hex.encode(HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key))
     }
 }
 

@@ -58,12 +58,13 @@ final class SnapshotHolder: Sendable {
         var nextWaiter = 0
         /// Whether something applies the store's changes; without it no wait would end.
         var isFollowed = false
-        var observers: [Int: @Sendable (RackSnapshot) -> Void] = [:]
+        var observers: [Int: @Sendable (Set<MachineID>?, RackSnapshot) -> Void] = [:]
         var nextObserver = 0
     }
     private let state = Mutex(State())
 
     var current: RackSnapshot { state.withLock { $0.snapshot } }
+    var revision: Revision { state.withLock { $0.snapshot.revision } }
 
     /// Returns once the snapshot holds what `revision` wrote, or the caller is
     /// cancelled, or nothing follows the store (any more): then no boot is answered either.
@@ -99,6 +100,11 @@ final class SnapshotHolder: Sendable {
 
     /// Calls `observer` after each change until `stop(observing:)`.
     func observe(_ observer: @escaping @Sendable (RackSnapshot) -> Void) -> Int {
+        observeMachines { observer($1) }
+    }
+
+    /// The same with the machines that changed; nil: any may have.
+    func observeMachines(_ observer: @escaping @Sendable (Set<MachineID>?, RackSnapshot) -> Void) -> Int {
         state.withLock {
             $0.nextObserver += 1
             $0.observers[$0.nextObserver] = observer
@@ -111,7 +117,7 @@ final class SnapshotHolder: Sendable {
     func stop(observing id: Int) { state.withLock { $0.observers[id] = nil } }
 
     func load(_ machines: [Machine], _ operations: [Operation], at revision: Revision) {
-        publish { snapshot in
+        publish(changed: nil) { snapshot in
             snapshot = RackSnapshot()
             for machine in machines { snapshot.set(machine) }
             for operation in operations { snapshot.set(operation) }
@@ -120,13 +126,19 @@ final class SnapshotHolder: Sendable {
     }
 
     func apply(_ batch: WatchBatch) throws {
-        try publish { snapshot in
+        try publish(changed: Set(batch.events.compactMap { machine(concernedBy: $0) })) { snapshot in
             for event in batch.events { try snapshot.apply(event) }
             snapshot.revision = max(snapshot.revision, batch.revision)
         }
     }
 
-    private func publish(_ change: (inout RackSnapshot) throws -> Void) rethrows {
+    /// Whose metadata an event of the store changes; an operation's is that of its machine, which changes with it.
+    private func machine(concernedBy event: StoreEvent) -> MachineID? {
+        guard event.key.hasPrefix(Machine.prefix) else { return nil }
+        return MachineID(rawValue: String(event.key.dropFirst(Machine.prefix.count)))
+    }
+
+    private func publish(changed: Set<MachineID>?, _ change: (inout RackSnapshot) throws -> Void) rethrows {
         let (snapshot, ready, observers) = try state.withLock { state in
             try change(&state.snapshot)
             let reached = state.snapshot.revision
@@ -135,6 +147,6 @@ final class SnapshotHolder: Sendable {
             return (state.snapshot, Array(ready.values), Array(state.observers.values))
         }
         for waiter in ready { waiter.continuation.resume() }
-        for observer in observers { observer(snapshot) }
+        for observer in observers { observer(changed, snapshot) }
     }
 }

@@ -8,10 +8,25 @@ public struct MachinePatch: Codable, Sendable {
     public var hostname: String?
     /// Null removes a label.
     public var labels: [String: String?]?
-    public init(name: String? = nil, hostname: String? = nil, labels: [String: String?]? = nil) {
+    /// Null removes a tag.
+    public var tags: [String: String?]?
+    /// All keys; an empty list removes them.
+    public var sshKeys: [String]?
+    public var userData: UserDataPatch?
+    /// One without links removes it.
+    public var network: NetworkConfig?
+
+    public init(
+        name: String? = nil, hostname: String? = nil, labels: [String: String?]? = nil, tags: [String: String?]? = nil,
+        sshKeys: [String]? = nil, userData: UserDataPatch? = nil, network: NetworkConfig? = nil
+    ) {
         self.name = name
         self.hostname = hostname
         self.labels = labels
+        self.tags = tags
+        self.sshKeys = sshKeys
+        self.userData = userData
+        self.network = network
     }
 }
 
@@ -33,7 +48,8 @@ extension ControlPlane {
     public func update(
         machine name: String, with patch: MachinePatch, expecting: Revision?, by actor: String
     ) async throws -> Versioned<Machine> {
-        try await edit(machine: name, expecting: expecting, kind: "machine.changed", by: actor) { machine throws(Problem) in
+        try await edit(machine: name, expecting: expecting, kind: "machine.changed", by: actor) { machine, also in
+            also = try patch.applyMetadata(to: &machine, now: self.now)
             if let text = patch.name {
                 let wanted = try DisplayName(text)
                 if let other = self.snapshot.machines.values.first(where: { $0.name == wanted && $0.id != machine.id }) {
@@ -64,7 +80,7 @@ extension ControlPlane {
 
     /// Says that a person looked, and that work may go on.
     public func releaseHold(_ id: HoldID, on name: String, by actor: String) async throws -> Machine {
-        try await edit(machine: name, expecting: nil, kind: "machine.released", by: actor) { machine throws(Problem) in
+        try await edit(machine: name, expecting: nil, kind: "machine.released", by: actor) { machine, _ in
             guard let hold = machine.holds.first(where: { $0.id == id }) else {
                 throw Problem.notFound("hold", id.rawValue, remedy: "See hostler machine show \(machine.id)")
             }
@@ -85,6 +101,7 @@ extension ControlPlane {
         let gone = OperationTransition.Happening(kind: "machine.deleted", actor: actor, message: "\(found.value.name) deleted")
         let revision = try await records.store.commitUnlessConflict([
             .delete(key: found.value.key, if: .revision(found.revision)),
+            .delete(key: StoredUserData.key(found.value.id), if: .none),
             try event(gone, machine: found.value.id, operation: nil).put(.absent),
         ])
         guard let revision else { throw Self.changedMeanwhile }
@@ -101,19 +118,20 @@ extension ControlPlane {
 
     func edit(
         machine name: String, expecting: Revision?, kind: String, by actor: String, evidence: [String: String] = [:],
-        _ body: (inout Machine) throws(Problem) -> String
+        _ body: (inout Machine, inout [Mutation]) throws -> String
     ) async throws -> Versioned<Machine> {
         for _ in 0..<Self.conflictLimit {
             let found = try await machine(named: name)
             if let expecting, expecting != found.revision { throw Self.changedMeanwhile }
             var machine = found.value
-            let message = try body(&machine)
+            var also: [Mutation] = []
+            let message = try body(&machine, &also)
             machine.updatedAt = now
             let happening = OperationTransition.Happening(kind: kind, actor: actor, message: message, evidence: evidence)
             let revision = try await records.store.commitUnlessConflict([
                 try machine.put(.revision(found.revision)),
                 try event(happening, machine: machine.id, operation: nil).put(.absent),
-            ])
+            ] + also)
             guard let revision else { continue }
             await snapshots.reached(revision)
             return Versioned(value: machine, revision: revision)

@@ -30,6 +30,11 @@ enum InstallAdmission {
         try check(keys: request.sshKeys)
         if let data = request.userData { try check(userData: decode(userData: data)) }
         if let config = request.networkConfig { try check(networkConfig: config) }
+        if request.dataSource == .configDrive, request.networkConfig != nil {
+            throw Problem(
+                "network-config-form", status: 422, title: "A config drive has no place for cloud-init's network-config",
+                remedy: "Give the machine's network with: hostler machine set NAME --network FILE")
+        }
         // What is chosen now is what is written, whatever disks the machine shows when it comes to that.
         if let inventory = machine.observed.inventory { pinned.disk = try chooseDisk(inventory, request, image) }
         return pinned

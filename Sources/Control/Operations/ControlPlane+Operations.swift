@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 public import Model
 internal import Store
 
@@ -16,7 +17,11 @@ extension ControlPlane {
             if case .install(let wanted) = request {
                 let image = try await images.image(named: wanted.image)
                 var pinned = try InstallAdmission.check(wanted, image: image, machine: machine)
-                mutations.append(try SeedSecrets(for: pinned).put(for: id))
+                if pinned.userData == nil, let data = try await storedUserData(of: machine.id) {
+                    pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
+                }
+                let access = image?.properties.userDataAccess.flatMap(UserDataAccess.init(rawValue:))
+                mutations.append(try SeedSecrets(for: pinned, access: access).put(for: id))
                 // Only the seed needs them; they may hold secrets, and an operation is shown to viewers.
                 pinned.userData = nil
                 pinned.networkConfig = nil

@@ -101,6 +101,7 @@ public struct OperationTransition: Sendable, Equatable {
                 operation: operation.id, generation: operation.generation, image: request.image,
                 digest: request.digest ?? "", hostname: request.hostname ?? machine.id.rawValue,
                 diskSerial: operation.step(.chooseDisk)?.evidence["serial"], installedAt: now, hostKeys: hostKeys)
+            machine.installed?.sshKeys = request.sshKeys
         }
         succeed(.firstBoot, evidence: evidence, now)
     }

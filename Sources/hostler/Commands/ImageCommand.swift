@@ -112,9 +112,21 @@ struct ImageCommand: AsyncParsableCommand {
         @Argument var name: String
         @Argument(help: "A path, or an http(s) URL.") var source: String
         @Option(help: "SHA-256 of the file as it comes, in hex.") var sha256: String?
+        @Option(help: "How often its system may read its user-data from the metadata service: once, until-ready.")
+        var userDataAccess: UserDataAccess?
+        @Option(help: "The root file system's UUID, for --restart kexec.") var rootUuid: String?
+        @Option(help: "Kernel arguments for --restart kexec; {config-url} becomes the URL of a raw configuration.")
+        var kernelArguments: String?
+
+        func validate() throws {
+            if userDataAccess == .always { throw ValidationError("An image's user-data is read once or until-ready.") }
+        }
 
         func run() async throws {
             var options = ImageImporter.Options()
+            options.properties.userDataAccess = userDataAccess?.rawValue
+            options.properties.rootUUID = rootUuid
+            options.properties.kernelArguments = kernelArguments
             if let sha256 {
                 options.expectedDigest = .init("sha256:\(sha256.lowercased())")
                 guard options.expectedDigest != nil else { throw ValidationError("--sha256 is not 64 hex digits") }

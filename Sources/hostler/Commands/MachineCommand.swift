@@ -107,37 +107,6 @@ struct MachineCommand: AsyncParsableCommand {
         }
     }
 
-    struct Set: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Change a machine's name, next host name, or labels.")
-        @OptionGroup var connection: ConnectionOptions
-        @OptionGroup var output: OutputOptions
-        @Argument var machine: String
-        @Option(help: "Its name, in any script.") var name: String?
-        @Option(help: "The host name that its next installation gets.") var hostname: String?
-        @Option(help: "KEY=VALUE, or KEY- to take it away; may be repeated.") var label: [String] = []
-
-        func run() async throws {
-            var labels: [String: String?] = [:]
-            for text in label {
-                let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-                if parts.count == 2 {
-                    labels[parts[0]] = .some(parts[1])
-                } else if text.hasSuffix("-") {
-                    labels[String(text.dropLast())] = .some(nil)
-                } else {
-                    throw ValidationError("“\(text)” is neither KEY=VALUE nor KEY-")
-                }
-            }
-            guard name != nil || hostname != nil || !labels.isEmpty else { throw ValidationError("Give --name, --hostname or --label.") }
-            let patch = MachinePatch(name: name, hostname: hostname, labels: labels.isEmpty ? nil : labels)
-            try await APIClient.with(connection) { client in
-                try output.print(await client.send(Machine.self, .PATCH, path(machine), body: patch)) {
-                    "\($0.id)  \($0.name)  changed"
-                }
-            }
-        }
-    }
-
     struct Delete: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Forget a machine. It comes back as new when it is seen again.")
         @OptionGroup var connection: ConnectionOptions

@@ -23,6 +23,8 @@ extension MachineCommand {
         @Option(help: "The disk by serial or WWN.") var disk: String?
         @Option(help: "reboot: through the firmware; kexec: straight into the installed kernel.")
         var restart: RestartMethod?
+        @Option(help: "Where the system finds its first-boot data: \(DataSource.allCases.map(\.rawValue).joined(separator: ", ")).")
+        var datasource: DataSource?
 
         func run() async throws {
             let keys = try sshKey.flatMap(InputFile.publicKeys)
@@ -35,7 +37,7 @@ extension MachineCommand {
             }
             let request = InstallRequest(
                 image: image, hostname: hostname, sshKeys: keys, userData: userData, networkConfig: network, disk: disk,
-                restart: restart)
+                restart: restart, dataSource: datasource)
             try await APIClient.with(connection) { client in
                 let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/install", body: request)
                 try await OperationWait.finish(operation, wait, output, client)
@@ -45,6 +47,7 @@ extension MachineCommand {
 }
 
 extension RestartMethod: ExpressibleByArgument {}
+extension DataSource: ExpressibleByArgument {}
 
 /// Files that commands are given.
 enum InputFile {

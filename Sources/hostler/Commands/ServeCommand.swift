@@ -1,6 +1,7 @@
 import API
 import ArgumentParser
 import BootServices
+import CLinux
 import FoundationEssentials
 import Logging
 import Model
@@ -57,6 +58,8 @@ struct ServeCommand: AsyncParsableCommand {
             bootFiles: bootFiles ?? environment["HOSTLER_BOOT_FILES"] ?? file.bootFiles ?? "/usr/share/hostler/boot",
             api: api, networks: networks, identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api), logger: logger)
         try program.check()
+        // Thousands of machines may watch their metadata at once, each by a connection.
+        _ = clinux_raise_file_limit()
         try await program.run()
     }
 

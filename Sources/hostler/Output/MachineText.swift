@@ -36,6 +36,18 @@ enum MachineText {
         add("operation", machine.openOperation?.rawValue)
         add("host name", machine.desired.hostname)
         add("labels", machine.desired.labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))
+        add("tags", machine.desired.tags.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))
+        add("SSH keys", machine.desired.sshKeys.isEmpty ? nil : "\(machine.desired.sshKeys.count)")
+        if let data = machine.desired.userData {
+            let read = data.readAt.map { ", read at \($0)" } ?? ""
+            add("user-data", "\(data.byteCount) bytes, \(data.access.rawValue), set at \(data.setAt)\(read)")
+        }
+        if let network = machine.desired.network {
+            add("network", network.addressings.map { link in
+                let addresses = (link.addressing.dhcp ? ["dhcp"] : []) + link.addressing.addresses.map(\.description)
+                return addresses.isEmpty ? link.name : "\(link.name) \(addresses.joined(separator: ","))"
+            }.joined(separator: "; "))
+        }
         add("address", machine.observed.address?.description)
         add("seen", Quantity.ago(machine.observed.lastSeen))
         if let agent = machine.observed.agent { add("agent", "\(agent.version), since \(agent.since)") }

@@ -54,6 +54,7 @@ struct ServerConfiguration: Codable, Sendable {
         var httpPort: Int?
         var discovery: Bool?
         var attestation: Bool?
+        var metadata: MetadataSettings?
 
         func bootNetwork() throws -> BootNetwork {
             var network = BootNetwork(name: name ?? interface, interface: interface, address: address, namespace: namespace)
@@ -71,6 +72,7 @@ struct ServerConfiguration: Codable, Sendable {
             network.httpPort = httpPort ?? network.httpPort
             network.discovery = discovery ?? true
             network.attestation = attestation ?? false
+            network.metadata = metadata ?? MetadataSettings()
             return network
         }
 

@@ -1,0 +1,139 @@
+internal import Control
+internal import Metadata
+internal import Model
+internal import NIOCore
+internal import Synchronization
+internal import Wire
+
+/// What all connections of a metadata service share: who may come in, how often, and what is said to whom.
+final class MetadataDoor: Sendable {
+    /// Open at once, from all machines: 10,000 that watch, and as many again half as often.
+    static let connectionLimit = 16_384
+    /// From the first moment without a whole request to the end: an idle client costs no more than this.
+    static let patience = TimeAmount.seconds(15)
+
+    let control: ControlPlane
+    let desk: MetadataDesk
+    let witness: WireWitness
+    let placement: Placement
+    private let baseURL: String
+    let tokens: (any WorkloadTokens)?
+    let refusals: RefusalLog
+    let counters: Counters
+    let patience: TimeAmount
+    private let settings: MetadataSettings
+    private let buckets = Mutex<[MachineID: TokenBucket]>([:])
+    private let open = Mutex<(all: Int, bySource: [IPv4Address: Int])>((0, [:]))
+
+    init(
+        control: ControlPlane, desk: MetadataDesk, witness: WireWitness, network: BootNetwork, tokens: (any WorkloadTokens)?,
+        refusals: RefusalLog, patience: TimeAmount
+    ) {
+        self.control = control
+        self.desk = desk
+        self.witness = witness
+        placement = network.placement
+        baseURL = network.baseURL
+        settings = network.metadata
+        self.tokens = tokens
+        self.refusals = refusals
+        self.patience = patience
+        counters = refusals.counters
+    }
+
+    /// Whether one more connection from there is taken; if so, ``leave(_:)`` must follow.
+    func enter(_ source: IPv4Address) -> Bool {
+        open.withLock { open in
+            let here = open.bySource[source] ?? 0
+            guard open.all < Self.connectionLimit, here < settings.connectionsPerMachine else { return false }
+            open.all += 1
+            open.bySource[source] = here + 1
+            return true
+        }
+    }
+
+    func leave(_ source: IPv4Address) {
+        open.withLock { open in
+            open.all -= 1
+            let here = (open.bySource[source] ?? 1) - 1
+            open.bySource[source] = here == 0 ? nil : here
+        }
+    }
+
+    /// Whether the machine may ask once more now.
+    func mayAsk(_ machine: MachineID, now: Timestamp) -> Bool {
+        buckets.withLock { buckets in
+            let rate = settings.requestsPerSecond
+            var bucket = buckets[machine] ?? TokenBucket(perSecond: rate, burst: rate * 2, nowMilliseconds: now.milliseconds)
+            let may = bucket.take(nowMilliseconds: now.milliseconds)
+            buckets[machine] = bucket
+            return may
+        }
+    }
+
+    func view(of asker: Asker, in snapshot: RackSnapshot) -> InstanceView? {
+        guard let machine = snapshot.machines[asker.machine] else { return nil }
+        return InstanceView(
+            machine: machine, operation: snapshot.openOperation(of: machine), placement: placement, address: asker.address,
+            mac: asker.mac)
+    }
+
+    // MARK: What must be fetched first
+
+    func secret(_ secret: MetadataAnswer.Secret, for asker: Asker) async -> MetadataReply {
+        do {
+            switch secret {
+            case .userData:
+                guard let bytes = try await control.userData(of: asker.machine) else { return .refusal(404) }
+                return MetadataReply(200, bytes, type: "application/octet-stream")
+            case .noCloudUserData:
+                let bytes = try await control.userData(of: asker.machine)
+                return MetadataReply(200, bytes ?? NoCloudSeed.emptyUserData, type: "application/octet-stream")
+            case .vendorData:
+                return MetadataReply(200, try await control.vendorData(of: asker.machine, base: baseURL) ?? NoCloudSeed.emptyUserData)
+            case .openStackVendorData:
+                let bytes = OpenStackTree.vendorData(try await control.vendorData(of: asker.machine, base: baseURL))
+                return MetadataReply(200, bytes, type: "application/json")
+            case .rawConfig(let nonce):
+                return try await rawConfig(nonce, for: asker)
+            }
+        } catch {
+            counters.add("failed")
+            return .refusal(503)
+        }
+    }
+
+    private func rawConfig(_ nonce: String, for asker: Asker) async throws -> MetadataReply {
+        do {
+            guard let bytes = try await control.rawConfig(nonce: nonce, of: asker.machine, mac: asker.mac) else { return .refusal(404) }
+            return MetadataReply(200, bytes, type: "application/octet-stream")
+        } catch let problem as Problem {
+            refusals.note(
+                MetadataAnswer.Refusal.badNonce.rawValue, source: asker.address.description, event: "metadata.nonce-refused",
+                machine: asker.machine, evidence: ["mac": asker.mac.description, "code": problem.code])
+            return .refusal(403)
+        }
+    }
+
+    /// Whether the machine may have an identity now is decided by the issuer, anew at each call.
+    func identity(_ identity: MetadataAnswer.Identity, for asker: Asker, view: InstanceView) async -> MetadataReply {
+        guard let tokens else { return .refusal(404) }
+        do {
+            switch identity {
+            case .signature, .pkcs7:
+                let signed = try await tokens.sign(document: MetadataDesk.identityDocument(view), of: asker.machine)
+                return MetadataReply(200, Array((identity == .signature ? signed.signature : signed.pkcs7).utf8))
+            case .token(let audience):
+                guard let audience, !audience.isEmpty else { return .refusal(400) }
+                let token = try await tokens.mint(machine: asker.machine, audience: audience, lifetime: nil)
+                return MetadataReply(200, MetadataDesk.tokenDocument(token), type: "application/json")
+            }
+        } catch let problem as Problem {
+            refusals.note(problem.code, source: asker.address.description, machine: asker.machine)
+            return .refusal(problem.status)
+        } catch {
+            counters.add("failed")
+            return .refusal(503)
+        }
+    }
+}

@@ -1,0 +1,55 @@
+internal import Control
+internal import Metadata
+internal import Model
+internal import Wire
+
+/// Says which machine is behind an address: what the kernel's neighbour table has for it, the machine that owns that
+/// MAC address, and the lease of the address must agree.
+final class WireWitness: Sendable {
+    enum Testimony: Sendable, Equatable {
+        case machine(Asker)
+        /// Nobody that we know: no neighbour, or a MAC address of no machine.
+        case stranger(why: String)
+        /// The address is another machine's, or nobody's: somebody gave it to itself.
+        case impostor(mac: MACAddress, rightful: MACAddress?, machine: MachineID?)
+    }
+
+    private let network: BootNetwork
+    private let control: ControlPlane
+    private let leases: LeaseTable
+    private let lookUp: @Sendable (IPv4Address) -> MACAddress?
+
+    init(
+        network: BootNetwork, control: ControlPlane, leases: LeaseTable, lookUp: @escaping @Sendable (IPv4Address) -> MACAddress?
+    ) {
+        self.network = network
+        self.control = control
+        self.leases = leases
+        self.lookUp = lookUp
+    }
+
+    func testimony(on address: IPv4Address, in snapshot: RackSnapshot) -> Testimony {
+        guard let mac = lookUp(address) else { return .stranger(why: "no neighbour has \(address)") }
+        let machine = snapshot.machine(with: mac)
+        let lease = leases.lease(at: address)
+        if let lease, lease.isActive(atMilliseconds: control.now.milliseconds), lease.mac != mac,
+            !Self.isOneMachine(lease.mac, machine)
+        {
+            return .impostor(mac: mac, rightful: lease.mac, machine: machine?.id)
+        }
+        guard let machine else { return .stranger(why: "\(mac) is no machine's") }
+        if network.mode == .server {
+            let isLeased = lease.map { $0.isActive(atMilliseconds: control.now.milliseconds) } ?? false
+            let isStatic = machine.desired.network?.staticAddresses.contains(address) ?? false
+            // A system with a static address that was given by hand, as user-data or network-config: it called home from there.
+            let isKnown = machine.observed.address == address
+            guard isLeased || isStatic || isKnown else { return .impostor(mac: mac, rightful: nil, machine: machine.id) }
+        }
+        let operation = snapshot.openOperation(of: machine)
+        let incarnation = InstanceView.incarnation(of: machine, operation)
+        return .machine(Asker(machine: machine.id, incarnation: incarnation, address: address, mac: mac))
+    }
+
+    /// A machine's bond may speak with the MAC address of another of its ports than the one that has the lease.
+    private static func isOneMachine(_ mac: MACAddress, _ machine: Machine?) -> Bool { machine?.owns(mac) ?? false }
+}

@@ -1,0 +1,179 @@
+internal import BlockIO
+internal import Crypto
+internal import FoundationEssentials
+internal import Metadata
+internal import Model
+internal import Wire
+
+/// What a seed is made of.
+struct SeedSource {
+    var operation: Model.Operation
+    var request: InstallRequest
+    var secrets: SeedSecrets
+    /// Without the proof.
+    var callHome: String
+    var machine: Machine?
+    var placement: Placement?
+    /// What the installed system shows the metadata service.
+    var instanceKey: String
+
+    var hostname: String { request.hostname ?? operation.machine.rawValue }
+    var callHomeURL: String { callHome + "/" + secrets.proof }
+    /// Where the metadata service is, with the key to it in the path: clients that know no header can have it too.
+    var metadataURL: String { "http://169.254.169.254/k/\(instanceKey)" }
+
+    func userData() throws -> [UInt8] {
+        guard let data = secrets.userData else { return NoCloudSeed.emptyUserData }
+        return try InstallAdmission.decode(userData: data)
+    }
+
+    /// What was given with the request, else what people want of the machine.
+    var networkConfig: [UInt8]? {
+        if let text = secrets.networkConfig { return Array(text.utf8) }
+        return machine?.desired.network.map { NetplanConfig.bytes($0, hostler: placement?.prefix) }
+    }
+}
+
+/// The volume with an installation's first-boot data, as it goes to the disk.
+public struct SeedVolume: Sendable {
+    public var bytes: [UInt8]
+    /// `sha256:…` of the bytes.
+    public var digest: String
+
+    /// The same inputs always give the same bytes, so a seed can be made anew at any time.
+    init(_ source: SeedSource) throws {
+        let label = source.request.dataSource == .configDrive ? "CONFIG-2" : "CIDATA"
+        bytes = try FATVolume(label: label, files: Self.files(source)).bytes
+        digest = "sha256:" + Hex.encode(SHA256.hash(data: bytes))
+    }
+
+    private static func files(_ source: SeedSource) throws -> [FATVolume.File] {
+        switch source.request.dataSource ?? .noCloud {
+        case .noCloud:
+            return noCloud(
+                metaData: try metaData(source), userData: try source.userData(),
+                vendorData: Array(vendorData(source.callHomeURL).utf8), network: source.networkConfig)
+        case .noCloudHTTP:
+            // NoCloud of cloud-init before 24 takes no network-config over HTTP; on the drive all of them find it.
+            let seed: JSONTree = [
+                "instance-id": .string(source.operation.id.rawValue), "seedfrom": .string(source.metadataURL + "/nocloud/"),
+            ]
+            return noCloud(metaData: seed.bytes, userData: NoCloudSeed.emptyUserData, vendorData: nil, network: source.networkConfig)
+        case .ec2:
+            return try ec2(source)
+        case .configDrive:
+            return try configDrive(source)
+        }
+    }
+
+    private static func noCloud(
+        metaData: [UInt8], userData: [UInt8], vendorData: [UInt8]?, network: [UInt8]?
+    ) -> [FATVolume.File] {
+        var files = [
+            FATVolume.File(name: "meta-data", contents: metaData), FATVolume.File(name: "user-data", contents: userData),
+        ]
+        if let vendorData { files.append(FATVolume.File(name: "vendor-data", contents: vendorData)) }
+        if let network { files.append(FATVolume.File(name: "network-config", contents: network)) }
+        return files
+    }
+
+    private static func metaData(_ source: SeedSource) throws -> [UInt8] {
+        struct MetaData: Encodable {
+            var instanceID: String
+            var hostname: String
+            var keys: [String]
+            enum CodingKeys: String, CodingKey {
+                case instanceID = "instance-id"
+                case hostname = "local-hostname"
+                case keys = "public-keys"
+            }
+        }
+        let data = MetaData(instanceID: source.operation.id.rawValue, hostname: source.hostname, keys: keys(source))
+        // JSON is YAML, and quotes what must be quoted.
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return Array(try encoder.encode(data))
+    }
+
+    private static func keys(_ source: SeedSource) -> [String] {
+        let own = source.request.sshKeys
+        return own + (source.machine?.desired.sshKeys ?? []).filter { !own.contains($0) }
+    }
+
+    /// Vendor data, which the user's own data overrules: the call home at the end of
+    /// cloud-init's last stage, when everything of the user's has been applied.
+    static func vendorData(_ url: String) -> String {
+        """
+        #cloud-config
+        phone_home:
+          url: \(url)
+          post: [instance_id, hostname, pub_key_rsa, pub_key_ecdsa, pub_key_ed25519]
+          tries: 20
+
+        """
+    }
+
+    // MARK: EC2
+
+    /// A drive that makes an unmodified cloud-init use EC2's data source from its second start on.
+    ///
+    /// cloud-init finds EC2 by the firmware's UUID, which no second-hand server has, or by its own configuration, which
+    /// is in the image. So the drive's NoCloud seed, itself another instance, writes that configuration as the first
+    /// thing, and restarts. The key stands in the URL: cloud-init asks for tokens on Amazon's machines only, and the key
+    /// is what proves this machine.
+    private static func ec2(_ source: SeedSource) throws -> [FATVolume.File] {
+        var members: [(String, JSONTree)] = [
+            ("datasource_list", ["Ec2"]),
+            ("datasource", ["Ec2": ["strict_id": false, "metadata_urls": [.string(source.metadataURL)], "max_wait": 240, "timeout": 10]]),
+            ("phone_home", [
+                "url": .string(source.callHomeURL),
+                "post": ["instance_id", "hostname", "pub_key_rsa", "pub_key_ecdsa", "pub_key_ed25519"], "tries": 20,
+            ]),
+        ]
+        if let network = source.machine?.desired.network, source.secrets.networkConfig == nil {
+            members.append(("network", NetplanConfig.tree(network, hostler: source.placement?.prefix)))
+        }
+        // One key a line: ds-identify is a shell script that looks for a line with datasource_list.
+        let lines = members.map { Array("\($0.0): ".utf8) + $0.1.bytes + [UInt8(ascii: "\n")] }
+        var files = [("/etc/cloud/cloud.cfg.d/95_hostler.cfg", Array(lines.joined()))]
+        if let text = source.secrets.networkConfig {
+            // Its own top-level key is `network:` in one of the two forms that people write.
+            let isWhole = text.split(separator: "\n").contains { $0.hasPrefix("network:") }
+            let body = isWhole ? text : "network:\n" + text.split(separator: "\n").map { "  \($0)\n" }.joined()
+            files.append(("/etc/cloud/cloud.cfg.d/96_hostler_network.cfg", Array(body.utf8)))
+        }
+        // The key is in it: nobody but root reads it.
+        let script = (["umask 077"] + files.map { "echo \(Data($0.1).base64EncodedString()) | base64 -d > \($0.0)" }
+            + ["sync", "systemctl reboot --force"]).joined(separator: " && ")
+        let userData: JSONTree = ["bootcmd": [["sh", "-c", .string(script)]]]
+        let seed: JSONTree = [
+            "instance-id": .string(source.operation.id.rawValue + "-seed"), "local-hostname": .string(source.hostname),
+        ]
+        return noCloud(
+            metaData: seed.bytes, userData: Array("#cloud-config\n".utf8) + userData.bytes + [UInt8(ascii: "\n")], vendorData: nil,
+            network: source.networkConfig)
+    }
+
+    // MARK: Config drive
+
+    private static func configDrive(_ source: SeedSource) throws -> [FATVolume.File] {
+        let placement = source.placement ?? Placement(region: "local", zone: "a", prefix: Self.nowhere)
+        let name = try DisplayName(source.operation.machine.rawValue)
+        var machine =
+            source.machine ?? Machine(id: source.operation.machine, name: name, interfaces: [], now: source.operation.createdAt)
+        machine.openOperation = source.operation.id
+        let mac = machine.observed.agent?.mac ?? machine.interfaces.first?.mac ?? MACAddress(value: 0)
+        let view = InstanceView(
+            machine: machine, operation: source.operation, placement: placement, address: machine.observed.address ?? .any, mac: mac)
+        let folder = "openstack/latest/"
+        return [
+            FATVolume.File(name: folder + "meta_data.json", contents: OpenStackTree.metaData(view)),
+            FATVolume.File(name: folder + "user_data", contents: try source.userData()),
+            FATVolume.File(
+                name: folder + "vendor_data.json", contents: OpenStackTree.vendorData(Array(vendorData(source.callHomeURL).utf8))),
+            FATVolume.File(name: folder + "network_data.json", contents: OpenStackTree.networkData(view)),
+        ]
+    }
+
+    private static var nowhere: IPv4Prefix { IPv4Prefix(address: .any, length: 0).unsafelyUnwrapped }
+}

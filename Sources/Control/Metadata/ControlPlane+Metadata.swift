@@ -1,0 +1,121 @@
+internal import Crypto
+internal import FoundationEssentials
+public import Metadata
+public import Model
+public import Store
+internal import Synchronization
+public import Wire
+
+/// A machine's user-data between `machine set` and its reading; apart from the machine's record because it may hold secrets.
+struct StoredUserData: Codable, Sendable {
+    var userData: Base64Bytes
+
+    static func key(_ machine: MachineID) -> String { "/secrets/user-data/" + machine.rawValue }
+}
+
+// What the metadata service asks of the control plane.
+extension ControlPlane {
+    /// Where the machines of a provisioning network stand; set by its boot services before the first task.
+    ///
+    /// - Parameter base: `http://address:port` of this program as they reach it.
+    public func setPlacement(_ placement: Placement, at base: String) { machinePlacements.withLock { $0[base] = placement } }
+
+    /// Whether a snapshot that is held is still the newest; holding one makes the next change copy it.
+    public var snapshotRevision: Revision { snapshots.revision }
+
+    /// Calls `observer` with the machines that changed (nil: any may have), after each change.
+    public func observeMachines(_ observer: @escaping @Sendable (Set<MachineID>?) -> Void) -> Int {
+        snapshots.observeMachines { changed, _ in observer(changed) }
+    }
+
+    public func stopObserving(_ id: Int) { snapshots.stop(observing: id) }
+
+    /// The user-data of a machine that proved to be itself. Nil: there is none, or none that may be read any more.
+    ///
+    /// What may be read once is marked as read before it is given: a crash in between loses it, and never gives it twice.
+    public func userData(of id: MachineID) async throws -> [UInt8]? {
+        guard let machine = snapshot.machines[id] else { return nil }
+        if let operation = snapshot.openOperation(of: machine), operation.kind == .install {
+            return try await seedUserData(of: operation.id)
+        }
+        for _ in 0..<Self.conflictLimit {
+            guard let found = try await records.get(Machine.self, id: id.rawValue), var reference = found.value.desired.userData,
+                reference.isReadable(provedAt: found.value.installed?.installedAt, isInstalling: false),
+                let stored = try await storedUserData(of: id)
+            else { return nil }
+            guard reference.access == .once else { return stored }
+            reference.readAt = now
+            var machine = found.value
+            machine.desired.userData = reference
+            let read = OperationTransition.Happening(
+                kind: "machine.user-data-read", actor: "metadata", message: "\(machine.name) has read its user-data, which may be read once")
+            let revision = try await records.store.commitUnlessConflict([
+                try machine.put(.revision(found.revision)), .delete(key: StoredUserData.key(id), if: .none),
+                try event(read, machine: id, operation: nil).put(.absent),
+            ])
+            guard let revision else { continue }
+            await snapshots.reached(revision)
+            return stored
+        }
+        throw Self.tooManyConflicts
+    }
+
+    func storedUserData(of id: MachineID) async throws -> [UInt8]? {
+        guard let stored = try await records.store.get(StoredUserData.key(id)) else { return nil }
+        return try InstallAdmission.decode(userData: RecordCoding.decode(StoredUserData.self, from: stored).userData)
+    }
+
+    private func seedUserData(of operation: OperationID) async throws -> [UInt8]? {
+        for _ in 0..<Self.conflictLimit {
+            guard let stored = try await records.store.get(SeedSecrets.key(operation)) else { return nil }
+            var secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
+            guard let text = secrets.userData else { return nil }
+            let bytes = try InstallAdmission.decode(userData: text)
+            guard secrets.access == .once else { return bytes }
+            guard secrets.readAt == nil else { return nil }
+            secrets.readAt = now
+            let mutation = Mutation.put(
+                key: stored.key, value: try RecordCoding.encode(secrets), if: .revision(stored.modifiedRevision))
+            if try await records.store.commitUnlessConflict([mutation]) != nil { return bytes }
+        }
+        throw Self.tooManyConflicts
+    }
+
+    /// What Hostler itself adds to a system's first boot while it is being installed: its call home. Nil afterwards.
+    ///
+    /// - Parameter base: `http://address:port` of this program as the machine reaches it.
+    public func vendorData(of id: MachineID, base: String) async throws -> [UInt8]? {
+        guard let machine = snapshot.machines[id], let operation = snapshot.openOperation(of: machine), operation.kind == .install,
+            let stored = try await records.store.get(SeedSecrets.key(operation.id))
+        else { return nil }
+        let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
+        let callHome = base + "/call-home/\(operation.id)/\(secrets.proof)"
+        return Array(SeedVolume.vendorData(callHome).utf8)
+    }
+
+    /// The URL at which a system's raw configuration (Ignition, Talos) is read once, within minutes, by this MAC address.
+    public func rawConfigURL(for mac: MACAddress) -> String {
+        "http://169.254.169.254/hostler/v1/config/\(nonces.make(for: mac, purpose: .config, now: now))"
+    }
+
+    /// Spends a configuration's nonce and gives what it is good for.
+    public func rawConfig(nonce: String, of machine: MachineID, mac: MACAddress) async throws -> [UInt8]? {
+        let (name, expires) = try nonces.check(nonce, mac: mac, purpose: .config, now: now)
+        var generator = SystemRandomNumberGenerator()
+        // Every reading is one of its own: a second one is refused, whoever it is.
+        try await spend(name, boot: "config-\(String(generator.next(), radix: 16))", expires: expires)
+        return try await userData(of: machine)
+    }
+
+    /// The key of a machine's present installation, as its disk gets it.
+    func instanceKey(_ machine: MachineID, _ operation: OperationID) -> String {
+        metadataSessions.key(machine: machine, incarnation: operation.rawValue)
+    }
+
+    static func metadataSessions(secret: [UInt8]) -> MetadataSessions {
+        // A key of its own: nothing that a nonce's tag says can be taken for a token's.
+        let derived = HMAC<SHA256>.authenticationCode(for: Array("metadata".utf8), using: SymmetricKey(data: secret))
+        let key = SymmetricKey(data: derived)
+        return MetadataSessions { Array(HMAC<SHA256>.authenticationCode(for: $0, using: key)) }
+    }
+}

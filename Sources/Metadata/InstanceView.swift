@@ -1,0 +1,163 @@
+public import Model
+public import Wire
+
+/// Where a machine stands, as its network's settings say.
+public struct Placement: Sendable, Equatable {
+    /// What people call it, in any script.
+    public var region: String
+    /// One letter, as EC2's zones have: clients make the region's name of the zone's by leaving its last character out.
+    public var zone: Character
+    /// The network that the machine asks from, with Hostler's own address in it.
+    public var prefix: IPv4Prefix
+    public var router: IPv4Address?
+    public var nameservers: [IPv4Address]
+    public var domain: String?
+
+    public init(
+        region: String, zone: Character, prefix: IPv4Prefix, router: IPv4Address? = nil, nameservers: [IPv4Address] = [],
+        domain: String? = nil
+    ) {
+        self.region = region
+        self.zone = zone
+        self.prefix = prefix
+        self.router = router
+        self.nameservers = nameservers
+        self.domain = domain
+    }
+
+    public var regionID: String { ASCIIName.of(region) }
+    public var zoneID: String { regionID + String(zone) }
+}
+
+/// Whom a request comes from, as far as the wire can tell: the address, the MAC address that the kernel's neighbour
+/// table has for it, and the machine that owns both.
+public struct Asker: Sendable, Equatable {
+    public var machine: MachineID
+    /// What the machine runs: the operation that installed it, or the boot of its agent. Another installation, or a
+    /// wipe, makes another one, and ends whatever was given to the one before.
+    public var incarnation: String
+    public var address: IPv4Address
+    public var mac: MACAddress
+
+    public init(machine: MachineID, incarnation: String, address: IPv4Address, mac: MACAddress) {
+        self.machine = machine
+        self.incarnation = incarnation
+        self.address = address
+        self.mac = mac
+    }
+}
+
+/// What a machine may know of itself: all that the metadata's dialects are rendered from. It holds no secret.
+public struct InstanceView: Sendable, Equatable {
+    public struct Port: Sendable, Equatable {
+        public var mac: MACAddress
+        public var name: String?
+        /// On the network that the request came by.
+        public var address: IPv4Address?
+    }
+
+    public var machine: MachineID
+    /// Changes with every installation: cloud-init does its first-boot work again when it does.
+    public var instanceID: String
+    public var name: String
+    public var hostname: String
+    public var kind: MachineKind
+    public var state: MachineState
+    public var address: IPv4Address
+    public var mac: MACAddress
+    public var ports: [Port]
+    public var placement: Placement
+    /// Vendor and product, as far as the machine says them.
+    public var hardware: String?
+    public var image: String?
+    public var imageDigest: String?
+    public var installedAt: Timestamp?
+    public var tags: [String: String]
+    public var sshKeys: [String]
+    /// What user-data there is; nil: none that may be read now.
+    public var userDataDigest: String?
+    public var network: NetworkConfig?
+    /// Changes whenever the machine's record does.
+    public var updatedAt: Timestamp
+
+    /// - Parameters:
+    ///   - operation: the machine's open operation.
+    public init(machine: Machine, operation: Operation?, placement: Placement, address: IPv4Address, mac: MACAddress) {
+        let request: InstallRequest? =
+            if case .install(let request)? = operation?.request { request } else { nil }
+        self.machine = machine.id
+        instanceID = Self.installation(of: machine, operation) ?? machine.id.rawValue
+        name = machine.name.text
+        hostname = request?.hostname ?? machine.installed?.hostname ?? machine.desired.hostname ?? machine.id.rawValue
+        kind = machine.kind
+        state = machine.state
+        self.address = address
+        self.mac = mac
+        ports = machine.interfaces.map { Port(mac: $0.mac, name: $0.name, address: $0.mac == mac ? address : nil) }
+        self.placement = placement
+        let system = machine.observed.inventory?.system
+        let words = [system?.vendor, system?.product].compactMap { $0 }
+        hardware = words.isEmpty ? nil : words.joined(separator: " ")
+        image = request?.image ?? machine.installed?.image
+        imageDigest = request?.digest ?? machine.installed?.digest
+        installedAt = machine.installed?.installedAt
+        tags = machine.desired.tags
+        let keys = request?.sshKeys ?? machine.installed?.sshKeys ?? []
+        sshKeys = keys + machine.desired.sshKeys.filter { !keys.contains($0) }
+        let reference = machine.desired.userData
+        let isReadable = reference?.isReadable(provedAt: machine.installed?.installedAt, isInstalling: request != nil) ?? false
+        userDataDigest = isReadable ? reference?.digest : nil
+        network = machine.desired.network
+        updatedAt = machine.updatedAt
+    }
+
+    /// What the machine runs now, for ``Asker/incarnation``.
+    public static func incarnation(of machine: Machine, _ operation: Operation?) -> String {
+        if let installation = installation(of: machine, operation) { return installation }
+        if operation?.kind == .wipe || machine.state == .wiping { return "wipe-\(machine.generation)" }
+        return machine.observed.agent.map { "boot-\($0.boot)" } ?? "none"
+    }
+
+    /// The operation that installed its system, or is about to. Nil: neither a system of ours nor an installation under way.
+    public static func installation(of machine: Machine, _ operation: Operation?) -> String? {
+        // What a wipe has begun to take away speaks for nobody any more.
+        if operation?.kind == .wipe || machine.state == .wiping { return nil }
+        if case .install? = operation?.request { return operation?.id.rawValue }
+        return machine.installed?.operation.rawValue
+    }
+
+    public var fullHostname: String { placement.domain.map { "\(hostname).\($0)" } ?? hostname }
+    /// A word without spaces for EC2's `instance-type` and OpenStack's flavour.
+    public var hardwareID: String { hardware.map(ASCIIName.of) ?? kind.rawValue }
+}
+
+/// Names people give may hold any script; what goes into a path or a DNS name may not.
+public enum ASCIIName {
+    public static let limitBytes = 63
+
+    /// A safe form of `name`: a–z, 0–9 and inner dashes. Characters that have none become their code point, so that
+    /// two names differ after as they did before, as far as the limit of 63 bytes lets them.
+    public static func of(_ name: String) -> String {
+        var text: [UInt8] = []
+        var wantsDash = false
+        func append(_ bytes: some Sequence<UInt8>) {
+            if wantsDash, !text.isEmpty { text.append(UInt8(ascii: "-")) }
+            wantsDash = false
+            text += bytes
+        }
+        for scalar in name.unicodeScalars {
+            switch scalar.value {
+            case 97...122, 48...57: append([UInt8(scalar.value)])
+            case 65...90: append([UInt8(scalar.value + 32)])
+            case 0..<128, 0xFE0F, 0x200D: wantsDash = true
+            default:
+                wantsDash = true
+                append("u\(String(scalar.value, radix: 16))".utf8)
+                wantsDash = true
+            }
+        }
+        text = Array(text.prefix(limitBytes))
+        while text.last == UInt8(ascii: "-") { text.removeLast() }
+        return text.isEmpty ? "x" : String(decoding: text, as: UTF8.self)
+    }
+}

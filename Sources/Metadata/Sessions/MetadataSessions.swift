@@ -1,0 +1,77 @@
+public import Model
+internal import Wire
+
+/// How well a caller has shown who it is.
+public enum Proof: UInt8, Sendable, Comparable {
+    /// Its address, its MAC address and its lease agree. Another machine on the same wire can copy all of them.
+    case wire = 1
+    /// It also had what only this machine was given: its instance key.
+    case key = 2
+
+    public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Makes and checks the tokens of EC2's session-oriented metadata ("IMDSv2"), and the instance keys.
+///
+/// A token is `kind, proof, expiry, random` and a tag over these and over the machine, its incarnation, its
+/// MAC address and its address. Nothing is kept: a token is good where its tag is, and no other machine, no other
+/// installation and no other port can make use of it.
+public struct MetadataSessions: Sendable {
+    /// A keyed code of 32 bytes over its argument (HMAC-SHA-256).
+    public typealias Code = @Sendable ([UInt8]) -> [UInt8]
+
+    /// What EC2 takes: a second to six hours.
+    public static let tokenSeconds = 1...21_600
+    private static let headBytes = 18
+    private static let tagBytes = 32
+    /// The length of a token's text.
+    public static let tokenCharacters = (headBytes + tagBytes) * 2
+
+    private let code: Code
+
+    public init(code: @escaping Code) { self.code = code }
+
+    /// - Parameters:
+    ///   - seconds: one of ``tokenSeconds``.
+    ///   - random: makes two tokens of the same millisecond differ.
+    public func token(for asker: Asker, proof: Proof, seconds: Int, now: Timestamp, random: UInt64) -> String {
+        var writer = ByteWriter(reservingCapacity: Self.headBytes)
+        writer.write(UInt8(1))
+        writer.write(proof.rawValue)
+        writer.write(UInt64(bitPattern: (now + .seconds(seconds)).milliseconds))
+        writer.write(random)
+        return Hex.encode(writer.bytes) + Hex.encode(tag(writer.bytes, asker))
+    }
+
+    /// What a token proves, and until when; nil: it is malformed, expired, or another's.
+    public func check(_ token: String, of asker: Asker, now: Timestamp) -> (proof: Proof, expires: Timestamp)? {
+        guard token.utf8.count == Self.tokenCharacters, let bytes = Hex.decode(token) else { return nil }
+        let head = Array(bytes[..<Self.headBytes])
+        var reader = ByteReader(head)
+        guard (try? reader.readUInt8()) == 1, let proof = (try? reader.readUInt8()).flatMap(Proof.init),
+            let expiry = try? reader.readUInt64()
+        else { return nil }
+        let expires = Timestamp(milliseconds: Int64(bitPattern: expiry))
+        guard Self.isSame(bytes[Self.headBytes...], tag(head, asker)), now < expires else { return nil }
+        return (proof, expires)
+    }
+
+    /// What only one installation of one machine is told, on its own disk.
+    public func key(machine: MachineID, incarnation: String) -> String {
+        Hex.encode(code(Array("instance-key|\(machine)|\(incarnation)".utf8)))
+    }
+
+    public func isKey(_ text: String, of asker: Asker) -> Bool {
+        Self.isSame(Array(text.utf8)[...], Array(key(machine: asker.machine, incarnation: asker.incarnation).utf8))
+    }
+
+    private func tag(_ head: [UInt8], _ asker: Asker) -> [UInt8] {
+        code(head + Array("imds|\(asker.machine)|\(asker.incarnation)|\(asker.mac)|\(asker.address)".utf8))
+    }
+
+    /// In a time that does not tell where they differ.
+    private static func isSame(_ left: ArraySlice<UInt8>, _ right: [UInt8]) -> Bool {
+        guard left.count == right.count else { return false }
+        return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+}

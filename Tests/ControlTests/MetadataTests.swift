@@ -1,0 +1,167 @@
+import Foundation
+import Metadata
+import Model
+import Store
+import Testing
+import Wire
+
+@testable import Control
+
+@Suite("What the record says to the metadata service")
+struct ControlMetadataTests {
+    private func base64(_ text: String) -> Base64Bytes { Base64Bytes(base64: Data(text.utf8).base64EncodedString()) }
+
+    private func discovered(_ control: ControlPlane) async throws -> MachineID { try await agent(control).machine }
+
+    private func agent(_ control: ControlPlane) async throws -> HelloReply {
+        let reply = try await boot(control)
+        try await control.record(inventory(), of: reply.machine)
+        return reply
+    }
+
+    /// Takes an installation to where the system starts for the first time.
+    private func install(_ control: ControlPlane, _ agent: HelloReply, _ request: InstallRequest) async throws -> Model.Operation {
+        let id = agent.machine
+        let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
+        _ = try await control.task(for: agent.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+        for step in InstallTests.order {
+            _ = try await control.report(
+                StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded,
+                    evidence: step == .chooseDisk ? ["serial": "D1"] : [:]), of: id)
+        }
+        return operation
+    }
+
+    private func callHome(_ control: ControlPlane, _ operation: Model.Operation) async throws {
+        let vendor = String(decoding: try #require(try await control.vendorData(of: operation.machine, base: testBase)), as: UTF8.self)
+        let proof = try #require(vendor.split(separator: "/").first { $0.utf8.prefix(64).count == 64 }).prefix(64)
+        try await control.callHome(operation: operation.id, proof: String(proof), hostKeys: [], evidence: [:])
+    }
+
+    @Test("user-data of an installation is read until its system is up, and the call home with it")
+    func untilReady() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let agent = try await agent(control)
+            let id = agent.machine
+            #expect(try await control.userData(of: id) == nil)
+            let operation = try await install(control, agent, InstallRequest(image: "debian-12", sshKeys: [publicKey], userData: base64("#!/bin/sh")))
+            for _ in 0..<2 { #expect(try await control.userData(of: id) == Array("#!/bin/sh".utf8)) }
+            try await callHome(control, operation)
+            #expect(try await control.userData(of: id) == nil)
+            #expect(try await control.vendorData(of: id, base: testBase) == nil)
+            #expect(control.snapshot.machines[id]?.installed?.sshKeys == [publicKey])
+        }
+    }
+
+    @Test("user-data that may be read once is read once, and its reading is an event")
+    func once() async throws {
+        let store = MemoryStore()
+        let control = try await open(store)
+        try await running(control) { control in
+            let id = try await discovered(control)
+            let patch = MachinePatch(userData: UserDataPatch(content: base64("secret"), access: .once))
+            let machine = try await control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test").value
+            #expect(machine.desired.userData?.byteCount == 6)
+            #expect(machine.desired.userData?.digest.hasPrefix("sha256:2bb80d53") == true)
+            #expect(try await control.userData(of: id) == Array("secret".utf8))
+            #expect(try await control.userData(of: id) == nil)
+            let events = try await control.records.all(Event.self).map(\.value)
+            #expect(events.contains { $0.kind == "machine.user-data-read" && $0.machine == id })
+            #expect(!events.contains { "\($0)".contains("secret") })
+        }
+    }
+
+    @Test("tags, keys and network are checked when they are set")
+    func patches() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let id = try await discovered(control).rawValue
+            func update(_ patch: MachinePatch) async throws -> Machine {
+                try await control.update(machine: id, with: patch, expecting: nil, by: "test").value
+            }
+            #expect(try await update(MachinePatch(tags: ["role": "web", "a:b": "ü"])).desired.tags.count == 2)
+            #expect(try await update(MachinePatch(tags: ["role": nil])).desired.tags == ["a:b": "ü"])
+            for (key, value) in [("a/b", "x"), ("", "x"), ("..", "x"), ("a b", "x"), ("k", "a\nb"), ("k", String(repeating: "x", count: 257))] {
+                await #expect(throws: Problem.self, "\(key)") { _ = try await update(MachinePatch(tags: [key: value])) }
+            }
+            await #expect(throws: Problem.self) { _ = try await update(MachinePatch(sshKeys: ["not a key"])) }
+            #expect(try await update(MachinePatch(sshKeys: [publicKey])).desired.sshKeys == [publicKey])
+            let network = NetworkConfig(ethernets: [EthernetLink(name: "eth0", mac: testMAC, addressing: LinkAddressing(dhcp: true))])
+            #expect(try await update(MachinePatch(network: network)).desired.network == network)
+            var other = network
+            other.ethernets[0].mac = MACAddress(value: 0x0200_0000_0009)
+            await #expect(throws: Problem.self) { _ = try await update(MachinePatch(network: other)) }
+            #expect(try await update(MachinePatch(network: NetworkConfig())).desired.network == nil)
+        }
+    }
+
+    @Test("a machine's record of before it had tags is read")
+    func oldRecords() throws {
+        var text = String(decoding: try RecordCoding.encode(try machine()), as: UTF8.self)
+        text = text.replacing(#""desired":{"labels":{},"sshKeys":[],"tags":{}}"#, with: #""desired":{"labels":{"a":"b"}}"#)
+        let read = try RecordCoding.decode(Machine.self, from: Array(text.utf8))
+        #expect(read.desired.labels == ["a": "b"] && read.desired.tags.isEmpty)
+    }
+
+    @Test("a raw configuration is read once with its nonce, and only by the MAC address that it is for")
+    func rawConfig() async throws {
+        let clock = ManualClock()
+        let control = try await open(MemoryStore(), clock: clock)
+        try await running(control) { control in
+            let id = try await discovered(control)
+            _ = try await control.update(
+                machine: id.rawValue, with: MachinePatch(userData: UserDataPatch(content: base64("{\"ignition\":{}}"))), expecting: nil, by: "test")
+            func nonce() -> String { String(control.rawConfigURL(for: testMAC).split(separator: "/").last ?? "") }
+            let first = nonce()
+            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: first, of: id, mac: MACAddress(value: 1)) }
+            #expect(try await control.rawConfig(nonce: first, of: id, mac: testMAC) == Array("{\"ignition\":{}}".utf8))
+            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: first, of: id, mac: testMAC) }
+            let second = nonce()
+            clock.advance(.seconds(901))
+            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: second, of: id, mac: testMAC) }
+            // A nonce of the agent's is not one of a configuration's, nor the other way round.
+            let agent = control.nonces.make(for: testMAC, now: control.now)
+            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: agent, of: id, mac: testMAC) }
+            let request = hello(nonce: nonce(), key: String(repeating: "b", count: 64))
+            await #expect(throws: Problem.self) { _ = try await control.hello(request, from: nil) }
+        }
+    }
+
+    @Test("each data source's drive holds what an unmodified cloud-init needs", arguments: DataSource.allCases)
+    func drives(_ source: DataSource) async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            control.setPlacement(Placement(region: "lab", zone: "a", prefix: try #require(IPv4Prefix("10.77.0.1/24"))), at: testBase)
+            let id = try await discovered(control)
+            let port = EthernetLink(
+                name: "eth0", mac: testMAC, addressing: LinkAddressing(addresses: [try #require(IPv4Prefix("10.77.0.20/24"))]))
+            _ = try await control.update(
+                machine: id.rawValue, with: MachinePatch(network: NetworkConfig(ethernets: [port])), expecting: nil, by: "test")
+            let request = InstallRequest(
+                image: "debian-12", hostname: "web-1", sshKeys: [publicKey], userData: base64("#cloud-config\n{secret: yes}\n"), dataSource: source)
+            let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
+            let volume = try await control.seed(of: operation.id, base: testBase)
+            let text = String(decoding: volume.bytes, as: UTF8.self)
+            let key = control.metadataSessions.key(machine: id, incarnation: operation.id.rawValue)
+            #expect(text.contains(source == .configDrive ? "CONFIG-2" : "CIDATA"))
+            // What goes over the wire is not on the disk, and the key is only where it is used.
+            #expect(text.contains("{secret: yes}") == (source == .noCloud || source == .configDrive))
+            #expect(text.contains("http://169.254.169.254/k/\(key)/nocloud/") == (source == .noCloudHTTP))
+            #expect(try await control.seed(of: operation.id, base: testBase).digest == volume.digest)
+            #expect(control.snapshot.machines[id].map { !"\($0)".contains(key) } == true)
+        }
+    }
+
+    @Test("a config drive takes no network-config of cloud-init's")
+    func configDriveNetwork() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let id = try await discovered(control)
+            let request = InstallRequest(image: "debian-12", networkConfig: "version: 2\n", dataSource: .configDrive)
+            await #expect(throws: Problem.self) { _ = try await control.start(.install(request), on: id.rawValue, by: "test") }
+        }
+    }
+
+    private var publicKey: String { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHoyvYMdWsXKNFJIMZDJi9SbC0fFJ0oKs1bJGhYjVuNq ada" }
+}
