@@ -54,9 +54,9 @@ image: binaries
 e2e: binaries boot-files image
 	scripts/e2e.sh
 
-## make bench       figures beside the peers', in one run
-bench: binaries boot-files image
-	scripts/bench.sh
+## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
+bench: deps binaries boot-files image
+	scripts/bench.sh $(BENCH)
 
 ## make fuzz        libFuzzer on every parser, a minute each
 fuzz:
