@@ -134,30 +134,47 @@ def shut_down(lab, name):
     return True
 
 
+def one_round(server, name, firmware, restart, say):
+    """An installation and its floor."""
+    lab = server.lab
+    lab.command("add", name, "--firmware", firmware)
+    called, seconds, address, operation = install(server, name, restart)
+    say(f"{name}: installed and up in {seconds:.1f} s (called at {called:.1f} s)")
+    clean = shut_down(lab, name)
+    lab.switch_to_disk_only(name)
+    began = time.monotonic()
+    lab.power(name, "on")
+    floor = lab.wait_for_login(name, "debian", address, began + LIMIT_SECONDS, began)
+    if floor is None:
+        raise RuntimeError(f"{name} does not come up from its disk\n{lab.console_tail(name)}")
+    say(f"{name}: up from its disk in {floor:.1f} s")
+    return {
+        "install": seconds, "called": called, "floor": floor, "shut_down_cleanly": clean, "steps": steps(operation),
+        "load": os.getloadavg()[0]}
+
+
 def measure(installs, firmware, restart, accelerator, say):
-    rounds = []
+    rounds, failures = [], []
     with Lab("bi", "10.77.0.1/24", accelerator) as lab:
         server = Server(lab)
         for number in range(1, installs + 1):
             name = f"bench{number}"
-            lab.command("add", name, "--firmware", firmware)
-            called, seconds, address, operation = install(server, name, restart)
-            say(f"install {number}: {seconds:.1f} s (called at {called:.1f} s)")
-            clean = shut_down(lab, name)
-            lab.switch_to_disk_only(name)
-            began = time.monotonic()
-            lab.power(name, "on")
-            floor = lab.wait_for_login(name, "debian", address, began + LIMIT_SECONDS, began)
-            if floor is None:
-                raise RuntimeError(f"{name} does not come up from its disk\n{lab.console_tail(name)}")
-            say(f"floor {number}: {floor:.1f} s")
-            lab.power(name, "cut")
-            lab.ask("remove", machine=name)
-            rounds.append({
-                "install": seconds, "called": called, "floor": floor, "shut_down_cleanly": clean, "steps": steps(operation),
-                "load": os.getloadavg()[0]})
+            try:
+                rounds.append(one_round(server, name, firmware, restart, say))
+            except RuntimeError as error:
+                # It is told beside the figures; the others' are still worth something.
+                say(f"{name}: FAILED: {error}")
+                failures.append(str(error))
+            try:
+                lab.ask("remove", machine=name)
+            except RuntimeError:
+                pass
         accelerator = lab.accelerator()
-    result = {"unit": "s", "accelerator": accelerator, "firmware": firmware, "restart": restart or "default", "installs": installs, "rounds": rounds}
+    if not rounds:
+        raise RuntimeError(f"none of {installs} installations can be measured: {failures[0]}")
+    result = {
+        "unit": "s", "accelerator": accelerator, "firmware": firmware, "restart": restart or "default", "installs": installs,
+        "failures": failures, "rounds": rounds}
     for what in ("install", "floor", "called"):
         values = sorted(one[what] for one in rounds)
         result[what] = {"p50": statistics.median(values), "p99": percentile(values, 99), "least": values[0]}

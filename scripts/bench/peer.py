@@ -129,7 +129,7 @@ def install(lab, root, log, name, say):
     while "GET /installed" not in log.read_text():
         if time.monotonic() - began > LIMIT_SECONDS:
             return None, phases
-        time.sleep(0.2)
+        time.sleep(0.5)
         lab.must_run(name)
         console = lab.console_tail(name, 200_000)
         for phase in re.findall(r"^peer: [\d.]+ (\w+)", console, re.M):

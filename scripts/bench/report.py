@@ -62,7 +62,8 @@ def rows(parts):
     one = figures("install")
     if one:
         install, floor = one["install"], one["floor"]
-        first = f"power-on to SSH, {one['installs']} installations, {one['firmware'].upper()}"
+        lost = f", {len(one['failures'])} of them failed" if one["failures"] else ""
+        first = f"power-on to SSH, {one['installs']} installations{lost}, {one['firmware'].upper()}"
         for p in ("p50", "p99"):
             yield (f"{first}, {p}, s", f"{install[p]:.1f}", f"floor: the same Debian from the local disk {floor[p]:.1f}",
                    f"{one['ratio'][p]:.2f} × floor", "≤ 2.5" if p == "p50" else "")
