@@ -8,4 +8,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || exec sudo --preserve-env=CACHE_HOME,HOME "$0" "$@"
 scripts/deps.sh bench
-exec python3 scripts/bench "$@"
+exec python3 -B scripts/bench "$@"

@@ -23,20 +23,21 @@ PAGE = ROOT / "docs/benchmarks.md"
 
 
 def parts(options):
-    """In the order of their cost; each takes nothing and returns what was measured."""
+    """In the order of their cost; each takes a function to which it gives what was measured, at the end or as it goes."""
     def on_wire(measure, runs):
-        def part():
+        def part(keep):
             with Wire() as wire:
-                return measure(wire, runs, say)
+                keep(measure(wire, runs, say))
         return part
     return {
-        "size": report.sizes,
+        "size": lambda keep: keep(report.sizes()),
         "memory": on_wire(transfer.measure_memory, options.runs),
         "http": on_wire(transfer.measure_http, options.runs),
         "tftp": on_wire(transfer.measure_tftp, options.runs),
         "dhcp": on_wire(dhcp.measure, options.runs),
-        "install": lambda: install.measure(options.installs, options.firmware, options.restart, options.accelerator, say),
-        "peer": lambda: peer.measure(options.peer_runs, options.accelerator, say),
+        "install": lambda keep: install.measure(
+            options.installs, options.firmware, options.restart, options.accelerator, say, keep),
+        "peer": lambda keep: keep(peer.measure(options.peer_runs, options.accelerator, say)),
     }
 
 
@@ -66,25 +67,28 @@ def main():
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"parts": {}}
     command = "scripts/bench.sh" + "".join(f" {word}" for word in sys.argv[1:] if word not in ("--page", "--report"))
     failed = []
+    RESULTS.parent.mkdir(exist_ok=True)
     for name, measure in parts(options).items():
         if name not in chosen:
             continue
         others = report.busy_share()
         say(f"{name}: begins; other work takes {others:.0%} of the processors")
+        part = {
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "command": command,
+            "commit": report.commit(), "others_before": others}
         began = time.time()
+
+        def keep(figures):
+            results["host"] = report.host()
+            results["parts"][name] = {**part, "seconds": round(time.time() - began), "figures": figures}
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         try:
-            figures = measure()
+            measure(keep)
         except Exception as error:  # one part's failure must not cost the others' figures
             say(f"{name}: FAILED: {error}")
             failed.append(name)
             continue
-        ended = time.time()
-        results["host"] = report.host()
-        results["parts"][name] = {
-            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "command": command,
-            "seconds": round(ended - began), "others_before": others, "others_after": report.busy_share(),
-            "commit": report.commit(), "figures": figures}
-        RESULTS.parent.mkdir(exist_ok=True)
+        results["parts"][name]["others_after"] = report.busy_share()
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     if not results["parts"]:
         sys.exit("nothing was measured")

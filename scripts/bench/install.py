@@ -10,15 +10,18 @@ cloud-init has done its first-boot work before. Nothing could bring this Debian 
 
 The two take turns, so that noise of the host hits both.
 """
+import http.client
 import json
 import os
 import shutil
+import ssl
 import statistics
 import time
+import urllib.parse
 
 from dhcp import percentile
 from lab import Lab
-from wire import CACHE, HOSTLER, ROOT, sh
+from wire import CACHE, HOSTLER, ROOT
 
 LIMIT_SECONDS = 900
 
@@ -35,22 +38,45 @@ class Server:
             HOSTLER, "serve", "--state-dir", str(self.state), "--boot-files", str(ROOT / "out/boot"), "--lab", lab.name,
             "--api-port", str(20_000 + os.getpid() % 20_000), "--address", lab.prefix], stderr=open(self.log, "w"))
         for _ in range(300):
-            if (self.state / "admin.json").exists() and self.ask("status", check=False).returncode == 0:
+            if (self.state / "admin.json").exists():
+                self.login()
                 return
             if self.child.poll() is not None:
                 break
             time.sleep(0.2)
         raise RuntimeError(f"hostler serve does not answer\n{self.log.read_text()[-3000:]}")
 
-    def ask(self, *command, check=True):
-        return sh(HOSTLER, *command, "--state-dir", str(self.state), check=check)
+    def login(self):
+        """The admin's, once the server has written it."""
+        saved = json.loads((self.state / "admin.json").read_text())
+        server = urllib.parse.urlsplit(saved["server"])
+        trust = ssl.create_default_context(cadata=saved["ca"])
+        self.connection = http.client.HTTPSConnection(server.hostname, server.port, timeout=30, context=trust)
+        self.headers = {"Authorization": f"Bearer {saved['token']}", "Content-Type": "application/json"}
 
-    def read(self, *command):
-        answer = json.loads(self.ask(*command, "--output", "json").stdout)
+    def ask(self, method, path, body=None):
+        """By the API and on one connection: asking must not take the processors from the machine."""
+        for attempt in (1, 2):
+            try:
+                self.connection.request(method, path, body and json.dumps(body), self.headers)
+                response = self.connection.getresponse()
+                text = response.read().decode()
+                break
+            except (http.client.HTTPException, OSError):
+                # An idle connection that the server has closed.
+                self.connection.close()
+                if attempt == 2:
+                    raise
+        if response.status >= 300:
+            raise RuntimeError(f"{method} {path}: {response.status} {text}")
+        return json.loads(text)
+
+    def list(self, path):
+        answer = self.ask("GET", path)
         return answer.get("items", answer) if isinstance(answer, dict) else answer
 
     def machine_with(self, mac):
-        return next((one for one in self.read("machine", "list") if any(port["mac"] == mac for port in one["interfaces"])), None)
+        return next((one for one in self.list("/v1/machines") if any(port["mac"] == mac for port in one["interfaces"])), None)
 
 
 def link_or_copy(source, target):
@@ -83,10 +109,9 @@ def install(server, name, restart):
         return machine if machine and machine["state"] == "ready" else None
     machine = wait_until(ready, LIMIT_SECONDS, f"{name} is discovered")
     called = time.monotonic() - began
-    options = ["--restart", restart] if restart else []
-    server.ask("machine", "install", machine["id"], "--image", "debian-12", "--hostname", name, "--ssh-key", f"{lab.key}.pub",
-               "--no-wait", *options)
-    machine = server.read("machine", "show", machine["id"])
+    request = {"image": "debian-12", "hostname": name, "sshKeys": [lab.key.with_suffix(".pub").read_text().strip()]}
+    server.ask("POST", f"/v1/machines/{machine['id']}/install", {**request, **({"restart": restart} if restart else {})})
+    machine = server.ask("GET", f"/v1/machines/{machine['id']}")
     address = machine["observed"]["address"]
     seconds = lab.wait_for_login(name, "debian", address, began + LIMIT_SECONDS, began)
     if seconds is None:
@@ -96,7 +121,7 @@ def install(server, name, restart):
         raise RuntimeError(f"{name} calls itself {found}")
 
     def ended():
-        operations = [one for one in server.read("operation", "list") if one["machine"] == machine["id"] and one["kind"] == "install"]
+        operations = [one for one in server.list("/v1/operations") if one["machine"] == machine["id"] and one["kind"] == "install"]
         return operations[0] if operations and operations[0]["state"] != "running" else None
     operation = wait_until(ended, 120, f"{name}'s installation ends", pause=1)
     if operation["state"] != "succeeded":
@@ -153,7 +178,8 @@ def one_round(server, name, firmware, restart, say):
         "load": os.getloadavg()[0]}
 
 
-def measure(installs, firmware, restart, accelerator, say):
+def measure(installs, firmware, restart, accelerator, say, keep):
+    """`keep` is given the figures after each round, so that a run that is broken off is worth something."""
     rounds, failures = [], []
     with Lab("bi", "10.77.0.1/24", accelerator) as lab:
         server = Server(lab)
@@ -169,12 +195,15 @@ def measure(installs, firmware, restart, accelerator, say):
                 lab.ask("remove", machine=name)
             except RuntimeError:
                 pass
-        accelerator = lab.accelerator()
+            if rounds:
+                keep({"unit": "s", "accelerator": lab.accelerator(), "firmware": firmware, "restart": restart or "default",
+                      **summary(rounds, failures)})
     if not rounds:
         raise RuntimeError(f"none of {installs} installations can be measured: {failures[0]}")
-    result = {
-        "unit": "s", "accelerator": accelerator, "firmware": firmware, "restart": restart or "default", "installs": installs,
-        "failures": failures, "rounds": rounds}
+
+
+def summary(rounds, failures):
+    result = {"installs": len(rounds) + len(failures), "failures": failures, "rounds": rounds}
     for what in ("install", "floor", "called"):
         values = sorted(one[what] for one in rounds)
         result[what] = {"p50": statistics.median(values), "p99": percentile(values, 99), "least": values[0]}

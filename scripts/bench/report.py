@@ -124,9 +124,10 @@ def text(results):
     lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "."]
     lines += ["", "| part | when (UTC) | took, s | other work on the processors, before / after | commit | command |", "|---|---|---|---|---|---|"]
     for name, part in parts.items():
-        lines.append(f"| {name} | {part['date'][:16].replace('T', ' ')} | {part['seconds']:,} | {part['others_before']:.0%} / {part['others_after']:.0%} "
+        after = f"{part['others_after']:.0%}" if "others_after" in part else "broken off"
+        lines.append(f"| {name} | {part['date'][:16].replace('T', ' ')} | {part['seconds']:,} | {part['others_before']:.0%} / {after} "
                      f"| {part['commit']} | `{part['command']}` |")
-    busy = [name for name, part in parts.items() if max(part["others_before"], part["others_after"]) > BUSY and name != "size"]
+    busy = [name for name, part in parts.items() if max(part["others_before"], part.get("others_after", 0)) > BUSY and name != "size"]
     if busy:
         lines += ["", f"While these parts were measured, the host had other work to do as well: {', '.join(busy)}."]
     return "\n".join(lines)
