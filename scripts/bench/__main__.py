@@ -37,18 +37,31 @@ def parts(options):
         "dhcp": on_wire(dhcp.measure, options.runs),
         "install": lambda keep: install.measure(
             options.installs, options.firmware, options.restart, options.accelerator, say, keep),
-        "peer": lambda keep: keep(peer.measure(options.peer_runs, options.accelerator, say)),
+        "peer": lambda keep: keep(peer.measure(options.peer_runs, options.peer_limit * 60, options.accelerator, say)),
     }
+
+
+def saved():
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"parts": {}}
+
+
+def save(name, part):
+    """The other parts stay as they are in the file."""
+    results = saved()
+    results["host"] = report.host()
+    results["parts"][name] = part
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def main():
     names = list(parts(argparse.Namespace(**dict.fromkeys(
-        ("runs", "installs", "peer_runs", "firmware", "restart", "accelerator")))))
+        ("runs", "installs", "peer_runs", "peer_limit", "firmware", "restart", "accelerator")))))
     reader = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("--only", default=",".join(names), help=f"parts, with commas between them: {','.join(names)}")
     reader.add_argument("--runs", type=int, default=5, help="runs of the DHCP, HTTP, TFTP and memory parts")
     reader.add_argument("--installs", type=int, default=10, help="installations, and boots from the disk between them")
-    reader.add_argument("--peer-runs", type=int, default=1, help="installations package by package; each takes up to 40 minutes")
+    reader.add_argument("--peer-runs", type=int, default=1, help="installations package by package")
+    reader.add_argument("--peer-limit", type=int, default=40, help="minutes after which it is broken off and counted as slower")
     reader.add_argument("--firmware", choices=("bios", "uefi"), default="bios", help="of the machines that are installed")
     reader.add_argument("--restart", choices=("reboot", "kexec"), help="how an installed machine starts; else as the server chooses")
     reader.add_argument("--accelerator", choices=("probe", "kvm", "tcg"), default="probe", help="what runs the guests; the lab's own choice unless given")
@@ -64,7 +77,6 @@ def main():
 
     # A termination cleans up like an error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"parts": {}}
     command = "scripts/bench.sh" + "".join(f" {word}" for word in sys.argv[1:] if word not in ("--page", "--report"))
     failed = []
     RESULTS.parent.mkdir(exist_ok=True)
@@ -79,17 +91,15 @@ def main():
         began = time.time()
 
         def keep(figures):
-            results["host"] = report.host()
-            results["parts"][name] = {**part, "seconds": round(time.time() - began), "figures": figures}
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            save(name, {**part, "seconds": round(time.time() - began), "figures": figures})
         try:
             measure(keep)
         except Exception as error:  # one part's failure must not cost the others' figures
             say(f"{name}: FAILED: {error}")
             failed.append(name)
             continue
-        results["parts"][name]["others_after"] = report.busy_share()
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        save(name, {**saved()["parts"][name], "others_after": report.busy_share()})
+    results = saved()
     if not results["parts"]:
         sys.exit("nothing was measured")
     text = report.text(results)

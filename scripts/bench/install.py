@@ -97,7 +97,7 @@ def wait_until(condition, seconds, what, pause=0.25):
 
 
 def install(server, name, restart):
-    """Seconds to the call, to the login; the address; the operation's steps."""
+    """Seconds to the call, to the login, of the processors; the address; the operation."""
     lab = server.lab
     mac = lab.spec(name)["nics"][0]["mac"]
     began = time.monotonic()
@@ -116,6 +116,7 @@ def install(server, name, restart):
     seconds = lab.wait_for_login(name, "debian", address, began + LIMIT_SECONDS, began)
     if seconds is None:
         raise RuntimeError(f"{name} does not answer at {address}\n{lab.console_tail(name)}")
+    used = lab.processor_seconds(name)
     found = lab.answers("debian", address, "hostname")
     if (found or "").strip() != name:
         raise RuntimeError(f"{name} calls itself {found}")
@@ -126,7 +127,7 @@ def install(server, name, restart):
     operation = wait_until(ended, 120, f"{name}'s installation ends", pause=1)
     if operation["state"] != "succeeded":
         raise RuntimeError(f"{name}'s installation {operation['state']}")
-    return called, seconds, address, operation
+    return called, seconds, used, address, operation
 
 
 def steps(operation):
@@ -159,12 +160,20 @@ def shut_down(lab, name):
     return True
 
 
-def one_round(server, name, firmware, restart, say):
-    """An installation and its floor."""
+def boot_told(lab, address):
+    """What systemd and cloud-init say of where this boot's seconds went."""
+    return lab.answers(
+        "debian", address, "systemctl is-system-running --wait; systemd-analyze; systemd-analyze critical-chain ssh.service;"
+        " systemd-analyze blame | head -25; cloud-init analyze blame | head -25", seconds=120)
+
+
+def one_round(server, name, firmware, restart, explain, say):
+    """An installation and its floor; with `explain` also where the boots' seconds went, asked after the clock stopped."""
     lab = server.lab
     lab.command("add", name, "--firmware", firmware)
-    called, seconds, address, operation = install(server, name, restart)
+    called, seconds, used, address, operation = install(server, name, restart)
     say(f"{name}: installed and up in {seconds:.1f} s (called at {called:.1f} s)")
+    told = {"first_boot": boot_told(lab, address)} if explain else {}
     clean = shut_down(lab, name)
     lab.switch_to_disk_only(name)
     began = time.monotonic()
@@ -172,9 +181,13 @@ def one_round(server, name, firmware, restart, say):
     floor = lab.wait_for_login(name, "debian", address, began + LIMIT_SECONDS, began)
     if floor is None:
         raise RuntimeError(f"{name} does not come up from its disk\n{lab.console_tail(name)}")
+    floor_used = lab.processor_seconds(name)
     say(f"{name}: up from its disk in {floor:.1f} s")
+    if explain:
+        told["later_boot"] = boot_told(lab, address)
     return {
-        "install": seconds, "called": called, "floor": floor, "shut_down_cleanly": clean, "steps": steps(operation),
+        **told, "install": seconds, "called": called, "floor": floor, "install_processor": used, "floor_processor": floor_used,
+        "shut_down_cleanly": clean, "steps": steps(operation),
         "load": os.getloadavg()[0]}
 
 
@@ -186,7 +199,7 @@ def measure(installs, firmware, restart, accelerator, say, keep):
         for number in range(1, installs + 1):
             name = f"bench{number}"
             try:
-                rounds.append(one_round(server, name, firmware, restart, say))
+                rounds.append(one_round(server, name, firmware, restart, not rounds, say))
             except RuntimeError as error:
                 # It is told beside the figures; the others' are still worth something.
                 say(f"{name}: FAILED: {error}")
@@ -204,8 +217,9 @@ def measure(installs, firmware, restart, accelerator, say, keep):
 
 def summary(rounds, failures):
     result = {"installs": len(rounds) + len(failures), "failures": failures, "rounds": rounds}
-    for what in ("install", "floor", "called"):
+    for what in ("install", "floor", "called", "install_processor", "floor_processor"):
         values = sorted(one[what] for one in rounds)
         result[what] = {"p50": statistics.median(values), "p99": percentile(values, 99), "least": values[0]}
     result["ratio"] = {p: result["install"][p] / result["floor"][p] for p in ("p50", "p99")}
+    result["processor_ratio"] = result["install_processor"]["p50"] / result["floor_processor"]["p50"]
     return result

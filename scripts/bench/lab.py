@@ -47,10 +47,13 @@ class Lab:
         return sh(HOSTLER, "lab", verb, "--name", self.name, "--state-dir", str(self.folder), *options, check=check)
 
     def ask(self, verb, **fields):
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self.folder / self.name / "lab.sock"))
-            connection.sendall(json.dumps({"verb": verb, **fields}).encode() + b"\n")
-            reply = json.loads(connection.makefile().readline())
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(self.folder / self.name / "lab.sock"))
+                connection.sendall(json.dumps({"verb": verb, **fields}).encode() + b"\n")
+                reply = json.loads(connection.makefile().readline())
+        except (OSError, ValueError) as error:
+            raise RuntimeError(f"lab {self.name} does not answer ({verb}): {error}") from error
         if reply.get("error"):
             raise RuntimeError(f"lab {verb} {fields}: {reply['error']}")
         return reply
@@ -89,11 +92,21 @@ class Lab:
     def accelerator(self):
         return json.loads((self.folder / self.name / "lab.json").read_text())["accelerator"]
 
+    def processor_seconds(self, machine):
+        """What the machine's QEMU has used of the host's processors since it was switched on: hardly moved by other load."""
+        status = self.ask("status")["status"]
+        pid = next(one["power"].get("pid") for one in status["machines"] if one["spec"]["name"] == machine)
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def must_run(self, machine):
-        """A machine that its hypervisor has given up on never comes up."""
+        """A machine without power, or one that its hypervisor has given up on, never comes up."""
         log = self.machine_folder(machine) / "qemu.log"
         if log.exists() and "KVM internal error" in log.read_text(errors="replace"):
             raise RuntimeError(f"{machine}: KVM cannot run this machine here. Try again with --accelerator tcg.")
+        if self.is_off(machine):
+            raise RuntimeError(f"{machine} has lost its power")
 
     def is_off(self, machine):
         status = self.ask("status")["status"]
@@ -103,13 +116,13 @@ class Lab:
     def inside(self, *command):
         return ["ip", "netns", "exec", self.namespace, *command]
 
-    def answers(self, user, address, command="true"):
+    def answers(self, user, address, command="true", seconds=30):
         """Whether a login with our key works; cheap while nothing listens."""
         probe = f"exec 3<>/dev/tcp/{address}/22 && read -r -t 5 banner <&3 && [[ $banner == SSH-* ]]"
         if sh(*self.inside("timeout", "6", "bash", "-c", probe), check=False).returncode:
             return None
         login = sh(*self.inside(
-            "timeout", "30", "ssh", "-i", str(self.key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o",
+            "timeout", str(seconds), "ssh", "-i", str(self.key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o",
             "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10", f"{user}@{address}", command),
             check=False)
         return login.stdout if login.returncode == 0 else None

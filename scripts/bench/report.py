@@ -67,6 +67,10 @@ def rows(parts):
         for p in ("p50", "p99"):
             yield (f"{first}, {p}, s", f"{install[p]:.1f}", f"floor: the same Debian from the local disk {floor[p]:.1f}",
                    f"{one['ratio'][p]:.2f} × floor", "≤ 2.5" if p == "p50" else "")
+        used = one.get("install_processor"), one.get("floor_processor")
+        if all(used):
+            yield (f"{first}, processor seconds of its QEMU, p50", f"{used[0]['p50']:.1f}", f"floor {used[1]['p50']:.1f}",
+                   f"{one['processor_ratio']:.2f} × floor", "")
     two = figures("peer")
     if two:
         done = [seconds for seconds in two["runs"] if seconds]
@@ -75,13 +79,17 @@ def rows(parts):
         said = f"mmdebstrap + grub-install {theirs:,.0f}" if theirs else f"mmdebstrap + grub-install > {two['limit']:,}"
         ratio = f"{'' if theirs else '> '}{(theirs or two['limit']) / ours:.1f} times as fast" if ours else ""
         yield ("power-on to SSH against package by package, s", f"{ours:.1f}" if ours else "", said, ratio, "≥ 10")
+        if one and all(two["processor"]) and one.get("install_processor"):
+            used, own = statistics.median(two["processor"]), one["install_processor"]["p50"]
+            yield ("the same, processor seconds of its QEMU", f"{own:.1f}", f"{'' if theirs else '> '}{used:,.0f}",
+                   f"{'' if theirs else '> '}{used / own:.1f} times as little", "")
     three = figures("dhcp")
     if three:
-        all = three["median"]
-        best = max(all["kea"], all["kea-threads"])
-        yield ("DHCP, four-way exchanges/s, < 1 % lost", f"{all['hostler']:,.0f}",
-               f"Kea memfile {all['kea']:,.0f}, with threads {all['kea-threads']:,.0f}; dnsmasq {all['dnsmasq']:,.0f}",
-               f"{all['hostler'] / best:.2f} × the better Kea; {all['hostler'] / max(all['dnsmasq'], 1):.0f} × dnsmasq", "> Kea")
+        them = three["median"]
+        best = max(them["kea"], them["kea-threads"])
+        yield ("DHCP, four-way exchanges/s, < 1 % lost", f"{them['hostler']:,.0f}",
+               f"Kea memfile {them['kea']:,.0f}, with threads {them['kea-threads']:,.0f}; dnsmasq {them['dnsmasq']:,.0f}",
+               f"{them['hostler'] / best:.2f} × the better Kea; {them['hostler'] / max(them['dnsmasq'], 1):.0f} × dnsmasq", "> Kea")
         for exchange in ("DISCOVER-OFFER", "REQUEST-ACK"):
             def times(name):
                 found = three["latency"].get(name, {}).get("milliseconds", {}).get(exchange)
@@ -90,16 +98,16 @@ def rows(parts):
                    f"Kea {times('kea')}, with threads {times('kea-threads')}", "", "")
     four = figures("http")
     if four:
-        all = four["median"]
-        yield ("HTTP, 512 MiB, MB/s", f"{all['hostler']:,.0f}", f"nginx {all['nginx']:,.0f}", f"{all['hostler'] / all['nginx']:.2f}", "level")
+        them = four["median"]
+        yield ("HTTP, 512 MiB, MB/s", f"{them['hostler']:,.0f}", f"nginx {them['nginx']:,.0f}", f"{them['hostler'] / them['nginx']:.2f}", "level")
     five = figures("tftp")
     if five:
-        all = five["lock-step"]["median"]
-        yield (f"TFTP, 512 MiB, blksize {five['blksize']}, no window, MB/s", f"{all['hostler']:,.0f}",
-               f"tftpd-hpa {all['tftpd-hpa']:,.0f}", f"{all['hostler'] / all['tftpd-hpa']:.2f}", "level")
-        all = five["window"]["median"]
-        yield (f"TFTP, 512 MiB, blksize {five['blksize']}, windowsize {five['windowsize']}, MB/s", f"{all['hostler']:,.0f}",
-               f"atftpd {all['atftpd']:,.0f} (tftpd-hpa has no windows)", f"{all['hostler'] / all['atftpd']:.2f}", "")
+        them = five["lock-step"]["median"]
+        yield (f"TFTP, 512 MiB, blksize {five['blksize']}, no window, MB/s", f"{them['hostler']:,.0f}",
+               f"tftpd-hpa {them['tftpd-hpa']:,.0f}", f"{them['hostler'] / them['tftpd-hpa']:.2f}", "level")
+        them = five["window"]["median"]
+        yield (f"TFTP, 512 MiB, blksize {five['blksize']}, windowsize {five['windowsize']}, MB/s", f"{them['hostler']:,.0f}",
+               f"atftpd {them['atftpd']:,.0f} (tftpd-hpa has no windows)", f"{them['hostler'] / them['atftpd']:.2f}", "")
     six = figures("memory")
     if six:
         idle, after = six["idle"], six["after-transfer"]
