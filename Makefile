@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps build binaries boot-files image demo test unit check e2e bench fuzz dist clean
+.PHONY: help deps build binaries boot-files image demo test unit check e2e judges attested-boot bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -53,6 +53,17 @@ image: binaries
 ## make e2e         machines from empty disk to SSH, in a lab of their own
 e2e: binaries boot-files image
 	scripts/e2e.sh
+
+## make judges      other people's programs judge our identities: PyJWT, OpenSSL, OpenSSH, swtpm, tpm2-tools
+judges:
+	$(SWIFT) build --product hostler
+	$(SWIFT) build --product attestation-judge
+	scripts/identity-judges.sh
+	scripts/attestation-judges.sh
+
+## make attested-boot  a machine with a TPM boots and is believed; with one changed byte it is not
+attested-boot: binaries boot-files
+	scripts/attested-boot.sh
 
 ## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
 bench: deps binaries boot-files image

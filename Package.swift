@@ -19,6 +19,9 @@ let nioPosix = nio("NIOPosix")
 let nioHTTP1 = nio("NIOHTTP1")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let certificates: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
@@ -44,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.0.0"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.0.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.0", traits: []),
+        .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.0"),
     ],
     targets: [
         // Leaves: bytes, addresses, the few C things.
@@ -57,6 +61,9 @@ let package = Package(
         .target(name: "HostFacts", dependencies: ["Wire"], swiftSettings: settings),
         .target(name: "BlockIO", dependencies: ["Wire"], swiftSettings: settings),
         .target(name: "OCI", dependencies: ["Wire"], swiftSettings: settings),
+        .target(name: "TPM", dependencies: ["Wire"], swiftSettings: settings),
+        .target(
+            name: "Attestation", dependencies: ["TPM", "Wire", crypto, cryptoExtras, certificates, asn1], swiftSettings: settings),
 
         // What the rack is made of, and what the API and the agent say of it.
         .target(name: "Model", dependencies: ["Wire"], swiftSettings: settings),
@@ -71,7 +78,14 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Control",
-            dependencies: ["Model", "Store", "OCI", "BlockIO", "Wire", crypto, yams, logging],
+            dependencies: ["Model", "Store", "OCI", "BlockIO", "Attestation", "TPM", "Wire", crypto, yams, logging],
+            swiftSettings: settings),
+        .target(
+            name: "Identity",
+            dependencies: [
+                "Model", "Store", "Wire", crypto, cryptoExtras, certificates, asn1, logging,
+                .product(name: "JWTKit", package: "jwt-kit"),
+            ],
             swiftSettings: settings),
         .target(
             name: "BootServices",
@@ -83,7 +97,7 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "Model", "Store", "Control", "Images", "Wire", nioCore, nioPosix, crypto, logging,
+                "Model", "Store", "Control", "Identity", "Images", "Wire", nioCore, nioPosix, crypto, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -101,7 +115,8 @@ let package = Package(
         .executableTarget(
             name: "hostler",
             dependencies: [
-                "Model", "Store", "Control", "Images", "BootServices", "API", "VirtualRack", "CLinux", arguments,
+                "Model", "Store", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack", "CLinux",
+                arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -110,7 +125,7 @@ let package = Package(
         .executableTarget(
             name: "hostler-init",
             dependencies: [
-                "Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard", crypto, httpClient,
+                "Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "TPM", "Wire", "CLinux", "Zstandard", crypto, httpClient,
                 nioCore, nioPosix, logging,
             ],
             swiftSettings: settings),
@@ -119,6 +134,7 @@ let package = Package(
         .testTarget(name: "NetBootTests", dependencies: ["NetBoot", "Wire"], swiftSettings: settings),
         .target(
             name: "StoreConformance", dependencies: ["Store"], path: "Tests/StoreConformance", swiftSettings: settings),
+        .executableTarget(name: "attestation-judge", dependencies: ["Attestation", "TPM", "Wire"], swiftSettings: settings),
         .executableTarget(name: "store-crasher", dependencies: ["Store", logging], swiftSettings: settings),
         .testTarget(
             name: "StoreTests",
@@ -127,29 +143,44 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "ControlTests", dependencies: ["Control", "Model", "Store", "OCI", "Wire", logging],
+            name: "ControlTests",
+            dependencies: ["Control", "Attestation", "Model", "Store", "OCI", "TPM", "Wire", crypto, cryptoExtras, certificates, logging],
             swiftSettings: settings),
+        .testTarget(
+            name: "AttestationTests", dependencies: ["Attestation", "TPM", "Wire", crypto, cryptoExtras], swiftSettings: settings),
+        .testTarget(
+            name: "IdentityTests",
+            dependencies: [
+                "Identity", "Model", "Store", "Wire", crypto, cryptoExtras, .product(name: "JWTKit", package: "jwt-kit"),
+            ], swiftSettings: settings),
         .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "Wire"], swiftSettings: settings),
         .testTarget(name: "HostFactsTests", dependencies: ["HostFacts", "Wire"], swiftSettings: settings),
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
         .testTarget(name: "BlockIOTests", dependencies: ["BlockIO", "Wire"], swiftSettings: settings),
         .testTarget(
-            name: "BootServicesTests", dependencies: ["BootServices", "NetBoot", nioCore, nioPosix, logging],
+            name: "BootServicesTests",
+            dependencies: [
+                "BootServices", "Control", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1, logging,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "Control", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "API", "Control", "Identity", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "hostlerTests", dependencies: ["hostler", "API", "Control", "Model", "Store", nioPosix, logging],
+            name: "hostlerTests",
+            dependencies: [
+                "hostler", "API", "BootServices", "Control", "Model", "NetBoot", "Store", "Wire", arguments, nioPosix, logging,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),
         .testTarget(
-            name: "HostlerInitTests", dependencies: ["hostler-init", "HostFacts", "OCI", "Model", "Wire"],
+            name: "HostlerInitTests",
+            dependencies: ["hostler-init", "Attestation", "HostFacts", "OCI", "Model", "TPM", "Wire", crypto],
             swiftSettings: settings),
     ]
 )

@@ -17,6 +17,7 @@ start_server
 echo "hostler serve runs (process $server); its log is $STATE/serve.log"
 
 say "the machines are switched on; their disks are empty, so they boot from the network"
+powered_on=$(date +%s.%N)
 for node in node1 node2 node3; do lab power $node on; done
 for node in node1 node2 node3; do wait_for 600 "$node is discovered" is_ready $node; done
 as_admin machine list
@@ -38,8 +39,8 @@ as_admin machine install "$machine" --image debian-12 --hostname first --ssh-key
 say "the machine has proved that it is up; a command on it, over SSH, its host key known"
 as_admin machine ssh "$machine" --identity "$key" -- 'cat /etc/motd; uname -a; uptime'
 
-say "where the seconds went before: firmware, DHCP, kernel, agent (from the machine's own log)"
-as_admin machine log "$machine" | grep milestone || true
+say "where the seconds went"
+scripts/seconds.py "$STATE" "$machine" "$powered_on"
 
 say "the lab goes on; the API listens at https://127.0.0.1:$API"
 cat <<END

@@ -9,13 +9,13 @@ export SWIFT_BACKTRACE=enable=no
 flags=(-O -swift-version 6 -parse-as-library -sanitize=fuzzer -wmo -I "$out"
     -enable-upcoming-feature InternalImportsByDefault -enable-upcoming-feature ExistentialAny)
 objects=()
-for module in Wire NetBoot HostFacts BlockIO OCI; do
+for module in Wire NetBoot HostFacts BlockIO OCI TPM; do
     mapfile -t files < <(find "Sources/$module" -name '*.swift')
     swiftc "${flags[@]}" -module-name $module -emit-module -emit-module-path "$out/$module.swiftmodule" \
         -emit-object -o "$out/$module.o" "${files[@]}"
     objects+=("$out/$module.o")
 done
-for target in DHCP TFTP SMBIOS LLDP CHUNKS PARTITIONS; do
+for target in DHCP TFTP SMBIOS LLDP CHUNKS PARTITIONS TPMSTRUCTURES EVENTLOG; do
     swiftc "${flags[@]}" -D $target -module-name Fuzz Fuzz/FuzzTarget.swift "${objects[@]}" -o "$out/fuzz-$target"
     mkdir -p "$out/corpus-$target"
     echo "fuzzing $target for $each s"

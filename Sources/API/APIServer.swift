@@ -2,6 +2,7 @@ internal import FoundationEssentials
 internal import Hummingbird
 internal import HummingbirdCore
 internal import HummingbirdTLS
+public import Identity
 public import Logging
 public import NIOCore
 internal import NIOSSL
@@ -41,13 +42,14 @@ public struct APIServer: Sendable {
     /// - Parameter onRunning: is told the port once the server listens.
     public init(
         configuration: APIConfiguration, control: any MachineControl, images: any ImageShelf, tokens: TokenStore,
-        surroundings: APISurroundings, eventLoopGroup: any EventLoopGroup, logger: Logger,
+        identity: IdentityService? = nil, surroundings: APISurroundings, eventLoopGroup: any EventLoopGroup, logger: Logger,
         onRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) {
         self.configuration = configuration
         state = ServerState(
             control: control, images: ImageLibrary(shelf: images, logger: logger), tokens: tokens,
-            surroundings: surroundings, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock)
+            surroundings: surroundings, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock,
+            identity: identity)
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         self.onRunning = onRunning

@@ -15,6 +15,10 @@ public protocol MachineControl: Sendable {
     ) async throws -> Versioned<Machine>
     func releaseHold(_ id: HoldID, on machine: String, by actor: String) async throws -> Machine
     func delete(machine: String, by actor: String) async throws
+    /// Takes a machine's last boot as what it should be.
+    func acceptBoot(machine: String, by actor: String) async throws -> Machine
+    /// Forgets a machine's TPM.
+    func forgetTPM(machine: String, by actor: String) async throws -> Machine
     /// The last lines of the machine's agent, oldest first.
     func agentLog(machine: String) async throws -> [String]
 }

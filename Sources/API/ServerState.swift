@@ -1,4 +1,5 @@
 internal import Control
+internal import Identity
 public import Model
 
 /// What the routes work with.
@@ -10,6 +11,8 @@ struct ServerState: Sendable {
     var surroundings: APISurroundings
     var startedAt: Timestamp
     var now: @Sendable () -> Timestamp
+    /// Nil where the issuer could not start; the log says why.
+    var identity: IdentityService?
     /// Our CA's certificate in PEM, where TLS is ours.
     var authorityPEM: String?
 
@@ -33,16 +36,20 @@ public struct APISurroundings: Sendable {
     public var machineNamespace: String?
     /// What an operator should know, as another DHCP server on the wire.
     public var warnings: @Sendable () async -> [Problem]
+    /// What the services for machines count: by network, service and counter.
+    public var counters: @Sendable () async -> [String: [String: [String: Int]]]
 
     public init(
         version: String, backupDirectory: String = "/tmp",
         backup: (@Sendable (_ path: String) async throws -> Void)? = nil, machineNamespace: String? = nil,
-        warnings: @escaping @Sendable () async -> [Problem] = { [] }
+        warnings: @escaping @Sendable () async -> [Problem] = { [] },
+        counters: @escaping @Sendable () async -> [String: [String: [String: Int]]] = { [:] }
     ) {
         self.version = version
         self.backupDirectory = backupDirectory
         self.backup = backup
         self.machineNamespace = machineNamespace
         self.warnings = warnings
+        self.counters = counters
     }
 }

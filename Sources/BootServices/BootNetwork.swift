@@ -1,3 +1,4 @@
+internal import Control
 public import NetBoot
 public import Wire
 
@@ -37,6 +38,13 @@ public struct BootNetwork: Sendable, Codable, Equatable {
     public var router: IPv4Address?
     public var dns: [IPv4Address]
     public var domain: String?
+    public var ntp: [IPv4Address] = []
+    /// In bytes; nil: none is told.
+    public var mtu: UInt16?
+    /// Told beside the router (RFC 3442).
+    public var routes: [Route] = []
+    /// Networks that reach this one through relays.
+    public var subnets: [Subnet] = []
     public var leaseSeconds: UInt32
     /// The network namespace (`ip netns`) the interface is in; nil: this process's own.
     public var namespace: String?
@@ -44,6 +52,8 @@ public struct BootNetwork: Sendable, Codable, Equatable {
     public var httpPort: Int
     /// Whether machines that nobody knows are taken in.
     public var discovery: Bool
+    /// Whether images, seeds and identities are for machines only whose TPM proved what they booted.
+    public var attestation: Bool
 
     public init(name: String, interface: String, address: IPv4Prefix, namespace: String? = nil) {
         self.name = name
@@ -57,28 +67,27 @@ public struct BootNetwork: Sendable, Codable, Equatable {
         leaseSeconds = 3600
         httpPort = 8080
         discovery = true
+        attestation = false
     }
 
     /// `http://address:port` as machines reach it.
     public var baseURL: String { "http://\(address.address):\(httpPort)" }
+
+    var discoveryPolicy: DiscoveryPolicy { DiscoveryPolicy(acceptsUnknown: discovery) }
 
     /// As the DHCP state machine wants it. Without ranges in server mode, the upper half of the network.
     public var dhcpConfiguration: DHCPServerConfiguration {
         var configuration = DHCPServerConfiguration(serverAddress: address.address, prefix: address)
         configuration.mode = mode == .server ? .server : .proxy
         configuration.ranges = ranges.map { .init(first: $0.first, last: $0.last) }
-        if ranges.isEmpty, mode == .server {
-            let size = UInt64(address.broadcast.value) - UInt64(address.network.value) + 1
-            configuration.ranges = [
-                .init(
-                    first: IPv4Address(value: UInt32(UInt64(address.network.value) + size / 2)),
-                    last: IPv4Address(value: address.broadcast.value - 1))
-            ]
-        }
+        if ranges.isEmpty, mode == .server { configuration.ranges = [Self.upperHalf(of: address)] }
         configuration.reservations = reservations.map { .init(mac: $0.mac, address: $0.address, hostname: $0.hostname) }
         configuration.router = router
         configuration.dns = dns
         configuration.domain = domain
+        configuration.ntp = ntp
+        configuration.mtu = mtu
+        configuration.classlessRoutes += routes.map { ClasslessRoute(destination: $0.to, router: $0.via) }
         configuration.leaseSeconds = leaseSeconds
         configuration.identifiesByMAC = true
         return configuration

@@ -3,6 +3,7 @@ public import Logging
 internal import NIOCore
 internal import NIOPosix
 public import Store
+internal import Synchronization
 
 /// All that machines on one network talk to: DHCP, TFTP, HTTP boot, the agent's protocol.
 public final class MachineServices: Sendable {
@@ -11,6 +12,12 @@ public final class MachineServices: Sendable {
     public let http: BootHTTPServer
     private let files: BootFilePaths
     private let logger: Logger
+    private let tftp = Mutex<TFTPServer?>(nil)
+
+    /// What each service counted since it started, by service and counter.
+    public var counters: [String: [String: Int]] {
+        ["dhcp": dhcp.counters.all, "tftp": tftp.withLock { $0?.counters.all } ?? [:], "http": http.counters.all]
+    }
 
     public init(
         network: BootNetwork, control: ControlPlane, store: any StateStore, files: BootFilePaths, logger: Logger
@@ -18,10 +25,10 @@ public final class MachineServices: Sendable {
         self.network = network
         self.files = files
         self.logger = logger
-        dhcp = DHCPService(network: network, control: control, store: store, logger: logger)
-        let routes = BootRoutes(network: network, control: control, files: files, logger: logger)
+        dhcp = DHCPService(network: network, control: control, store: store, bootFolder: files.boot, logger: logger)
+        let routes = BootRoutes(
+            network: network, control: control, files: files, holders: network.mode == .server ? dhcp.holders : nil, logger: logger)
         http = BootHTTPServer { await routes.respond(to: $0) }
-        control.setCallHome(network.baseURL)
     }
 
     /// Serves until the task is cancelled. Throws if any port cannot be had.
@@ -47,13 +54,16 @@ public final class MachineServices: Sendable {
         } catch {
             throw BootServiceError.bind(service: "TFTP", interface: network.interface, port: 69, cause: "\(error)")
         }
+        self.tftp.withLock { $0 = tftp }
         logger.notice(
             "serving machines",
             metadata: [
                 "network": "\(network.name)", "interface": "\(network.interface)", "address": "\(network.address)",
                 "dhcp": "\(network.mode.rawValue)", "http": "\(network.baseURL)",
             ])
+        async let probing: Void = dhcp.probeForOthers(on: group)
         await tftp.run()
+        await probing
         for channel in channels { try? await channel.close() }
     }
 }

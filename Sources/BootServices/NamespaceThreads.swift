@@ -24,11 +24,13 @@ public enum NamespaceThreads {
 public enum BootServiceError: Error, CustomStringConvertible {
     case namespace(String, errno: Int32)
     case bind(service: String, interface: String, port: Int, cause: String)
+    case noInterface(String)
 
     public var description: String {
         switch self {
         case .namespace(let name, let code):
             "cannot enter the network namespace \(name) (errno \(code)); is the lab up? Start it with: hostler lab up"
+        case .noInterface(let name): "there is no network interface \(name); see `ip link`"
         case .bind(let service, let interface, let port, let cause):
             "\(service) cannot listen on \(interface) port \(port): \(cause). "
                 + "Another server may hold the port: see `ss -lunp` and `ss -ltnp`; or give another interface."

@@ -1,22 +1,29 @@
 internal import FoundationEssentials
+public import Attestation
 public import Logging
 public import Model
 public import Store
 internal import Crypto
-internal import Synchronization
-internal import Wire
+public import Wire
 
 /// What the control plane takes from outside itself.
 public struct ControlEnvironment: Sendable {
     public var now: @Sendable () -> Timestamp
     public var logger: Logger
-    /// The policy for machines that nobody knows.
-    public var discovery: DiscoveryPolicy
+    /// Networks on which images, seeds and identities are for machines only whose TPM proved what they booted.
+    public var attestedNetworks: [IPv4Prefix]
 
-    public init(now: @escaping @Sendable () -> Timestamp, logger: Logger, discovery: DiscoveryPolicy = .init()) {
+    /// Whom to believe about TPMs; nil: the first TPM that a machine shows.
+    public var endorsementRoots: EndorsementRoots?
+
+    public init(
+        now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
+        endorsementRoots: EndorsementRoots? = nil
+    ) {
         self.now = now
         self.logger = logger
-        self.discovery = discovery
+        self.attestedNetworks = attestedNetworks
+        self.endorsementRoots = endorsementRoots
     }
 }
 
@@ -34,7 +41,8 @@ public final class ControlPlane: Sendable {
     let logs = AgentLogs()
     let eventIDs = EventIDs()
     let seeds = SeedCache()
-    let callHomeURL = Mutex("")
+    /// When the boots that are under way were seen.
+    public let bootTraces = BootTraces()
 
     private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
         self.records = records
@@ -63,6 +71,7 @@ public final class ControlPlane: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.followStore() }
             group.addTask { try await self.keepDeadlines() }
+            group.addTask { try await self.forgetNonces() }
             try await group.next()
             group.cancelAll()
         }
@@ -71,7 +80,6 @@ public final class ControlPlane: Sendable {
     public var now: Timestamp { environment.now() }
     /// What the machine-facing services answer from.
     public var snapshot: RackSnapshot { snapshots.current }
-    public var discovery: DiscoveryPolicy { environment.discovery }
 
     // MARK: Snapshot
 

@@ -21,6 +21,8 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     public var generation: UInt64
     /// The operating system that Hostler put on its disk, once proved.
     public var installed: Installation?
+    /// What is known of its TPM, once that was enrolled.
+    public var attestation: MachineAttestation?
     public var createdAt: Timestamp
     public var updatedAt: Timestamp
 
@@ -39,6 +41,9 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     }
 
     public func owns(_ mac: MACAddress) -> Bool { interfaces.contains { $0.mac == mac } }
+
+    /// Where it stands when nothing is being done to it: a system of ours on its disk runs, or it waits for work.
+    public var restingState: MachineState { installed == nil ? .ready : .running }
 }
 
 public enum MachineKind: String, Codable, Sendable, CaseIterable {

@@ -31,6 +31,7 @@ struct Agent {
         let reply = await session.hello()
         log("this is \(reply.name) (\(reply.machine))")
         log.milestone("hello")
+        await BootProof(session: session).run()
         let poster = InventoryPoster(reader: reader, session: session, drivers: drivers)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await LogStream.run(log: log, session: session) }

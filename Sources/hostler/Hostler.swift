@@ -19,7 +19,7 @@ struct Hostler: AsyncParsableCommand {
         version: version,
         subcommands: [
             ServeCommand.self, MachineCommand.self, ImageCommand.self, OperationCommand.self, EventCommand.self,
-            LabCommand.self, LoginCommand.self, TokenCommand.self, StatusCommand.self, DoctorCommand.self,
+            LabCommand.self, IdentityCommand.self, SSHAuthorityCommand.self, LoginCommand.self, TokenCommand.self, StatusCommand.self, DoctorCommand.self,
             BackupCommand.self, RestoreCommand.self, VersionCommand.self,
         ])
 

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Control
 import Foundation
+import Identity
 import Logging
 import Model
 import NIOCore
@@ -79,6 +80,20 @@ final class StillControl: MachineControl {
         try await records.store.commit([.delete(key: self.machine(named: machine).value.key, if: .none)])
     }
 
+    func acceptBoot(machine: String, by actor: String) async throws -> Machine {
+        var target = try await self.machine(named: machine).value
+        target.attestation?.standing = .attested
+        _ = try await put(target)
+        return target
+    }
+
+    func forgetTPM(machine: String, by actor: String) async throws -> Machine {
+        var target = try await self.machine(named: machine).value
+        target.attestation = nil
+        _ = try await put(target)
+        return target
+    }
+
     func agentLog(machine: String) async throws -> [String] {
         _ = try await self.machine(named: machine)
         return ["[0.1] hello"]
@@ -112,6 +127,7 @@ struct Rack: Sendable {
 
     static func with(
         tls: APIConfiguration.TLS = .off, client configuration: HTTPClient.Configuration = .init(),
+        identity: @Sendable (MemoryStore) async throws -> IdentityService? = { _ in nil },
         _ body: @Sendable @escaping (Rack) async throws -> Void
     ) async throws {
         let store = MemoryStore()
@@ -124,7 +140,7 @@ struct Rack: Sendable {
         logger.logLevel = .critical
         let server = APIServer(
             configuration: .init(address: "127.0.0.1", port: 0, tls: tls), control: control, images: StillShelf(),
-            tokens: tokens, surroundings: .init(version: "0.0-test"),
+            tokens: tokens, identity: try await identity(store), surroundings: .init(version: "0.0-test"),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in feed.yield(port) })
         var configuration = configuration

@@ -26,13 +26,15 @@ struct OneImage: ImageCatalog {
     }
 }
 
+/// Where machines reach the control plane.
+let testBase = "http://10.77.0.1:8080"
 let testMAC = MACAddress(value: 0x5254_0077_0001)
 
 func inventory(disks: [(String, Int64)] = [("D1", 8_000_000_000)]) -> Inventory {
     var inventory = Inventory()
     inventory.disks = disks.enumerated().map { index, disk in
         var facts = Inventory.DiskFacts(name: "vd\(index)", bytes: disk.1, kind: .virtual)
-        facts.serial = disk.0
+        facts.serial = disk.0.isEmpty ? nil : disk.0
         return facts
     }
     inventory.nics = [Inventory.NICFacts(name: "eth0", mac: testMAC, link: true)]

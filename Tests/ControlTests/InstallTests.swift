@@ -21,8 +21,17 @@ struct InstallTests {
         return (reply, reply.machine)
     }
 
+    /// An installation that the waiting agent has taken up.
+    private func install(_ control: ControlPlane, _ reply: HelloReply) async throws -> Model.Operation {
+        let operation = try await control.start(
+            .install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
+        let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+        #expect(task.operation == operation.id)
+        return try await control.operation(operation.id).value
+    }
+
     private func proof(_ control: ControlPlane, _ operation: Model.Operation) async throws -> String {
-        let seed = try await control.seed(of: operation.id)
+        let seed = try await control.seed(of: operation.id, base: testBase)
         let text = String(decoding: seed.bytes, as: UTF8.self)
         let marker = "/call-home/\(operation.id)/"
         let start = try #require(text.range(of: marker)).upperBound
@@ -33,9 +42,9 @@ struct InstallTests {
     func wholeLife() async throws {
         let control = try await open(MemoryStore())
         try await running(control) { control in
-            let (_, id) = try await discover(control)
+            let (reply, id) = try await discover(control)
             #expect(try await control.machine(named: id.rawValue).value.state == .ready)
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            let operation = try await install(control, reply)
             #expect(operation.isDone(.agent), "the agent that waits is used at once")
             for step in Self.order { #expect(try await control.report(report(operation, step), of: id)) }
             #expect(control.boots(testMAC).verdict == .localDisk(why: "operation \(operation.id) has written its disk: first boot"))
@@ -57,12 +66,13 @@ struct InstallTests {
     func killedBefore(_ victim: StepName) async throws {
         let store = MemoryStore()
         var control = try await open(store)
-        let (_, id) = try await { var found: (HelloReply, MachineID)?
+        let (reply, id) = try await { var found: (HelloReply, MachineID)?
             try await running(control) { found = try await discover($0) }
             return try #require(found) }()
+        control = try await open(store)
         var operation: Model.Operation?
         try await running(control) { control in
-            operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            operation = try await install(control, reply)
             for step in Self.order.prefix(while: { $0 != victim }) {
                 _ = try await control.report(report(try #require(operation), step), of: id)
             }
@@ -83,12 +93,12 @@ struct InstallTests {
     func powerCut() async throws {
         let control = try await open(MemoryStore())
         try await running(control) { control in
-            let (_, id) = try await discover(control)
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            let (reply, id) = try await discover(control)
+            let operation = try await install(control, reply)
             _ = try await control.report(report(operation, .chooseDisk), of: id)
             _ = try await control.report(report(operation, .writeImage, .progress), of: id)
             let second = try await boot(control, key: String(repeating: "b", count: 64))
-            let task = try await control.task(for: second.session, query: TaskQuery(operation: nil, generation: 0), patience: .seconds(1))
+            let task = try await control.task(for: second.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, patience: .seconds(1))
             guard case .install(let work) = task.work else { Issue.record("no work: \(task)"); return }
             #expect(work.done == [.agent, .chooseDisk])
             #expect(work.disk == "D1", "the disk that was chosen stays the disk")
@@ -100,8 +110,8 @@ struct InstallTests {
     func oldGeneration() async throws {
         let control = try await open(MemoryStore())
         try await running(control) { control in
-            let (_, id) = try await discover(control)
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            let (reply, id) = try await discover(control)
+            let operation = try await install(control, reply)
             var old = report(operation, .chooseDisk)
             old.generation -= 1
             #expect(try await !control.report(old, of: id))
@@ -112,8 +122,8 @@ struct InstallTests {
     func damagedImage() async throws {
         let control = try await open(MemoryStore())
         try await running(control) { control in
-            let (_, id) = try await discover(control)
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            let (reply, id) = try await discover(control)
+            let operation = try await install(control, reply)
             control.log(LogBatch(lines: [.init(uptimeMilliseconds: 1500, text: "chunk 17 is damaged")]), of: id)
             _ = try await control.report(report(operation, .chooseDisk), of: id)
             let problem = Problem("chunk-digest-mismatch", title: "chunk 17 does not match its digest")
@@ -132,12 +142,14 @@ struct InstallTests {
     @Test("ends when the machine gives no sign of life, and says so")
     func silence() async throws {
         let clock = ManualClock()
-        let control = try await open(MemoryStore(), clock: clock)
-        let (_, id) = try await { var found: (HelloReply, MachineID)?
+        let store = MemoryStore()
+        var control = try await open(store, clock: clock)
+        let (reply, _) = try await { var found: (HelloReply, MachineID)?
             try await running(control) { found = try await discover($0) }
             return try #require(found) }()
+        control = try await open(store, clock: clock)
         try await running(control) { control in
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            let operation = try await install(control, reply)
             let changes = try await control.records.watch(Model.Operation.self, after: .zero)
             for try await change in changes {
                 guard case .put(let found) = change, found.value.id == operation.id else { continue }
@@ -160,7 +172,7 @@ struct InstallTests {
         try await running(control) { control in
             let found = try await discover(control)
             id = found.1
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: found.1.rawValue, by: "test")
+            let operation = try await install(control, found.0)
             record = InstallRecord(
                 machine: found.1, operation: operation.id, generation: operation.generation, image: "debian-12",
                 digest: OneImage.digest, hostname: "one")
@@ -177,8 +189,88 @@ struct InstallTests {
             try await control.record(facts, of: id)
             #expect(try await control.machine(named: id.rawValue).value.state == .running)
             if case .localDisk = control.boots(testMAC).verdict {} else { Issue.record("not to its disk: \(control.boots(testMAC))") }
-            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), patience: .seconds(1))
+            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, patience: .seconds(1))
             guard case .reboot = task.work else { Issue.record("no reboot: \(task)"); return }
+        }
+    }
+
+    @Test("a marker with an absurd generation is not believed")
+    func forgedMarker() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let reply = try await boot(control)
+            var facts = inventory()
+            facts.installations = [
+                .init(
+                    disk: "vd0",
+                    record: InstallRecord(
+                        machine: reply.machine, operation: OperationID(unchecked: "op-f4rged01"), generation: .max, image: "x",
+                        digest: OneImage.digest, hostname: "one"))
+            ]
+            try await control.record(facts, of: reply.machine)
+            let machine = try await control.machine(named: reply.machine.rawValue).value
+            #expect(machine.installed == nil)
+            #expect(machine.generation == 1)
+            _ = try await install(control, reply)
+        }
+    }
+
+    @Test("an installation that was cancelled is not taken for a system")
+    func cancelledMarker() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let (reply, id) = try await discover(control)
+            let operation = try await install(control, reply)
+            for step in [StepName.chooseDisk, .writeImage, .writeSeed] { _ = try await control.report(report(operation, step), of: id) }
+            _ = try await control.cancel(operation.id, by: "test")
+            var facts = inventory()
+            facts.installations = [
+                .init(
+                    disk: "vd0",
+                    record: InstallRecord(
+                        machine: id, operation: operation.id, generation: operation.generation, image: "debian-12",
+                        digest: OneImage.digest, hostname: "one"))
+            ]
+            try await control.record(facts, of: id)
+            #expect(try await control.machine(named: id.rawValue).value.state == .ready)
+        }
+    }
+
+    @Test("an agent with work is told the same again while it lasts, and at once when it is over")
+    func longPoll() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let (reply, id) = try await discover(control)
+            let key = "ssh-ed25519 AAAA"
+            let operation = try await control.start(.rescue(RescueRequest(sshKeys: [key])), on: id.rawValue, by: "test")
+            func ask(_ query: TaskQuery, _ patience: Duration) async throws -> AgentTask {
+                try await control.task(for: reply.session, query: query, base: testBase, patience: patience)
+            }
+            let mine = TaskQuery(operation: operation.id, generation: operation.generation)
+            _ = try await ask(TaskQuery(operation: nil, generation: 0), .seconds(30))
+            let same = try await ask(mine, .milliseconds(50))
+            guard case .rescue = same.work else { Issue.record("the shell was ended: \(same)"); return }
+            _ = try await control.cancel(operation.id, by: "test")
+            let over = try await ask(mine, .seconds(30))
+            guard case .wait = over.work else { Issue.record("\(over)"); return }
+            await #expect(throws: Problem.self) {
+                try await control.start(.rescue(RescueRequest(sshKeys: ["rubbish"])), on: id.rawValue, by: "test")
+            }
+        }
+    }
+
+    @Test("a question that was already waiting is no sign of the agent; the next one is")
+    func staleQuestion() async throws {
+        let control = try await open(MemoryStore())
+        try await running(control) { control in
+            let (reply, id) = try await discover(control)
+            async let waiting = control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+            while control.waitingAgents == 0 { await Task.yield() }
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            guard case .wait = try await waiting.work else { Issue.record("work for a question of before"); return }
+            #expect(try await !control.operation(operation.id).value.isDone(.agent))
+            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+            #expect(task.operation == operation.id)
         }
     }
 
@@ -223,6 +315,11 @@ struct InstallTests {
         Bad(code: "user-data-too-large", request: InstallRequest(image: "debian-12", userData: Base64Bytes(base64: String(repeating: "A", count: 24 << 20)))),
         Bad(code: "network-config-invalid", request: InstallRequest(image: "debian-12", networkConfig: "a: [1\nb")),
         Bad(code: "network-config-invalid", request: InstallRequest(image: "debian-12", networkConfig: "ethernets: {}")),
+        Bad(code: "disk-unidentified", request: InstallRequest(image: "debian-12"), disks: [("", 8_000_000_000)]),
+        Bad(
+            code: "user-data-phone-home",
+            request: InstallRequest(
+                image: "debian-12", userData: Base64Bytes(base64: "I2Nsb3VkLWNvbmZpZwpwaG9uZV9ob21lOiB7dXJsOiAieCJ9Cg=="))),
     ]
 
     @Test("refuses what is wrong before anything is written", arguments: bad)

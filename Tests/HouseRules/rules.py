@@ -14,19 +14,22 @@ OURS = {
     "HostFacts": {"Wire"},
     "BlockIO": {"Wire"},
     "OCI": {"Wire"},
+    "TPM": {"Wire"},
+    "Attestation": {"TPM", "Wire"},
     "Model": {"Wire"},
     "Store": {"Model"},
     "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
-    "Control": {"Model", "Store", "OCI", "BlockIO", "Wire"},
+    "Control": {"Model", "Store", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
+    "Identity": {"Model", "Store", "Wire"},
     "BootServices": {"Model", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
-    "API": {"Model", "Store", "Control", "Images", "OCI", "Wire"},
+    "API": {"Model", "Store", "Control", "Identity", "Images", "OCI", "Wire"},
     "VirtualRack": {"Model", "Wire", "CLinux"},
-    "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "Wire", "CLinux", "Zstandard"},
+    "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "TPM", "Wire", "CLinux", "Zstandard"},
 }
-PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "Model"}
+PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "TPM", "Model"}
 PURE_MAY_IMPORT = {"Wire", "FoundationEssentials"}
 # Full Foundation costs 40 MB in a static binary.
-NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Control", "BootServices"}
+NO_FOUNDATION = PURE | {"hostler-init", "Zstandard", "Control", "Attestation", "Identity", "BootServices"}
 AGENT_NEVER = {"Foundation", "GRDB", "Hummingbird", "Yams", "Subprocess"}
 LINE_LIMIT = 450
 IMPORT = re.compile(r"^\s*(?:@testable\s+)?(?:public |internal |private |package |fileprivate )?import (?:struct |class |enum |func )?(\w+)", re.M)

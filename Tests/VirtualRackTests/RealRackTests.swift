@@ -234,7 +234,9 @@ struct RealRackTests {
     @Test("the probe that decides about KVM really boots something", .timeLimit(.minutes(5)))
     func probe() async throws {
         let directory = NSTemporaryDirectory()
-        #expect(await Accelerator.boots(.tcg, in: directory, limit: .seconds(20)))
+        #expect(await Accelerator.boots(.tcg, in: directory, limit: .seconds(60)))
+        #expect(await Accelerator.startsUEFI(.tcg, in: directory, limit: .seconds(120)))
         #expect(await !Accelerator.boots(.tcg, in: directory, limit: .milliseconds(1)))
+        #expect(await !Accelerator.startsUEFI(.tcg, in: directory, limit: .milliseconds(1)))
     }
 }

@@ -22,6 +22,8 @@ private struct RecordsOnly: MachineControl, ImageShelf {
     func update(machine: String, with: MachinePatch, expecting: Revision?, by: String) async throws -> Versioned<Machine> { throw never }
     func releaseHold(_ id: HoldID, on machine: String, by: String) async throws -> Machine { throw never }
     func delete(machine: String, by actor: String) async throws { throw never }
+    func acceptBoot(machine: String, by actor: String) async throws -> Machine { throw never }
+    func forgetTPM(machine: String, by actor: String) async throws -> Machine { throw never }
     func agentLog(machine: String) async throws -> [String] { [] }
     func summaries() async throws -> [ImageSummary] { [] }
     func summary(named name: String) async throws -> ImageSummary? { nil }

@@ -27,6 +27,8 @@ public struct StatusReply: Codable, Sendable {
     public var machineNamespace: String?
     /// What an operator should know, as another DHCP server on the wire.
     public var warnings: [Problem]
+    /// What the services for machines counted since the start: by network, service and counter.
+    public var counters: [String: [String: [String: Int]]]
 }
 
 /// A token just made; the only time that its secret is told.

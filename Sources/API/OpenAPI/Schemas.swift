@@ -5,12 +5,15 @@ enum Schemas {
     static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/\(name)")] }
 
     static let all: [String: JSONValue] = machine.merging(operation) { $1 }.merging(server) { $1 }.merging(requests) { $1 }
+        .merging(identity) { $1 }
 
     static let text: JSONValue = ["type": "string"]
     static let integer: JSONValue = ["type": "integer"]
     static let boolean: JSONValue = ["type": "boolean"]
     static let time: JSONValue = ["type": "string", "format": "date-time"]
     static let textMap: JSONValue = ["type": "object", "additionalProperties": ["type": "string"]]
+
+    static func map(of value: JSONValue) -> JSONValue { ["type": "object", "additionalProperties": value] }
 
     static func id(_ prefix: String) -> JSONValue {
         ["type": "string", "pattern": .string("^\(prefix)-[0-9a-hjkmnp-tv-z]{4,}$")]
@@ -46,7 +49,7 @@ enum Schemas {
                     ]),
                 "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
-            ], optional: ["openOperation": id("op"), "installed": reference("Installation")]),
+            ], optional: ["openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation")]),
         "Hold": object(
             ["id": id("hold"), "problem": reference("ProblemRecord"), "since": time, "evidence": list(text)],
             optional: ["operation": id("op")]),
@@ -120,7 +123,7 @@ enum Schemas {
                 "version": text, "startedAt": time, "uptimeSeconds": integer, "revision": integer,
                 "machines": ["type": "object", "additionalProperties": integer], "heldMachines": integer,
                 "openOperations": integer, "images": integer, "memoryBytes": integer,
-                "warnings": list(reference("ProblemRecord")),
+                "warnings": list(reference("ProblemRecord")), "counters": map(of: map(of: map(of: integer))),
             ], optional: ["machineNamespace": text]),
         "Health": object(["status": text]),
         "Document": ["type": "object", "required": ["openapi", "info", "paths"]],

@@ -4,8 +4,13 @@ internal import Wire
 /// Says which file a machine's firmware is to load: first iPXE, then iPXE's script.
 public struct BootFiles: Sendable {
     let network: BootNetwork
+    private let has: @Sendable (_ name: String) -> Bool
 
-    public init(network: BootNetwork) { self.network = network }
+    /// - Parameter has: whether a file is there to be fetched.
+    public init(network: BootNetwork, has: @escaping @Sendable (_ name: String) -> Bool) {
+        self.network = network
+        self.has = has
+    }
 
     /// Nil where there is nothing that this firmware could boot.
     ///
@@ -21,12 +26,12 @@ public struct BootFiles: Sendable {
         }
         // A PXE client that does not say what it is, is an old BIOS (RFC 4578 §2.1 came later).
         let firmwareFile = toLocalDisk && kind == .efiX8664 ? "local-disk.efi" : kind.flatMap(Self.fileName)
-        guard let name = question.architecture == nil ? "undionly.kpxe" : firmwareFile else { return nil }
+        guard let name = question.architecture == nil ? "undionly.kpxe" : firmwareFile, has(name) else { return nil }
         return BootAnswer(
             nextServer: server, bootFile: question.isHTTPClient ? "\(network.baseURL)/boot/\(name)" : name)
     }
 
-    /// iPXE as Debian's `ipxe` package has it.
+    /// iPXE as Debian 12's `ipxe` package has it, and for arm64 under the name of a build of one's own.
     static func fileName(for kind: BootFileKind) -> String? {
         switch kind {
         case .bios: "undionly.kpxe"

@@ -1,34 +1,49 @@
-internal import CLinux
 public import Control
-internal import Dispatch
-internal import FoundationEssentials
 public import Logging
 public import Model
 public import NIOCore
-internal import NIOPosix
 internal import NetBoot
 public import Store
 internal import Synchronization
-internal import Wire
+public import Wire
 
-/// DHCPv4 on one interface: a socket, the pure ``DHCPServer``, and the store
+/// DHCPv4 on one interface: a socket, the pure ``DHCPNetworks``, and the store
 /// that a lease is in before it is acknowledged.
 public final class DHCPService: Sendable {
     public let counters = Counters()
     /// Other DHCP servers heard on the wire, by address, and when last.
-    public var foreignServers: [String: Timestamp] { foreign.withLock { $0 } }
-    let foreign = Mutex<[String: Timestamp]>([:])
+    public var foreignServers: [IPv4Address: Timestamp] { foreign.known(at: control.now) }
+    let foreign = ForeignServers()
+    private let missingFiles = Mutex<Set<String>>([])
+    let holders = LeaseHolders()
 
     let network: BootNetwork
     let control: ControlPlane
     let store: any StateStore
     let logger: Logger
+    private let bootFolder: BootFolder
 
-    public init(network: BootNetwork, control: ControlPlane, store: any StateStore, logger: Logger) {
+    /// - Parameter bootFolder: where the boot files are; of those that are not there none is offered.
+    public init(
+        network: BootNetwork, control: ControlPlane, store: any StateStore, bootFolder: String, logger: Logger
+    ) {
         self.network = network
+        self.bootFolder = BootFolder(path: bootFolder)
         self.control = control
         self.store = store
         self.logger = logger
+    }
+
+    /// Whether firmware that is sent to this boot file would find it. Of one that is missing the log tells once.
+    func has(bootFile name: String) -> Bool {
+        if bootFolder.has(name) { return true }
+        counters.add("boot-file-missing")
+        if missingFiles.withLock({ $0.insert(name).inserted }) {
+            logger.warning(
+                "machines ask for a boot file that is not there; they are offered none",
+                metadata: ["file": "\(name)", "folder": "\(bootFolder.path)"])
+        }
+        return false
     }
 
     /// Where the leases of this network are kept.
@@ -36,7 +51,10 @@ public final class DHCPService: Sendable {
 
     /// Loads the leases and listens. The channels close when the group shuts down or they are closed.
     public func start(on group: any EventLoopGroup) async throws -> [any Channel] {
-        let server = try DHCPServer(network.dhcpConfiguration, leases: try await loadLeases())
+        let leases = try await loadLeases()
+        for lease in leases where lease.state == .bound { holders.set(lease.address, to: lease.mac) }
+        let server = try DHCPNetworks(
+            local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: leases)
         let engine = DHCPEngine(server: server, service: self)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
@@ -46,39 +64,53 @@ public final class DHCPService: Sendable {
     }
 
     private func bind(port: Int, on loop: any EventLoop, engine: DHCPEngine) async throws -> any Channel {
-        let interface = network.interface
         do {
-            return try await loop.flatSubmit {
-                DatagramBootstrap(group: loop)
-                    .channelOption(.socketOption(.so_reuseaddr), value: 1)
-                    .channelOption(.socketOption(.so_broadcast), value: 1)
-                    .channelOption(.datagramVectorReadMessageCount, value: 32)
-                    .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 32 * 1536))
-                    .channelInitializer { channel in
-                        channel.eventLoop.makeCompletedFuture {
-                            try channel.pipeline.syncOperations.addHandler(DHCPHandler(engine: engine, port: UInt16(port)))
-                        }
-                    }
-                    .bind(host: "0.0.0.0", port: port)
-                    .flatMap { channel in
-                        Self.bindToDevice(channel, interface).map { channel }
-                    }
-            }.get()
+            return try await InterfaceSocket.bind(port: port, interface: network.interface, on: loop) {
+                try $0.pipeline.syncOperations.addHandler(DHCPHandler(engine: engine, port: UInt16(port)))
+            }
+        } catch let error as BootServiceError {
+            throw error
         } catch {
-            throw BootServiceError.bind(service: "DHCP", interface: interface, port: port, cause: "\(error)")
+            throw BootServiceError.bind(service: "DHCP", interface: network.interface, port: port, cause: "\(error)")
         }
     }
 
-    /// SO_BINDTODEVICE: nothing is heard from, or said to, any other interface.
-    private static func bindToDevice(_ channel: any Channel, _ interface: String) -> EventLoopFuture<Void> {
-        guard let provider = channel as? any SocketOptionProvider else {
-            return channel.eventLoop.makeFailedFuture(ChannelError.operationUnsupported)
+    /// Asks the wire every few minutes which other servers answer on it. Runs until cancelled.
+    ///
+    /// Beside another server, as a proxy, there is nothing to ask: that one is meant.
+    func probeForOthers(
+        on group: any EventLoopGroup, every interval: Duration = .seconds(300), for time: Duration = DHCPProbe.usualTime
+    ) async {
+        guard network.mode == .server else { return }
+        while !Task.isCancelled {
+            do {
+                let probe = DHCPProbe(interface: network.interface, ownAddress: network.address.address)
+                for answer in try await probe.run(on: group, for: time) { await note(foreign: answer.server) }
+                try await Task.sleep(for: interval)
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.info("the wire cannot be asked for other DHCP servers", metadata: ["error": "\(error)"])
+                try? await Task.sleep(for: interval)
+            }
         }
-        // The option takes the name as C text; 16 bytes is IFNAMSIZ.
-        var name: (UInt64, UInt64) = (0, 0)
-        withUnsafeMutableBytes(of: &name) { $0.copyBytes(from: interface.utf8.prefix(15)) }
-        return provider.unsafeSetSocketOption(
-            level: .socket, name: .init(rawValue: CInt(25)), value: name)  // SO_BINDTODEVICE
+    }
+
+    /// Counts another server that gives addresses where this one does, and says so once.
+    func note(foreign other: IPv4Address) async {
+        counters.add("foreign-server")
+        guard foreign.hear(other, at: control.now) else { return }
+        let interface = network.interface
+        logger.warning(
+            "another DHCP server answers on this wire", metadata: ["server": "\(other)", "interface": "\(interface)"])
+        do {
+            try await control.recordEvent(
+                kind: "network.foreign-dhcp-server", actor: "dhcp",
+                message: "another DHCP server, \(other), answers on \(interface): machines may take its addresses and boot files; switch it off there, or use proxy mode",
+                evidence: ["server": other.description])
+        } catch {
+            logger.error("an event could not be kept", metadata: ["event": "network.foreign-dhcp-server", "error": "\(error)"])
+        }
     }
 
     private func loadLeases() async throws -> [DHCPLease] {
@@ -98,11 +130,14 @@ public final class DHCPService: Sendable {
 /// is under way go into the next one together.
 final class DHCPEngine: @unchecked Sendable {
     // Unchecked: touched on its channels' one event loop only.
-    private var server: DHCPServer
+    private var server: DHCPNetworks
     private let service: DHCPService
     private let files: BootFiles
     private var waiting: [Pending] = []
     private var commitIsUnderWay = false
+    /// Leases that wait for a slow store: more than a rack has, and some 100 MB at the most. Whoever is not heard
+    /// asks again.
+    private static let waitingLimit = 65_536
 
     private struct Pending {
         var mutation: Mutation
@@ -110,10 +145,10 @@ final class DHCPEngine: @unchecked Sendable {
         var address: IPv4Address
     }
 
-    init(server: DHCPServer, service: DHCPService) {
+    init(server: DHCPNetworks, service: DHCPService) {
         self.server = server
         self.service = service
-        files = BootFiles(network: service.network)
+        files = BootFiles(network: service.network) { service.has(bootFile: $0) }
     }
 
     func receive(_ bytes: [UInt8], from source: SocketAddress, port: UInt16, _ context: ChannelHandlerContext) {
@@ -123,72 +158,79 @@ final class DHCPEngine: @unchecked Sendable {
             return
         }
         service.counters.add("received")
+        guard message.mac != DHCPProbe.mac(of: service.network.address.address) else {
+            return service.counters.add("own-probe")
+        }
         let now = service.control.now.milliseconds
         let address = source.ipAddress.flatMap { IPv4Address($0) } ?? .any
         let receive = ReceiveContext(port: port, source: address, sourcePort: UInt16(source.port ?? 68))
         switch server.receive(message, on: receive, nowMilliseconds: now, boot: bootAnswer(message)) {
         case .drop(let reason):
             service.counters.add("dropped")
+            service.counters.add("dropped-" + reason.name)
             service.logger.debug("DHCP message dropped", metadata: ["why": "\(reason)"])
+            // Its replies go to port 68 and are not heard here; that a client takes its offer is.
+            if case .anotherServerChosen(let other) = reason { noteForeign(other, context) }
         case .reply(let reply, let destination):
             send(reply, to: destination, context)
         case .grant(let lease, let reply, let destination):
             service.counters.add("granted")
-            keep(lease, reply: (reply, destination, context))
-        case .release(let lease), .decline(let lease):
-            keep(lease, reply: nil)
+            keep(lease, reply: (reply, destination), context)
+        case .release(let lease):
+            service.counters.add("released")
+            keep(lease, reply: nil, context)
+        case .decline(let lease):
+            service.counters.add("declined")
+            keep(lease, reply: nil, context)
         case .foreignServer(let other):
-            noteForeign(other)
+            noteForeign(other, context)
         }
     }
 
     /// The gate decides whether a boot is answered at all; what it decides is told by the script.
     private func bootAnswer(_ message: DHCPMessage) -> BootAnswer? {
-        guard let question = BootQuestion(message) else { return nil }
-        let (machine, verdict) = service.control.boots(question.mac)
+        let now = service.control.now
+        guard let question = BootQuestion(message) else {
+            if let mac = message.mac { service.control.bootTraces.note(.system, of: mac, at: now) }
+            return nil
+        }
+        service.control.bootTraces.note(.firmware, of: question.mac, at: now)
+        let (machine, verdict) = service.control.boots(question.mac, discovery: service.network.discoveryPolicy)
         // A stranger that is refused gets no boot file; a known machine hears why from the script.
         if machine == nil, case .refuse = verdict { return nil }
         if case .localDisk = verdict { return files.answer(to: question, toLocalDisk: true) }
         return files.answer(to: question, toLocalDisk: false)
     }
 
-    private func noteForeign(_ other: IPv4Address) {
-        service.counters.add("foreign-server")
-        let first = service.foreign.withLock { known in
-            defer { known[other.description] = service.control.now }
-            return known[other.description] == nil
-        }
-        guard first else { return }
-        service.logger.warning(
-            "another DHCP server answers on this wire",
-            metadata: ["server": "\(other)", "interface": "\(service.network.interface)"])
-        let control = service.control
-        let interface = service.network.interface
-        Task {
-            try? await control.recordEvent(
-                kind: "network.foreign-dhcp-server", actor: "dhcp",
-                message: "another DHCP server, \(other), answers on \(interface): machines may take its addresses and boot files; switch it off there, or use proxy mode",
-                evidence: ["server": other.description])
-        }
+    /// Beside another server, as a proxy, there is nothing to note.
+    private func noteForeign(_ other: IPv4Address, _ context: ChannelHandlerContext) {
+        guard service.network.mode == .server else { return }
+        _ = context.eventLoop.makeFutureWithTask { [service] in await service.note(foreign: other) }
     }
 
-    private func keep(_ lease: DHCPLease, reply: (DHCPMessage, DHCPDestination, ChannelHandlerContext)?) {
+    private func keep(
+        _ lease: DHCPLease, reply: (message: DHCPMessage, destination: DHCPDestination)?, _ context: ChannelHandlerContext
+    ) {
+        guard waiting.count < Self.waitingLimit else { return service.counters.add("overloaded") }
         guard let bytes = try? RecordCoding.encode(lease) else { return }
+        service.holders.set(lease.address, to: lease.state == .bound ? lease.mac : nil)
         let key = service.leasePrefix + lease.address.description
         waiting.append(
             Pending(
                 mutation: .put(key: key, value: bytes, if: .none),
-                reply: reply.map { (message: $0.0, destination: $0.1, context: $0.2) }, address: lease.address))
-        if let context = reply?.2 { commitWaiting(on: context.eventLoop) }
+                reply: reply.map { (message: $0.message, destination: $0.destination, context: context) },
+                address: lease.address))
+        commitWaiting(on: context.eventLoop)
     }
 
     private func commitWaiting(on loop: any EventLoop) {
         guard !commitIsUnderWay, !waiting.isEmpty else { return }
         commitIsUnderWay = true
+        // What came while the store wrote goes in one transaction, as far as one may go.
+        let batch = Array(waiting.prefix(StoreLimits.mutationsPerCommit))
+        waiting.removeFirst(batch.count)
         // The newest word on an address counts: a key may stand once in a transaction.
         var newest: [IPv4Address: Int] = [:]
-        let batch = waiting
-        waiting = []
         for (index, pending) in batch.enumerated() { newest[pending.address] = index }
         let mutations = batch.enumerated().compactMap { newest[$1.address] == $0 ? $1.mutation : nil }
         let store = service.store

@@ -14,6 +14,12 @@ public struct BootRequest: Sendable {
     /// The asking machine's address.
     public var remote: SocketAddress?
 
+    /// The path for a log: of a call home without its last part, which is a proof.
+    var loggedPath: String {
+        let parts = path.split(separator: "/", maxSplits: 2)
+        return parts.count == 3 && parts[0] == "call-home" ? "/\(parts[0])/\(parts[1])/…" : path
+    }
+
     /// The bearer token, if one was given (RFC 6750 §2.1).
     public var bearer: String? {
         headers.first(name: "authorization").flatMap { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : nil }
@@ -37,9 +43,14 @@ public final class BootHTTPServer: Sendable {
 
     public let counters = Counters()
     private let respond: @Sendable (BootRequest) async -> BootReply
+    private let idleSeconds: Int64
     private let connections = Mutex(0)
 
-    public init(respond: @escaping @Sendable (BootRequest) async -> BootReply) { self.respond = respond }
+    /// - Parameter idleSeconds: a peer that says nothing and takes nothing for so long is gone; a long poll is shorter.
+    public init(idleSeconds: Int64 = 90, respond: @escaping @Sendable (BootRequest) async -> BootReply) {
+        self.idleSeconds = idleSeconds
+        self.respond = respond
+    }
 
     public func start(host: String, port: Int, on group: any EventLoopGroup) async throws -> any Channel {
         let loop = group.next()
@@ -67,8 +78,7 @@ public final class BootHTTPServer: Sendable {
         return channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
             try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
-            // A peer that says nothing for so long is gone; a long poll is shorter.
-            try pipeline.addHandler(IdleStateHandler(allTimeout: .seconds(90)))
+            try pipeline.addHandler(IdleStateHandler(allTimeout: .seconds(self.idleSeconds)))
             try pipeline.addHandler(BootHTTPHandler(respond: self.respond, counters: self.counters))
         }
     }
@@ -115,7 +125,7 @@ private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHand
         guard !isTooLarge else {
             return send(.bytes(.payloadTooLarge, type: "text/plain", Array("too large\n".utf8)), to: head, context)
         }
-        let (path, query) = Self.split(head.uri)
+        let (path, query) = FormText.split(head.uri)
         let request = BootRequest(
             method: head.method, path: path, query: query, headers: head.headers, body: body,
             remote: context.remoteAddress)
@@ -135,10 +145,8 @@ private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHand
             var headers = HTTPHeaders([("content-type", type), ("content-length", "\(bytes.count)")])
             if !head.isKeepAlive { headers.add(name: "connection", value: "close") }
             context.write(wrapOutboundOut(.head(.init(version: head.version, status: status, headers: headers))), promise: nil)
-            if head.method != .HEAD, !bytes.isEmpty {
-                context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: nil)
-            }
-            finish(head, context)
+            if head.method == .HEAD { return finish(head, context) }
+            send(.bytes(ByteBuffer(bytes: bytes)), of: head, context)
         case .file(let path, let type, let etag):
             sendFile(path, type: type, etag: etag, to: head, context)
         }
@@ -173,14 +181,26 @@ private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHand
         }
         headers.add(name: "content-length", value: "\(range.count)")
         context.write(wrapOutboundOut(.head(.init(version: head.version, status: status, headers: headers))), promise: nil)
-        counters.add("bytes", range.count)
-        if head.method != .HEAD, !range.isEmpty {
-            let sent = context.eventLoop.makePromise(of: Void.self)
-            let kept = NIOLoopBound(file, eventLoop: context.eventLoop)
-            sent.futureResult.whenComplete { _ in _ = kept.value }
-            context.write(wrapOutboundOut(.body(.fileRegion(file.region(range)))), promise: sent)
+        if head.method == .HEAD { return finish(head, context) }
+        send(.file(file, range), of: head, context)
+    }
+
+    /// Sends a body a piece at a time, each when the one before is with the kernel. A write ends only when all of
+    /// it is sent, and nothing else tells a slow peer from one that is gone.
+    private func send(_ body: ReplyBody, of head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        var rest = body
+        guard let piece = rest.next() else { return finish(head, context) }
+        let count = piece.readableBytes
+        // A file stays open until its piece is sent, whatever becomes of the rest.
+        let bound = NIOLoopBound((self, context, rest), eventLoop: context.eventLoop)
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        sent.futureResult.whenSuccess {
+            let (handler, context, rest) = bound.value
+            handler.counters.add("bytes", count)
+            handler.send(rest, of: head, context)
         }
-        finish(head, context)
+        sent.futureResult.whenFailure { _ in _ = bound.value }
+        context.writeAndFlush(wrapOutboundOut(.body(piece)), promise: sent)
     }
 
     private func finish(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
@@ -191,21 +211,13 @@ private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHand
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) } else { context.fireUserInboundEventTriggered(event) }
+        guard event is IdleStateHandler.IdleStateEvent else { return context.fireUserInboundEventTriggered(event) }
+        counters.add("idle-closed")
+        context.close(promise: nil)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         counters.add("malformed")
         context.close(promise: nil)
-    }
-
-    static func split(_ uri: String) -> (path: String, query: [String: String]) {
-        guard let mark = uri.firstIndex(of: "?") else { return (uri, [:]) }
-        var query: [String: String] = [:]
-        for pair in uri[uri.index(after: mark)...].split(separator: "&").prefix(32) {
-            let parts = pair.split(separator: "=", maxSplits: 1)
-            query[String(parts[0])] = parts.count > 1 ? FormText.decode(parts[1]) : ""
-        }
-        return (String(uri[..<mark]), query)
     }
 }

@@ -1,6 +1,6 @@
-public import Control
+internal import Control
 internal import FoundationEssentials
-public import Logging
+internal import Logging
 internal import Model
 internal import NIOCore
 internal import NIOHTTP1
@@ -22,13 +22,17 @@ public struct BootFilePaths: Sendable {
 
 /// What machines may ask by HTTP: boot scripts, boot files, image blobs, the
 /// agent's protocol, and the call home of an installed system.
-public struct BootRoutes: Sendable {
+struct BootRoutes: Sendable {
     let network: BootNetwork
     let control: ControlPlane
     let files: BootFilePaths
     let logger: Logger
 
-    public init(network: BootNetwork, control: ControlPlane, files: BootFilePaths, logger: Logger) {
+    /// Nil where another server gives the addresses.
+    let holders: LeaseHolders?
+
+    init(network: BootNetwork, control: ControlPlane, files: BootFilePaths, holders: LeaseHolders?, logger: Logger) {
+        self.holders = holders
         self.network = network
         self.control = control
         self.files = files
@@ -36,17 +40,17 @@ public struct BootRoutes: Sendable {
     }
 
     /// The files that firmware and iPXE may have. Nothing else of the folder is served.
-    public static let bootFiles: Set<String> = [
+    static let bootFiles: Set<String> = [
         "vmlinuz", "hostler-initrd.img", "undionly.kpxe", "ipxe.efi", "local-disk.efi", "snponly.efi", "ipxe-arm64.efi",
     ]
 
-    public func respond(to request: BootRequest) async -> BootReply {
+    func respond(to request: BootRequest) async -> BootReply {
         do {
             return try await route(request)
         } catch let problem as Problem {
             return Self.json(.init(statusCode: problem.status), problem, type: "application/problem+json")
         } catch {
-            logger.error("a machine's request failed", metadata: ["path": "\(request.path)", "error": "\(error)"])
+            logger.error("a machine's request failed", metadata: ["path": "\(request.loggedPath)", "error": "\(error)"])
             let problem = Problem(
                 "internal", status: 503, title: "The control plane could not do this now", remedy: "Ask again.")
             return Self.json(.serviceUnavailable, problem, type: "application/problem+json")
@@ -82,9 +86,12 @@ public struct BootRoutes: Sendable {
         }
         let isEFI = request.query["platform"] == "efi"
         let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
-        let (_, verdict) = control.boots(mac)
+        control.bootTraces.note(.script, of: mac, at: control.now)
+        let (_, verdict) = control.boots(mac, discovery: network.discoveryPolicy)
         let script: IPXEScript =
             switch verdict {
+            case .agent where !mayHaveNonce(mac, request):
+                .refuse(reason: "this address is not the one that was given to \(mac)", retryURL: retry, seconds: 30)
             case .agent:
                 .agent(
                     kernelURL: "\(network.baseURL)/boot/vmlinuz", initrdURLs: ["\(network.baseURL)/boot/hostler-initrd.img"],
@@ -94,6 +101,13 @@ public struct BootRoutes: Sendable {
             }
         logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])
         return .bytes(.ok, type: "text/plain", Array(try script.render().utf8))
+    }
+
+    /// A nonce opens a machine's session and its seed: it goes only to the address that the machine's lease is for.
+    private func mayHaveNonce(_ mac: MACAddress, _ request: BootRequest) -> Bool {
+        guard let holders else { return true }
+        guard let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }) else { return false }
+        return holders.holder(of: address) == mac
     }
 
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
@@ -116,7 +130,7 @@ public struct BootRoutes: Sendable {
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
         let machine = try control.machine(session: request.bearer ?? "")
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
-        return .bytes(.ok, type: "application/octet-stream", try await control.seed(of: id).bytes)
+        return .bytes(.ok, type: "application/octet-stream", try await control.seed(of: id, base: network.baseURL).bytes)
     }
 
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
@@ -131,9 +145,14 @@ public struct BootRoutes: Sendable {
             try await control.record(try decode(request) as Inventory, of: machine.id)
             return .bytes(.noContent, type: "text/plain", [])
         case "task":
-            return Self.json(.ok, try await control.task(for: session, query: decode(request)))
+            return Self.json(.ok, try await control.task(for: session, query: decode(request), base: network.baseURL))
         case "report":
             return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
+        case "tpm-enrol":
+            return Self.json(.ok, try await control.challenge(decode(request), session: session))
+        case "tpm-quote":
+            try await control.judge(decode(request), session: session)
+            return .bytes(.noContent, type: "text/plain", [])
         case "log":
             control.log(try decode(request), of: machine.id)
             return .bytes(.noContent, type: "text/plain", [])

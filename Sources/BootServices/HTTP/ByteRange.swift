@@ -1,7 +1,6 @@
 internal import Glibc
 internal import NIOCore
 internal import NIOPosix
-internal import Wire
 
 /// A single byte range of a request (RFC 9110 §14.1.2). Several ranges in one
 /// request are answered with the whole, which that section allows.
@@ -51,33 +50,5 @@ final class OpenFile {
     /// Part of the file for sendfile(2). The file must be kept until it is sent.
     func region(_ range: Range<Int>) -> FileRegion {
         FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: range.upperBound)
-    }
-}
-
-/// Percent-encoded text of queries and forms (WHATWG URL §5.1).
-enum FormText {
-    static func decode(_ text: some StringProtocol) -> String {
-        var bytes: [UInt8] = []
-        var input = Array(text.utf8)[...]
-        while let byte = input.popFirst() {
-            if byte == UInt8(ascii: "%"), input.count >= 2,
-                let value = Hex.decode(String(decoding: input.prefix(2), as: UTF8.self))
-            {
-                bytes += value
-                input = input.dropFirst(2)
-            } else {
-                bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    static func pairs(_ body: [UInt8]) -> [String: String] {
-        var pairs: [String: String] = [:]
-        for pair in String(decoding: body, as: UTF8.self).split(separator: "&").prefix(64) {
-            let parts = pair.split(separator: "=", maxSplits: 1)
-            pairs[decode(parts[0])] = parts.count > 1 ? decode(parts[1]) : ""
-        }
-        return pairs
     }
 }

@@ -6,6 +6,8 @@ internal import NetBoot
 struct BootFolder: TFTPFileSource {
     let path: String
 
+    func has(_ name: String) -> Bool { access(path + "/" + name, R_OK) == 0 }
+
     func open(_ name: String, from client: SocketAddress) async throws -> TFTPFile {
         guard !name.contains("/"), let file = ReadOnlyFile(path: path + "/" + name) else {
             throw TFTPFileError.notFound(name)

@@ -19,6 +19,14 @@ public struct TFTPCounters: Equatable, Sendable {
     public var overLimit = 0
 
     public init() {}
+
+    /// By name, as other services count.
+    var all: [String: Int] {
+        [
+            "started": started, "finished": finished, "stopped": stopped, "timed-out": timedOut, "failed": failed,
+            "refused": refused, "malformed": malformed, "over-limit": overLimit,
+        ]
+    }
 }
 
 /// How many transfers may be open at once.

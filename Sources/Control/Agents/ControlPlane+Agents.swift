@@ -42,14 +42,33 @@ extension ControlPlane {
         var expires: Timestamp
     }
 
+    /// Deletes, every ten minutes, the record of spent nonces that are too old to be spent again.
+    func forgetNonces() async throws {
+        while !Task.isCancelled {
+            try await Task.sleep(for: .seconds(600))
+            do {
+                let spent = try await records.store.list(prefix: "/nonces/", after: nil, limit: 500).values
+                let old = try spent.filter { try RecordCoding.decode(SpentNonce.self, from: $0).expires < now }
+                guard !old.isEmpty else { continue }
+                try await records.store.commit(old.map { .delete(key: $0.key, if: .none) })
+            } catch StoreError.closed {
+                return
+            } catch {
+                environment.logger.error("spent nonces could not be forgotten; tried again", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
     /// Nil where somebody else changed the record meanwhile.
     private func arrive(_ hello: HelloRequest, boot: String, from address: IPv4Address?) async throws -> Machine? {
         let macs = Array(Set(hello.macs + [hello.mac])).sorted()
-        let known = macs.lazy.compactMap { self.snapshot.machine(with: $0) }.first
+        // The port that it booted from says who it is; another only where that one is new (a card was changed).
+        let known = snapshot.machine(with: hello.mac) ?? macs.lazy.compactMap { self.snapshot.machine(with: $0) }.first
         let found = try await known.flatMap2 { try await self.records.get(Machine.self, id: $0.id.rawValue) }
         let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)))
         var machine = found?.value ?? newMachine()
-        for mac in macs where !machine.owns(mac) { machine.interfaces.append(Interface(mac: mac)) }
+        let newPorts = macs.filter { !machine.owns($0) }
+        machine.interfaces += newPorts.map { Interface(mac: $0) }
         machine.observed.lastSeen = now
         machine.observed.address = address ?? machine.observed.address
         if machine.observed.agent?.boot == boot { return machine }
@@ -57,6 +76,16 @@ extension ControlPlane {
 
         var mutations: [Mutation] = []
         var events: [OperationTransition.Happening] = []
+        for (former, macs) in Dictionary(grouping: newPorts, by: { self.snapshot.machine(with: $0)?.id }) {
+            guard let former, former != machine.id, let old = try await records.get(Machine.self, id: former.rawValue) else { continue }
+            var without = old.value
+            without.interfaces.removeAll { macs.contains($0.mac) }
+            mutations.append(try without.put(.revision(old.revision)))
+            events.append(.init(
+                kind: "interface.moved", actor: "agent",
+                message: "network ports of \(without.name) are in \(machine.name) now",
+                evidence: ["from": former.rawValue, "macs": macs.map(\.description).joined(separator: " ")]))
+        }
         if found == nil {
             events.append(.init(
                 kind: "machine.discovered", actor: "agent", message: "a new machine: \(machine.id)",
@@ -64,13 +93,15 @@ extension ControlPlane {
         }
         if let open = machine.openOperation, let operation = try await records.get(Model.Operation.self, id: open.rawValue) {
             var transition = OperationTransition(machine: machine, operation: operation.value)
-            transition.agentArrived(presence, now)
+            let times = bootTraces.trace(of: hello.mac)?.evidence(from: operation.value.step(.agent)?.startedAt, to: now)
+            transition.agentArrived(presence, now, evidence: times ?? [:])
             machine = transition.machine
             events += transition.events
             mutations.append(try transition.operation.put(.revision(operation.revision)))
         } else if machine.openOperation == nil, machine.state == .new {
-            let transition = OperationTransition.begin(
+            var transition = OperationTransition.begin(
                 id: .random(length: 8), request: .inspect, machine: machine, by: "discovery", now: now)
+            transition.agentArrived(presence, now, evidence: bootTraces.trace(of: hello.mac)?.evidence(from: nil, to: now) ?? [:])
             machine = transition.machine
             events += transition.events
             mutations.append(try transition.operation.put(.absent))
@@ -109,12 +140,12 @@ extension ControlPlane {
         for _ in 0..<Self.conflictLimit {
             guard let found = try await records.get(Machine.self, id: id.rawValue) else { return }
             var machine = found.value
-            machine.observed.inventory = inventory
+            machine.observed.inventory = Self.keepingNeighbours(inventory, of: machine.observed.inventory)
             machine.observed.inventoryAt = now
             machine.observed.lastSeen = now
             for nic in inventory.nics where !machine.owns(nic.mac) { machine.interfaces.append(Interface(mac: nic.mac, name: nic.name)) }
             var events: [OperationTransition.Happening] = []
-            if let adopted = adopt(inventory, into: &machine) { events.append(adopted) }
+            if let adopted = try await adopt(inventory, into: &machine) { events.append(adopted) }
             var mutations = [try machine.put(.revision(found.revision))]
             for happening in events { mutations.append(try event(happening, machine: id, operation: nil).put(.absent)) }
             guard let revision = try await records.store.commitUnlessConflict(mutations) else { continue }
@@ -130,11 +161,33 @@ extension ControlPlane {
         }
     }
 
+    /// An agent tells its inventory before its ports have heard the switches, which speak every 30 s:
+    /// until then, what was heard there last is the best that is known.
+    private static func keepingNeighbours(_ inventory: Inventory, of old: Inventory?) -> Inventory {
+        var inventory = inventory
+        for index in inventory.nics.indices where inventory.nics[index].neighbour == nil {
+            inventory.nics[index].neighbour = old?.nics.first { $0.mac == inventory.nics[index].mac }?.neighbour
+        }
+        return inventory
+    }
+
     /// A disk that carries an installation of ours which the record does not know
     /// (the record is from a backup): the machine gets its system back, it is not taken for empty.
-    private func adopt(_ inventory: Inventory, into machine: inout Machine) -> OperationTransition.Happening? {
-        let newest = inventory.installations.max { $0.record.generation < $1.record.generation }
-        guard let found = newest, machine.installed == nil, found.record.operation != machine.openOperation else { return nil }
+    private func adopt(_ inventory: Inventory, into machine: inout Machine) async throws -> OperationTransition.Happening? {
+        let credible = inventory.installations.filter { $0.record.generation < Self.generationLimit }
+        let newest = credible.max { $0.record.generation < $1.record.generation }
+        guard let found = newest, found.record.operation != machine.openOperation else { return nil }
+        // The record may be older than the disk: what is asked for next must be newer than what is there.
+        if machine.openOperation == nil, found.record.machine == machine.id {
+            machine.generation = max(machine.generation, found.record.generation)
+        }
+        guard machine.installed == nil else { return nil }
+        // An installation that the record knows to have failed or been cancelled proved nothing.
+        if let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value,
+            known.state != .succeeded, known.problem?.code != OperationTransition.restoredCode
+        {
+            return nil
+        }
         let operationIsOpen = machine.openOperation != nil && machine.state != .inspecting
         guard !operationIsOpen, found.record.generation >= machine.generation || found.record.machine != machine.id else { return nil }
         // An old record of this machine's own that was finished and wiped would have no marker on the disk.
@@ -152,8 +205,18 @@ extension ControlPlane {
             evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
     }
 
+    /// No machine is installed so often; a marker that says so is damaged or forged.
+    private static let generationLimit: UInt64 = 1 << 32
+
+    /// How many agents wait for work now.
+    public var waitingAgents: Int { snapshots.observerCount }
+
     /// Work for the agent that differs from what it has; waits up to `patience` for some.
-    public func task(for session: String, query: TaskQuery, patience: Duration = .seconds(30)) async throws -> AgentTask {
+    ///
+    /// - Parameter base: `http://address:port` of this program as the machine reaches it.
+    public func task(
+        for session: String, query: TaskQuery, base: String, patience: Duration = .seconds(30)
+    ) async throws -> AgentTask {
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let observer = snapshots.observe { _ in wake.yield() }
         defer { snapshots.stop(observing: observer) }
@@ -163,18 +226,36 @@ extension ControlPlane {
         }
         defer { alarm.cancel() }
         var iterator = wakes.makeAsyncIterator()
+        // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
+        // an operation that was begun meanwhile is for the agent to ask for again.
+        try await welcome(try machine(session: session))
         while true {
             let machine = try machine(session: session)
-            if let task = try await task(for: machine), task.operation != query.operation || task.generation != query.generation {
-                return task
+            if snapshot.openOperation(of: machine)?.currentStep?.name == .agent {
+                return AgentTask(operation: nil, generation: machine.generation, work: .wait)
             }
-            if await iterator.next() == nil { return AgentTask(operation: nil, generation: machine.generation, work: .wait) }
+            let task = try await task(for: machine, base: base)
+            // An agent that has work and asks for other is told at once when its own is over.
+            let isNews = task.map { $0.operation != query.operation || $0.generation != query.generation } ?? (query.operation != nil)
+            if !isNews, await iterator.next() != nil { continue }
+            return task ?? AgentTask(operation: nil, generation: machine.generation, work: .wait)
         }
     }
 
-    private func task(for machine: Machine) async throws -> AgentTask? {
+    /// An agent that asks for work is what an operation waits for that was begun meanwhile.
+    private func welcome(_ machine: Machine) async throws {
+        guard let agent = machine.observed.agent, let operation = snapshot.openOperation(of: machine),
+            operation.currentStep?.name == .agent
+        else { return }
+        try await change(machine.id) { transition, now in
+            guard transition.operation.currentStep?.name == .agent else { return }
+            transition.agentArrived(agent, now)
+        }
+    }
+
+    private func task(for machine: Machine, base: String) async throws -> AgentTask? {
         guard let operation = snapshot.openOperation(of: machine) else {
-            switch BootGate.decide(machine: machine, operation: nil, policy: discovery) {
+            switch BootGate.decide(machine: machine, operation: nil, policy: DiscoveryPolicy()) {
             case .localDisk(let why): return AgentTask(operation: nil, generation: machine.generation + 1, work: .reboot(reason: why))
             case .agent, .refuse: return nil
             }
@@ -182,10 +263,14 @@ extension ControlPlane {
         guard operation.state == .running, let current = operation.currentStep, current.name.isAgentWork,
             current.state == .running
         else { return nil }
+        if operation.kind == .install, !isTrusted(machine) {
+            try await refuseUnattested(machine)
+            return nil
+        }
         let work: AgentWork
         switch operation.request {
         case .inspect: work = .inspect
-        case .install(let request): work = .install(try await installWork(operation, request, machine))
+        case .install(let request): work = .install(try await installWork(operation, request, machine, base))
         case .wipe(let request):
             work = .wipe(WipeWork(disks: request.disks, done: operation.steps.filter { $0.state == .succeeded }.map(\.name)))
         case .rescue(let request): work = .rescue(RescueWork(sshKeys: request.sshKeys))
@@ -193,14 +278,13 @@ extension ControlPlane {
         return AgentTask(operation: operation.id, generation: operation.generation, work: work)
     }
 
-    /// Where machines reach this program; set by the boot services before the first task.
-    public func setCallHome(_ url: String) { callHomeURL.withLock { $0 = url } }
-
-    private func installWork(_ operation: Model.Operation, _ request: InstallRequest, _ machine: Machine) async throws -> InstallWork {
+    private func installWork(
+        _ operation: Model.Operation, _ request: InstallRequest, _ machine: Machine, _ base: String
+    ) async throws -> InstallWork {
         guard let digest = request.digest, let image = try await images.image(digest: digest) else {
             throw Problem.notFound("image", request.image, remedy: "It was removed meanwhile; cancel the operation.")
         }
-        let seed = try await seed(of: operation.id)
+        let seed = try await seed(of: operation.id, base: base)
         let chosen = operation.step(.chooseDisk).flatMap { $0.state == .succeeded ? $0.evidence["serial"] ?? $0.evidence["wwn"] : nil }
         return InstallWork(
             record: InstallRecord(
@@ -214,16 +298,15 @@ extension ControlPlane {
             kernelArguments: image.properties.kernelArguments)
     }
 
-    /// The seed of an open installation.
-    public func seed(of id: OperationID) async throws -> SeedVolume {
+    /// The seed of an open installation. Its system calls home at `base`, `http://address:port`.
+    public func seed(of id: OperationID, base: String) async throws -> SeedVolume {
         guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
-            let stored = try await records.store.get(SeedSecrets.key(id))
+            let stored = try await records.store.get(SeedSecrets.key(id)), snapshot.machines[operation.machine].map(isTrusted) == true
         else { throw Problem.notFound("seed", id.rawValue) }
-        let callHome = callHomeURL.withLock { $0 }
-        return try seeds.seed("\(id)|\(callHome)") {
+        return try seeds.seed("\(id)|\(base)") {
             try SeedVolume(
                 operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
-                callHome: "\(callHome)/call-home/\(id)")
+                callHome: "\(base)/call-home/\(id)")
         }
     }
 
@@ -235,7 +318,11 @@ extension ControlPlane {
             transition.machine.observed.lastSeen = final ? now : transition.machine.observed.lastSeen
             accepted = transition.report(report, now)
         }
-        return changed != nil && accepted
+        if changed != nil { return accepted }
+        // The last word of an operation that has ended well meanwhile: there is nothing to give up.
+        guard report.kind == .succeeded, let ended = try await records.get(Model.Operation.self, id: report.operation.rawValue)?.value
+        else { return false }
+        return ended.state == .succeeded && ended.machine == machine && ended.isDone(report.step)
     }
 
     public func log(_ batch: LogBatch, of machine: MachineID) { logs.append(batch, of: machine) }
@@ -256,12 +343,16 @@ extension ControlPlane {
             guard transition.operation.id == id else { return }
             transition.machine.observed.lastSeen = now
             transition.machine.observed.address = address ?? transition.machine.observed.address
-            transition.systemIsUp(hostKeys: hostKeys, evidence: evidence, now)
+            let start = transition.operation.step(.firstBoot)?.startedAt
+            let times = self.bootTraces.trace(of: transition.machine)?.evidence(from: start, to: now) ?? [:]
+            transition.systemIsUp(hostKeys: hostKeys, evidence: evidence.merging(times) { $1 }, now)
         }
     }
 
-    /// A machine was seen on the wire with this address.
-    public func boots(_ mac: MACAddress) -> (machine: Machine?, verdict: BootVerdict) {
+    /// What a machine that asks from this address boots, on a network with this policy for strangers.
+    public func boots(
+        _ mac: MACAddress, discovery: DiscoveryPolicy = DiscoveryPolicy()
+    ) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
         let operation = machine.flatMap { snapshot.openOperation(of: $0) }

@@ -49,6 +49,11 @@ public struct BootNonces: Sendable {
         return "\(machine).\(Hex.encode(code))"
     }
 
+    /// 32 bytes that nobody else can make, the same for one boot of a machine's agent and `context`.
+    func derived(_ purpose: String, machine: MachineID, boot: String, _ context: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: Array("\(purpose)|\(machine)|\(boot)|".utf8) + context, using: key))
+    }
+
     private func tag(expiry: String, random: String, mac: MACAddress) -> String {
         Hex.encode(HMAC<SHA256>.authenticationCode(for: Array("nonce|\(expiry)|\(random)|\(mac)".utf8), using: key))
     }

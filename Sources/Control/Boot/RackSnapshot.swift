@@ -106,6 +106,8 @@ final class SnapshotHolder: Sendable {
         }
     }
 
+    var observerCount: Int { state.withLock { $0.observers.count } }
+
     func stop(observing id: Int) { state.withLock { $0.observers[id] = nil } }
 
     func load(_ machines: [Machine], _ operations: [Operation], at revision: Revision) {

@@ -70,9 +70,7 @@ extension ControlPlane {
             }
             machine.holds.removeAll { $0.id == id }
             // A wipe that is not proved keeps its disks out of the pool; everything else may be tried again.
-            if machine.holds.isEmpty, machine.openOperation == nil, machine.state == .installing || machine.state == .inspecting {
-                machine.state = .ready
-            }
+            if machine.holds.isEmpty, machine.openOperation == nil, machine.state != .wiping { machine.state = machine.restingState }
             return "hold on \(machine.name) released: \(hold.problem.title)"
         }.value
     }
@@ -101,8 +99,8 @@ extension ControlPlane {
     static let changedMeanwhile = Problem(
         "changed-meanwhile", status: 412, title: "Somebody else changed it meanwhile", remedy: "Read it again, then change it.")
 
-    private func edit(
-        machine name: String, expecting: Revision?, kind: String, by actor: String,
+    func edit(
+        machine name: String, expecting: Revision?, kind: String, by actor: String, evidence: [String: String] = [:],
         _ body: (inout Machine) throws(Problem) -> String
     ) async throws -> Versioned<Machine> {
         for _ in 0..<Self.conflictLimit {
@@ -111,7 +109,7 @@ extension ControlPlane {
             var machine = found.value
             let message = try body(&machine)
             machine.updatedAt = now
-            let happening = OperationTransition.Happening(kind: kind, actor: actor, message: message)
+            let happening = OperationTransition.Happening(kind: kind, actor: actor, message: message, evidence: evidence)
             let revision = try await records.store.commitUnlessConflict([
                 try machine.put(.revision(found.revision)),
                 try event(happening, machine: machine.id, operation: nil).put(.absent),

@@ -28,9 +28,10 @@ enum InstallAdmission {
         pinned.hostname = hostname
         pinned.restart = request.restart ?? .reboot
         try check(keys: request.sshKeys)
-        if let data = request.userData { _ = try decode(userData: data) }
+        if let data = request.userData { try check(userData: decode(userData: data)) }
         if let config = request.networkConfig { try check(networkConfig: config) }
-        if let inventory = machine.observed.inventory { try checkDisks(inventory, request, image) }
+        // What is chosen now is what is written, whatever disks the machine shows when it comes to that.
+        if let inventory = machine.observed.inventory { pinned.disk = try chooseDisk(inventory, request, image) }
         return pinned
     }
 
@@ -43,6 +44,18 @@ enum InstallAdmission {
         return Array(data)
     }
 
+    /// Vendor-data carries the proof that the system is up, by cloud-init's `phone_home`; user-data overrules it key by key.
+    private static func check(userData: [UInt8]) throws(Problem) {
+        let text = String(decoding: userData.prefix(1 << 20), as: UTF8.self)
+        guard text.hasPrefix("#cloud-config"), text.contains("phone_home"),
+            let map = try? Yams.load(yaml: text) as? [String: Any], map["phone_home"] != nil
+        else { return }
+        throw Problem(
+            "user-data-phone-home", status: 422, title: "user-data has a phone_home of its own",
+            detail: "cloud-init runs one phone_home, and Hostler's is the proof that the machine is up.",
+            remedy: "Call your server from runcmd, as with curl.")
+    }
+
     private static let userDataTooLarge = Problem(
         "user-data-too-large", status: 413, title: "user-data is larger than 16 MiB",
         remedy: "Put the payload on a server and let user-data fetch it.")
@@ -52,7 +65,7 @@ enum InstallAdmission {
         return HostLabel.isValid(name) ? name : machine.id.rawValue
     }
 
-    private static func check(keys: [String]) throws(Problem) {
+    static func check(keys: [String]) throws(Problem) {
         guard keys.count <= keyLimit else {
             throw Problem("ssh-keys-too-many", status: 422, title: "More than \(keyLimit) SSH keys", remedy: "Give fewer.")
         }
@@ -87,9 +100,10 @@ enum InstallAdmission {
         }
     }
 
-    private static func checkDisks(
+    /// The serial, or where it has none the WWN, of the one disk that the request means.
+    private static func chooseDisk(
         _ inventory: Inventory, _ request: InstallRequest, _ image: InstallableImage
-    ) throws(Problem) {
+    ) throws(Problem) -> String {
         let disks = inventory.disks.filter { !$0.removable }
         let list = disks.map { "\($0.serial ?? $0.wwn ?? $0.name) (\($0.bytes / 1_000_000) MB)" }.joined(separator: ", ")
         if let wanted = request.disk {
@@ -100,7 +114,7 @@ enum InstallAdmission {
                     detail: "It has: \(list).", remedy: "Name one of these.")
             }
             guard disk.bytes >= image.diskBytes else { throw tooLarge(image, list) }
-            return
+            return wanted
         }
         guard !disks.isEmpty else {
             throw Problem("no-disk", status: 422, title: "The machine has no disk", remedy: "Put one in, then inspect it again.")
@@ -114,6 +128,13 @@ enum InstallAdmission {
                 detail: equal.map { "\($0.serial ?? $0.wwn ?? $0.name) (\($0.bytes) bytes)" }.joined(separator: " and "),
                 remedy: "Say which by its serial or WWN: --disk \(equal[0].serial ?? equal[0].wwn ?? "SERIAL")")
         }
+        guard let name = equal[0].serial ?? equal[0].wwn else {
+            throw Problem(
+                "disk-unidentified", status: 422, title: "The disk \(equal[0].name) has neither serial nor WWN",
+                detail: "A disk is written only by its own name, so that no other can be meant.",
+                remedy: "Use a disk that has one; a virtual disk is given one in its machine's definition.")
+        }
+        return name
     }
 
     private static func tooLarge(_ image: InstallableImage, _ list: String) -> Problem {

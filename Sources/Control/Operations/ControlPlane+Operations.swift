@@ -12,6 +12,7 @@ extension ControlPlane {
             var request = request
             var id = OperationID.random(length: 8)
             while try await records.get(Model.Operation.self, id: id.rawValue) != nil { id = .random(length: 8) }
+            if case .rescue(let wanted) = request { try InstallAdmission.check(keys: wanted.sshKeys) }
             if case .install(let wanted) = request {
                 let image = try await images.image(named: wanted.image)
                 var pinned = try InstallAdmission.check(wanted, image: image, machine: machine)
@@ -65,6 +66,11 @@ extension ControlPlane {
             throw Problem(
                 "machine-held", status: 409, title: "\(machine.name) is on hold: \(hold.problem.title)",
                 detail: hold.problem.detail, remedy: "Once it is put right: hostler machine release \(machine.id) \(hold.id)")
+        }
+        if machine.state == .wiping, request.kind != .wipe {
+            throw Problem(
+                "machine-not-clean", status: 409, title: "\(machine.name) has disks that were not proved to be wiped",
+                remedy: "Wipe it: hostler machine wipe \(machine.id)")
         }
     }
 
@@ -132,8 +138,12 @@ extension ControlPlane {
                 guard probe.timePassed(now) else { continue }
                 do {
                     try await change(machine.id) { transition, now in _ = transition.timePassed(now) }
-                } catch let problem as Problem {
-                    environment.logger.error("\(problem)", metadata: ["machine": "\(machine.id)"])
+                } catch StoreError.closed {
+                    throw StoreError.closed
+                } catch {
+                    // A full disk or a busy record passes; machines must boot meanwhile. It is tried again below.
+                    environment.logger.error(
+                        "a deadline could not be kept", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
                 }
             }
             try await Task.sleep(for: .milliseconds(500))

@@ -41,19 +41,17 @@ public struct OperationTransition: Sendable, Equatable {
         var next = OperationTransition(machine: machine, operation: operation)
         next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started")
         next.startNextStep(now)
-        // An agent that waits on the machine already is what the first step waits for.
-        if let agent = machine.observed.agent { next.agentArrived(agent, now) }
         return next
     }
 
     /// The machine has booted into an agent.
     ///
     /// Work that an earlier boot had begun is begun anew: what that boot did is not known to the last byte.
-    public mutating func agentArrived(_ agent: AgentPresence, _ now: Timestamp) {
+    public mutating func agentArrived(_ agent: AgentPresence, _ now: Timestamp, evidence: [String: String] = [:]) {
         machine.observed.agent = agent
         guard operation.state == .running, let current = operation.currentStep else { return }
         if current.name == .agent {
-            succeed(.agent, evidence: ["agent": agent.version, "boot": agent.boot], now)
+            succeed(.agent, evidence: ["agent": agent.version, "boot": agent.boot].merging(evidence) { $1 }, now)
         } else if current.name.isAgentWork, current.state == .running {
             note(
                 "operation.agent-returned", by: "agent",
@@ -77,9 +75,12 @@ public struct OperationTransition: Sendable, Equatable {
                     $0.state = .running
                     $0.startedAt = now
                 }
+                // A disk that hangs brings nothing new, however often the agent says so. An erasure
+                // that a disk does by itself has nothing to tell but that it goes on.
+                let isNews = report.kind == .started || report.step != .writeImage || report.progress != $0.progress
                 $0.progress = report.progress ?? $0.progress
                 $0.evidence.merge(report.evidence) { $1 }
-                $0.deadline = now + StepPolicy.of(report.step).silence
+                if isNews { $0.deadline = now + StepPolicy.of(report.step).silence }
             }
         case .succeeded:
             if let progress = report.progress { update(report.step) { $0.progress = progress } }
@@ -144,29 +145,37 @@ public struct OperationTransition: Sendable, Equatable {
                 $0.finishedAt = now
             }
         }
+        let wipeHasBegun = hasBegunWiping
         end(.cancelled, now)
-        // A wipe that was cut short has proved nothing; a half-written disk is not bootable.
-        machine.state = operation.kind == .wipe ? .wiping : .ready
-        if operation.kind == .wipe {
+        // A wipe that was cut short has proved nothing. A disk that an installation has begun to write
+        // is not bootable, and its system went out of the record when the writing began.
+        machine.state = wipeHasBegun ? .wiping : machine.restingState
+        if wipeHasBegun {
             hold(Problem("wipe-cancelled", title: "The wipe was cancelled: its disks are not proved clean",
-                remedy: "Start the wipe again."), now)
+                remedy: "Release the hold, then start the wipe again."), now)
         }
     }
+
+    /// How an operation ends that a backup shows as open: what became of it is not known.
+    static let restoredCode = "restored-from-backup"
 
     /// The store came from a backup: what was under way then says nothing about now.
     public mutating func storeWasRestored(_ now: Timestamp) {
         let problem = Problem(
-            "restored-from-backup", title: "The store was restored from a backup while this operation was open in it",
+            Self.restoredCode, title: "The store was restored from a backup while this operation was open in it",
             detail: "The machine may have gone on since. Its next boot into the agent tells what is on its disks.",
             remedy: "Check the machine, then ask for the work again.")
         operation.problem = problem
+        let wipeHasBegun = hasBegunWiping
         end(.failed, now)
-        machine.state = operation.kind == .wipe ? .wiping : .ready
-        if operation.kind == .wipe { hold(problem, now) }
+        machine.state = wipeHasBegun ? .wiping : machine.restingState
+        if wipeHasBegun { hold(problem, now) }
         note("operation.failed", by: "control", "\(operation.kind.rawValue) of \(machine.name): \(problem.title)")
     }
 
     // MARK: Parts
+
+    private var hasBegunWiping: Bool { (operation.step(.wipeDisks)?.attempts ?? 0) > 0 }
 
     private mutating func succeed(_ name: StepName, evidence: [String: String], _ now: Timestamp) {
         update(name) {
@@ -179,7 +188,8 @@ public struct OperationTransition: Sendable, Equatable {
             $0.evidence.merge(evidence) { $1 }
         }
         note("step.succeeded", by: name.isAgentWork ? "agent" : "control", "\(name.rawValue) of \(machine.name) done", evidence)
-        if name == .restart || name == .firstBoot { machine.observed.agent = nil }
+        // Until its restart is over the agent still has its log to send.
+        if name == .firstBoot { machine.observed.agent = nil }
         if operation.currentStep == nil { complete(now) } else { startNextStep(now) }
     }
 
@@ -188,6 +198,8 @@ public struct OperationTransition: Sendable, Equatable {
     }
 
     private mutating func start(_ name: StepName, _ now: Timestamp) {
+        // From here on the disk does not hold what the record says: no boot may be sent to it.
+        if name == .writeImage || (name == .wipeDisks && wipesTheSystem) { machine.installed = nil }
         update(name) {
             $0.state = .running
             $0.attempts += 1
@@ -195,6 +207,16 @@ public struct OperationTransition: Sendable, Equatable {
             $0.retryAt = nil
             $0.deadline = now + StepPolicy.of(name).silence
         }
+    }
+
+    /// Whether the disks to be wiped hold the machine's system.
+    private var wipesTheSystem: Bool {
+        guard case .wipe(let request) = operation.request, let installed = machine.installed else { return false }
+        guard !request.disks.isEmpty, let serial = installed.diskSerial else { return true }
+        if request.disks.contains(serial) { return true }
+        // The record has the serial, the request may have the WWN.
+        let disk = machine.observed.inventory?.disks.first { $0.serial == serial }
+        return disk?.wwn.map { request.disks.contains($0) } ?? false
     }
 
     private mutating func failed(_ name: StepName, _ problem: Problem, _ now: Timestamp) {
@@ -213,6 +235,8 @@ public struct OperationTransition: Sendable, Equatable {
         operation.problem = problem
         note("operation.failed", by: "control", "\(operation.kind.rawValue) of \(machine.name) failed: \(problem.title)")
         end(.failed, now)
+        // A system that was not touched goes on running: its machine's next boot is to its disk.
+        if machine.installed != nil { machine.state = .running }
         hold(problem, now)
     }
 
@@ -241,14 +265,7 @@ public struct OperationTransition: Sendable, Equatable {
 
     private mutating func complete(_ now: Timestamp) {
         end(.succeeded, now)
-        switch operation.request {
-        case .inspect: machine.state = machine.installed == nil ? .ready : .running
-        case .install: machine.state = .running
-        case .wipe:
-            machine.installed = nil
-            machine.state = .ready
-        case .rescue: machine.state = machine.installed == nil ? .ready : .running
-        }
+        machine.state = machine.restingState
         note("operation.succeeded", by: "control", "\(operation.kind.rawValue) of \(machine.name) succeeded")
     }
 

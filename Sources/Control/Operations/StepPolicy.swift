@@ -30,7 +30,8 @@ public struct StepPolicy: Equatable, Sendable {
     /// Problems that another try cannot mend.
     static let finalCodes: Set<String> = [
         "disk-ambiguous", "disk-too-small", "disk-not-found", "no-disk", "chunk-digest-mismatch", "stale-generation",
-        "wipe-not-proved", "seed-no-room", "index-digest-mismatch", "seed-digest-mismatch", "image-invalid",
+        "wipe-not-proved", "seed-no-room", "index-digest-mismatch", "seed-digest-mismatch", "image-invalid", "source-gone",
+        "attestation-missing", "boot-differs", "quote-refused", "tpm-changed", "tpm-maker-unknown",
     ]
 }
 

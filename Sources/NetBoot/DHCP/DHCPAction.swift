@@ -74,4 +74,24 @@ public enum DHCPDropReason: Hashable, Sendable {
     case notForProxy
     /// The boot gate had no file for a client that asks for nothing else.
     case nothingToBoot
+
+    /// The reason alone, as a counter's name.
+    public var name: String {
+        switch self {
+        case .ownReply: "own-reply"
+        case .notEthernet: "not-ethernet"
+        case .notARequest: "not-a-request"
+        case .tooManyHops: "too-many-hops"
+        case .relayOfAnotherNetwork: "relay-of-another-network"
+        case .badRelayAddress: "bad-relay-address"
+        case .anotherServerChosen: "another-server-chosen"
+        case .malformed: "incomplete"
+        case .foreignAddress: "foreign-address"
+        case .unknownClient: "unknown-client"
+        case .exhausted: "exhausted"
+        case .notItsLease: "not-its-lease"
+        case .notForProxy: "not-for-proxy"
+        case .nothingToBoot: "nothing-to-boot"
+        }
+    }
 }

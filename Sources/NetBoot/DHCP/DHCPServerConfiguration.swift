@@ -52,9 +52,14 @@ public struct DHCPServerConfiguration: Hashable, Sendable {
     /// Addresses in all ranges together, at most: the table of a /12.
     public static let maximumAddresses = 1 << 20
 
-    /// This server's own address on the network, its server identifier.
+    /// What one option 121 holds, at up to nine bytes a route (RFC 3442).
+    public static let maximumRoutes = 28
+
+    /// This server's own address, its server identifier: on the network, unless that is remote.
     public var serverAddress: IPv4Address
     public var prefix: IPv4Prefix
+    /// Whether the network's machines reach this server through a relay only.
+    public var isRemote = false
     public var mode: Mode = .server
     public var ranges: [Range] = []
     public var reservations: [Reservation] = []
@@ -82,10 +87,11 @@ public struct DHCPServerConfiguration: Hashable, Sendable {
     }
 
     public func validate() throws(DHCPConfigurationError) {
-        guard prefix.contains(serverAddress) else { throw .outsideNetwork(serverAddress) }
+        guard isRemote || prefix.contains(serverAddress) else { throw .outsideNetwork(serverAddress) }
         if let router, !prefix.contains(router) { throw .outsideNetwork(router) }
         guard leaseSeconds >= 60 else { throw .leaseTooShort(seconds: leaseSeconds) }
         if let mtu, mtu < 576 { throw .mtuTooSmall(bytes: mtu) }
+        guard classlessRoutes.count <= Self.maximumRoutes else { throw .tooManyRoutes }
         var total = 0
         var last: IPv4Address?
         for range in ranges.sorted(by: { $0.first < $1.first }) {
@@ -127,6 +133,9 @@ public enum DHCPConfigurationError: Error, Hashable, Sendable, CustomStringConve
     case reservedTwice(DHCPServerConfiguration.Reservation)
     case leaseTooShort(seconds: UInt32)
     case mtuTooSmall(bytes: UInt16)
+    case tooManyRoutes
+    /// Two networks of one wire share addresses: which one a relay means could not be told.
+    case overlappingNetworks(IPv4Prefix, IPv4Prefix)
 
     public var description: String {
         switch self {
@@ -136,6 +145,8 @@ public enum DHCPConfigurationError: Error, Hashable, Sendable, CustomStringConve
         case .tooManyAddresses: "more than \(DHCPServerConfiguration.maximumAddresses) addresses"
         case .reservedTwice(let reservation): "\(reservation.address) for \(reservation.mac) is taken already"
         case .leaseTooShort(let seconds): "a lease of \(seconds) s is shorter than 60 s"
+        case .tooManyRoutes: "more than \(DHCPServerConfiguration.maximumRoutes) routes"
+        case .overlappingNetworks(let one, let other): "the networks \(one) and \(other) overlap"
         case .mtuTooSmall(let bytes): "an MTU of \(bytes) bytes is smaller than 576"
         }
     }

@@ -5,7 +5,8 @@ internal import Model
 
 /// Hears which switch port each of the machine's ports is wired to.
 final class LLDPListener {
-    /// Where LLDP frames are sent (IEEE 802.1AB §7.1): nearest bridge, nearest non-TPMR bridge, nearest customer bridge.
+    /// Where LLDP frames of the nearest bridge are sent (IEEE 802.1AB §7.1). The groups of bridges farther off are not
+    /// joined: those would name a port that the cable does not lead to.
     private static let group: [UInt8] = [0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e]
     private var sockets: [(name: String, fd: Int32)] = []
 

@@ -59,7 +59,7 @@ struct ImageWriter: Sendable {
     }
 
     private func fetchIndex() async throws -> ChunkIndex {
-        let bytes = try await session.insist(on: "chunk index") { client throws(TalkError) in
+        let bytes = try await session.fetchSource("chunk index") { client throws(TalkError) in
             try await client.fetch(work.indexPath, limit: ChunkIndex.limitBytes)
         }
         let digest = Checksum.sha256(bytes)
@@ -102,7 +102,11 @@ struct ImageWriter: Sendable {
             let start = UInt64(run.firstChunk) * UInt64(ChunkIndex.chunkBytes)
             return start..<min(index.diskBytes, start + UInt64(run.chunkCount) * UInt64(ChunkIndex.chunkBytes))
         }
-        try await forRanges(ranges) { range in
+        // Written zeros take their time, and are progress.
+        let zeroBytes = ranges.reduce(0) { $0 + Int64($1.count) }
+        counter.set(done: 0, total: Int64(index.dataBytes) + zeroBytes)
+        try await forRanges(ranges) { [counter] range in
+            defer { counter.add(Int64(range.count)) }
             // The ioctl wants whole blocks; an image may end within one.
             let whole = UInt64(range.count) / UInt64(device.blockBytes) * UInt64(device.blockBytes)
             if whole > 0 { try device.zeroOut(at: range.lowerBound, count: whole) }
@@ -153,7 +157,7 @@ struct ImageWriter: Sendable {
     }
 
     private func fetchAndWrite(_ piece: FetchPlan.Piece, worker: ChunkWorker) async throws -> [ChunkWorker.Damage] {
-        let bytes = try await session.insist(on: "image") { client throws(TalkError) in
+        let bytes = try await session.fetchSource("image") { client throws(TalkError) in
             try await client.fetch(work.blobPath, range: piece.blobRange)
         }
         return try await WorkPool.run { try worker.write(piece, from: bytes) }

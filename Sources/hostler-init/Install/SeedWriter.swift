@@ -18,7 +18,7 @@ struct SeedWriter: Sendable {
 
     private func fetchSeed() async throws -> [UInt8] {
         let limit = Int(clamping: work.seedBytes)
-        let bytes = try await session.insist(on: "seed") { client throws(TalkError) in
+        let bytes = try await session.fetchSource("first-boot data") { client throws(TalkError) in
             try await client.fetch(work.seedPath, limit: limit)
         }
         let digest = Checksum.sha256(bytes)

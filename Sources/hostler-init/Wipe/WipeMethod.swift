@@ -114,6 +114,7 @@ enum ATASecureErase {
     private static let setPassword: UInt8 = 0xf1
     private static let erasePrepare: UInt8 = 0xf3
     private static let eraseUnit: UInt8 = 0xf4
+    private static let unlock: UInt8 = 0xf2
     private static let disablePassword: UInt8 = 0xf6
     private static let password = Array("hostler".utf8)
 
@@ -139,8 +140,12 @@ enum ATASecureErase {
             let security = try security(fd)
             guard security.isSupported else { throw NotSupported("the disk has no security feature set") }
             guard !security.isFrozen else { throw NotSupported("the firmware froze the disk's security feature set") }
-            guard !security.isEnabled, !security.isLocked else { throw NotSupported("somebody set a password on the disk") }
-            try command(fd, setPassword, block(), timeoutMilliseconds: 10_000)
+            if security.isEnabled || security.isLocked {
+                // An erasure of ours that lost its power left our password behind; another's is refused below.
+                try takeUp(fd, security)
+            } else {
+                try command(fd, setPassword, block(), timeoutMilliseconds: 10_000)
+            }
             do {
                 try command(fd, erasePrepare, nil, timeoutMilliseconds: 10_000)
                 let minutes = max(30, security.eraseMinutes * 2)
@@ -154,6 +159,15 @@ enum ATASecureErase {
                 try command(fd, disablePassword, block(), timeoutMilliseconds: 10_000)
                 throw NotSupported("the disk kept its password, so it did not erase itself")
             }
+        }
+    }
+
+    private static func takeUp(_ fd: Int32, _ security: Security) throws {
+        guard security.isLocked else { return }
+        do {
+            try command(fd, unlock, block(), timeoutMilliseconds: 10_000)
+        } catch {
+            throw NotSupported("somebody set a password on the disk")
         }
     }
 

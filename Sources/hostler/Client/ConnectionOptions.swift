@@ -9,8 +9,8 @@ struct ConnectionOptions: ParsableArguments {
     @Option(help: "The API token. Else $HOSTLER_TOKEN, the last login, or the server on this host.")
     var token: String?
 
-    @Option(help: "The server's state directory, if it is on this host.")
-    var stateDir: String = "/var/lib/hostler"
+    @Option(help: "The server's state directory, if it is on this host. Else $HOSTLER_STATE_DIR.")
+    var stateDir: String = StateDirectory.standard
 
     func resolve() throws(Problem) -> SavedServer {
         try Self.resolve(

@@ -65,7 +65,7 @@ struct RestoreCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "restore", abstract: "Put a backup in the place of the state. The server must not run.",
         discussion: "The backup is checked whole before anything is replaced, and the replaced state is kept beside it.")
-    @Option(help: "The server's state directory.") var stateDir = "/var/lib/hostler"
+    @Option(help: "The server's state directory. Else $HOSTLER_STATE_DIR.") var stateDir = StateDirectory.standard
     @Argument(help: "The backup.") var file: String
     @Flag(help: "Do not ask.") var yes = false
 

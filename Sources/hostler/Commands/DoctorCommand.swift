@@ -3,6 +3,7 @@ import ArgumentParser
 import FoundationEssentials
 import Glibc
 import Model
+import VirtualRack
 
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -10,9 +11,13 @@ struct DoctorCommand: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @Option(help: "Folder with vmlinuz, hostler-initrd.img and iPXE.") var bootFiles = "/usr/share/hostler/boot"
+    @Option(help: "Configuration file, whose networks are asked for other DHCP servers.") var config: String?
+    @Option(help: "Ask this interface's wire for DHCP servers, too.") var interface: [String] = []
+    @Option(help: "Ask the wire of this lab, too.") var lab: String?
 
     func run() async throws {
         var findings = HostCheck(stateDirectory: connection.stateDir, bootFiles: bootFiles).findings()
+        findings += await wireFindings()
         findings += await serverFindings()
         try output.print(findings) { findings in
             findings.map { finding in
@@ -23,6 +28,21 @@ struct DoctorCommand: AsyncParsableCommand {
             }.joined(separator: "\n")
         }
         if findings.contains(where: { $0.level == .bad }) { throw ExitCode(ExitStatus.failure.rawValue) }
+    }
+
+    /// Who else answers on the wires that are to be served.
+    private func wireFindings() async -> [HostCheck.Finding] {
+        var wires = interface.map { WireCheck(interface: $0) }
+        do {
+            wires += try (ServerConfiguration.load(config).networks ?? []).map { WireCheck(try $0.bootNetwork()) }
+            if let lab { wires.append(WireCheck(interface: "rack0", namespace: try LabName(lab).namespace)) }
+        } catch {
+            let problem = error as? Problem
+            return [.init(what: "configuration", level: .bad, found: problem?.title ?? "\(error)", remedy: problem?.remedy)]
+        }
+        var findings: [HostCheck.Finding] = []
+        for wire in wires { findings += await wire.findings() }
+        return findings
     }
 
     /// What a running server knows, as another DHCP server on the wire.
@@ -91,7 +111,7 @@ struct HostCheck {
 
     private func files() -> [Finding] {
         ["vmlinuz", "hostler-initrd.img"].map {
-            file($0, "\(bootFiles)/\($0)", "Build the boot files with `make ramdisk`, and name their folder with --boot-files.", isNeeded: false)
+            file($0, "\(bootFiles)/\($0)", "Build the boot files with `make boot-files`, and name their folder with --boot-files.", isNeeded: false)
         } + [file("iPXE", "/usr/lib/ipxe/undionly.kpxe", "apt install ipxe", isNeeded: false)]
     }
 

@@ -12,7 +12,7 @@ struct ImageCommand: AsyncParsableCommand {
 
     /// The image store on this host.
     struct LocalStore: ParsableArguments {
-        @Option(help: "The server's state directory; images are below it.") var stateDir = "/var/lib/hostler"
+        @Option(help: "The server's state directory; images are below it. Else $HOSTLER_STATE_DIR.") var stateDir = StateDirectory.standard
 
         func open() throws -> ImageStore {
             try PrivateFile.makeDirectory(stateDir)

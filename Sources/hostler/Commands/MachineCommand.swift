@@ -9,7 +9,7 @@ struct MachineCommand: AsyncParsableCommand {
         commandName: "machine", abstract: "The machines of the rack: find, look at, install, wipe, rescue.",
         subcommands: [
             List.self, Show.self, Install.self, Wipe.self, Inspect.self, Rescue.self, Set.self, Delete.self,
-            Release.self, Log.self, MachineConsole.self, MachineSSH.self,
+            Release.self, Log.self, MachineConsole.self, MachineSSH.self, MachineAttestationCommand.self,
         ])
 
     static func path(_ name: String) -> String { "/v1/machines/\(name.percentEncoded)" }

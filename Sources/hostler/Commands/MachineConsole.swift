@@ -1,6 +1,7 @@
 import API
 import ArgumentParser
 import FoundationEssentials
+import Identity
 import Glibc
 import Model
 import VirtualRack
@@ -44,14 +45,17 @@ struct MachineSSH: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Option(name: [.short, .long], help: "The user.") var login = "debian"
     @Option(name: [.customShort("i"), .long], help: "The private key's file.") var identity: String?
+    @Option(name: [.short, .long], help: "The machine's SSH port.") var port = 22
     @Argument var machine: String
     @Argument(parsing: .postTerminator, help: "A command to run there, after --.") var command: [String] = []
 
     func run() async throws {
-        let (found, status) = try await APIClient.with(connection) { client in
+        let (found, status, authority) = try await APIClient.with(connection) { client in
             (
                 try await client.get(Machine.self, MachineCommand.path(machine)),
-                try await client.get(StatusReply.self, "/v1/status")
+                try await client.get(StatusReply.self, "/v1/status"),
+                // A machine that got a certificate may have changed its keys since its proof.
+                try? await client.get(SSHAuthorities.self, "/v1/ssh-ca").host
             )
         }
         guard let installed = found.installed, let address = found.observed.address else {
@@ -63,12 +67,14 @@ struct MachineSSH: AsyncParsableCommand {
             throw Problem("host-keys-unknown", title: "The host keys of \(found.name) are not known", detail: "its proof named none")
         }
         let known = "/tmp/hostler-known-hosts-\(getpid())"
-        let lines = installed.hostKeys.map { "\(found.id) \($0)\n" }.joined()
+        let lines = (installed.hostKeys.map { "\(found.id) \($0)" } + (authority.map { ["@cert-authority \(found.id) \($0)"] } ?? []))
+            .map { $0 + "\n" }.joined()
         try PrivateFile.write(Array(lines.utf8), to: known)
         // The key's name is the machine's id: a changed address does not matter. ssh is a child, so that the file is removed.
         var arguments = [
             "ssh", "-o", "UserKnownHostsFile=\(known)", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes",
             "-o", "HostKeyAlias=\(found.id)", "-o", "LogLevel=ERROR",
+            "-p", "\(port)",
         ]
         if let identity { arguments += ["-o", "IdentitiesOnly=yes", "-i", identity] }
         arguments += ["\(login)@\(address)"] + (command.isEmpty ? [] : ["--"] + command)

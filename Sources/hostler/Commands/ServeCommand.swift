@@ -29,12 +29,14 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Addresses to give, as 10.0.0.100-10.0.0.200.") var range: [String] = []
     @Option(help: "Default router that machines are told.") var router: String?
     @Option(help: "Serve the machines of this lab (hostler lab up).") var lab: String?
+    @Option(help: "URL at which relying parties reach this server, as https://hostler.example:8443.") var issuer: String?
+    @Flag(help: "Forget the issuer's and the SSH CA's keys and make new ones, as where identity.key is lost.") var newIdentity = false
     @Option(help: "trace, debug, info, notice, warning, error") var logLevel = "info"
 
     func run() async throws {
         let file = try ServerConfiguration.load(config)
         let environment = ProcessInfo.processInfo.environment
-        let state = stateDir ?? environment["HOSTLER_STATE_DIR"] ?? file.stateDirectory ?? "/var/lib/hostler"
+        let state = stateDir ?? environment[StateDirectory.environmentName] ?? file.stateDirectory ?? "/var/lib/hostler"
         try PrivateFile.makeDirectory(state)
         var logger = Logger(label: "hostler")
         guard let level = Logger.Level(rawValue: logLevel) else { throw ValidationError("“\(logLevel)” is not a log level") }
@@ -48,23 +50,26 @@ struct ServeCommand: AsyncParsableCommand {
             if noTls || file.api?.tls == false { .off }
             else if let certificate = file.api?.certificate, let key = file.api?.key { .files(certificate: certificate, key: key) }
             else { .generated(directory: state + "/tls") }
+        let api = APIConfiguration(
+            address: apiAddress ?? file.api?.address ?? "127.0.0.1", port: apiPort ?? file.api?.port ?? 8443, tls: tls)
         let program = ServerProgram(
             stateDirectory: state,
             bootFiles: bootFiles ?? environment["HOSTLER_BOOT_FILES"] ?? file.bootFiles ?? "/usr/share/hostler/boot",
-            api: APIConfiguration(
-                address: apiAddress ?? file.api?.address ?? "127.0.0.1", port: apiPort ?? file.api?.port ?? 8443, tls: tls),
-            networks: networks, logger: logger)
+            api: api, networks: networks, identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api), logger: logger)
         try program.check()
         try await program.run()
     }
 
-    private func network(_ interface: String) throws -> BootNetwork {
+    func network(_ interface: String) throws -> BootNetwork {
         guard let address else { throw ValidationError("--interface needs --address, our address there with prefix length") }
         var network = BootNetwork(name: interface, interface: interface, address: try prefix(address))
         guard let mode = BootNetwork.Mode(rawValue: dhcp) else { throw ValidationError("--dhcp is server or proxy") }
         network.mode = mode
         network.ranges = try range.map(ServerConfiguration.Network.range)
-        network.router = router.flatMap { IPv4Address($0) }
+        if let router {
+            guard let address = IPv4Address(router) else { throw ValidationError("“\(router)” is not an address, as 10.0.0.254") }
+            network.router = address
+        }
         return network
     }
 
@@ -81,7 +86,7 @@ extension ServerProgram {
         for name in ["vmlinuz", "hostler-initrd.img"] where !FileManager.default.fileExists(atPath: bootFiles + "/" + name) {
             throw Problem(
                 "boot-files-missing", title: "There is no \(name) in \(bootFiles)",
-                detail: "Machines could not boot into the agent.", remedy: "Build them with `make ramdisk`, and name the folder with --boot-files.")
+                detail: "Machines could not boot into the agent.", remedy: "Build them with `make boot-files`, and name the folder with --boot-files.")
         }
     }
 }

@@ -14,7 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
         }
     }
 
-    private static func text(_ status: StatusReply, _ saved: SavedServer) -> String {
+    static func text(_ status: StatusReply, _ saved: SavedServer) -> String {
         let machines = status.machines.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
         var lines = [
             "server:      \(saved.server), Hostler \(status.version)",
@@ -25,7 +25,19 @@ struct StatusCommand: AsyncParsableCommand {
         ]
         if let pem = saved.ca, let fingerprint = try? CertificateAuthority.fingerprint(ofPEM: pem) { lines.append("CA:          \(fingerprint)") }
         if let namespace = status.machineNamespace { lines.append("namespace:   \(namespace)") }
+        lines += counters(status.counters)
         for warning in status.warnings { lines.append("\n" + ProblemText.text(warning, terminal: .standard)) }
         return lines.joined(separator: "\n")
+    }
+
+    /// A line for each service of each network; what was never counted is left out.
+    private static func counters(_ networks: [String: [String: [String: Int]]]) -> [String] {
+        networks.sorted { $0.key < $1.key }.flatMap { network, services in
+            services.sorted { $0.key < $1.key }.map { service, counters in
+                let counted = counters.filter { $0.value > 0 }.sorted { $0.key < $1.key }
+                let text = counted.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+                return "\(service):".padded(to: 13) + (networks.count > 1 ? "\(network): " : "") + (text.isEmpty ? "nothing yet" : text)
+            }
+        }
     }
 }

@@ -120,9 +120,15 @@ enum StepTimes {
         return table
     }
 
+    /// The parts of a boot as they follow on each other, then the rest by name.
+    private static func order(_ key: String) -> (Int, String) {
+        let boot = ["firmwareSeconds", "dhcpSeconds", "loadSeconds", "systemSeconds", "cloudInitSeconds"]
+        return (boot.firstIndex(of: key) ?? boot.count, key)
+    }
+
     /// Evidence whose name says that it is a time.
     static func parts(_ evidence: [String: String]) -> [(String, Duration)] {
-        evidence.sorted { $0.key < $1.key }.compactMap { key, value in
+        evidence.sorted { order($0.key) < order($1.key) }.compactMap { key, value in
             guard let number = Double(value), number.isFinite, number >= 0, number < 1e9 else { return nil }
             if key.hasSuffix("Milliseconds") { return (String(key.dropLast(12)), .milliseconds(Int64(number))) }
             if key.hasSuffix("Seconds") { return (String(key.dropLast(7)), .seconds(number)) }

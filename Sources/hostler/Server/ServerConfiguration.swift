@@ -11,6 +11,17 @@ struct ServerConfiguration: Codable, Sendable {
     var bootFiles: String?
     var api: API?
     var networks: [Network]?
+    var identity: Identity?
+
+    /// Who machines are to others.
+    struct Identity: Codable, Sendable {
+        /// The URL at which relying parties reach this server; without it the API's own address.
+        var issuer: String?
+        /// For machines that have no label `region`.
+        var region: String?
+        /// A PEM file of TPM makers' authorities; without it the first TPM that a machine shows is believed.
+        var tpmRoots: String?
+    }
 
     struct API: Codable, Sendable {
         var address: String?
@@ -34,10 +45,15 @@ struct ServerConfiguration: Codable, Sendable {
         var router: IPv4Address?
         var dns: [IPv4Address]?
         var domain: String?
+        var ntp: [IPv4Address]?
+        var mtu: UInt16?
+        var routes: [BootNetwork.Route]?
+        var subnets: [Subnet]?
         var leaseSeconds: UInt32?
         var namespace: String?
         var httpPort: Int?
         var discovery: Bool?
+        var attestation: Bool?
 
         func bootNetwork() throws -> BootNetwork {
             var network = BootNetwork(name: name ?? interface, interface: interface, address: address, namespace: namespace)
@@ -47,9 +63,14 @@ struct ServerConfiguration: Codable, Sendable {
             network.router = router
             network.dns = dns ?? []
             network.domain = domain
+            network.ntp = ntp ?? []
+            network.mtu = mtu
+            network.routes = routes ?? []
+            network.subnets = try (subnets ?? []).map { try $0.bootSubnet() }
             network.leaseSeconds = leaseSeconds ?? network.leaseSeconds
             network.httpPort = httpPort ?? network.httpPort
             network.discovery = discovery ?? true
+            network.attestation = attestation ?? false
             return network
         }
 

@@ -16,6 +16,7 @@ struct ServerProgram {
     var bootFiles: String
     var api: APIConfiguration
     var networks: [BootNetwork]
+    var identity: IdentitySettings
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -25,13 +26,16 @@ struct ServerProgram {
     func run() async throws {
         let store = try SQLiteStore(path: stateDirectory + "/hostler.db", logger: logger)
         let images = try ImageStore(path: stateDirectory + "/images")
-        let discovery = DiscoveryPolicy(acceptsUnknown: networks.contains { $0.discovery })
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images),
-            environment: ControlEnvironment(now: Self.wallClock, logger: logger, discovery: discovery),
+            environment: ControlEnvironment(
+                now: Self.wallClock, logger: logger, attestedNetworks: networks.filter(\.attestation).map(\.address),
+                endorsementRoots: identity.endorsementRoots()),
             restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
+        let issuer = try await IdentityWiring.open(
+            identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
         let services = networks.map {
             MachineServices(
@@ -42,9 +46,10 @@ struct ServerProgram {
             version: Hostler.version, backupDirectory: stateDirectory,
             backup: { path in _ = try await store.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
-            warnings: { services.flatMap(Self.warnings) })
+            warnings: { services.flatMap(Self.warnings) },
+            counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
         let server = APIServer(
-            configuration: api, control: control, images: images, tokens: tokens, surroundings: surroundings,
+            configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
                 if let madeToken { self.announce(madeToken, port: port) }
@@ -53,7 +58,8 @@ struct ServerProgram {
 
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
-            group.addTask { try await Self.compactDaily(store) }
+            group.addTask { try await compactDaily(store) }
+            if let issuer { group.addTask { try await issuer.run() } }
             for service in services { group.addTask { try await service.run() } }
             group.addTask { try await server.run() }
             group.addTask {
@@ -76,17 +82,24 @@ struct ServerProgram {
     }
 
     /// Keeps the history that watchers resume from to what a day writes.
-    private static func compactDaily(_ store: SQLiteStore) async throws {
+    private func compactDaily(_ store: SQLiteStore) async throws {
         var yesterday = try await store.currentRevision()
         while !Task.isCancelled {
             try await Task.sleep(for: .seconds(86_400))
-            try await store.compact(before: yesterday)
-            yesterday = try await store.currentRevision()
+            do {
+                try await store.compact(before: yesterday)
+                yesterday = try await store.currentRevision()
+            } catch StoreError.closed {
+                return
+            } catch {
+                // History that is kept longer costs room, not work.
+                logger.error("the store's history could not be compacted; tried again tomorrow", metadata: ["error": "\(error)"])
+            }
         }
     }
 
     private static func warnings(_ services: MachineServices) -> [Problem] {
-        services.dhcp.foreignServers.map { server, last in
+        services.dhcp.foreignServers.sorted { $0.key < $1.key }.map { server, last in
             Problem(
                 "foreign-dhcp-server", title: "Another DHCP server, \(server), answers on \(services.network.interface)",
                 detail: "Last heard \(last).", remedy: "Switch it off on that wire, or set the network's mode to proxy.")

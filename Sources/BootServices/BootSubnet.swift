@@ -1,0 +1,65 @@
+public import NetBoot
+public import Wire
+
+extension BootNetwork {
+    /// A static route that machines are told.
+    public struct Route: Sendable, Codable, Equatable {
+        public var to: IPv4Prefix
+        /// A router on the machines' own network; 0.0.0.0: the destination is on the link.
+        public var via: IPv4Address
+
+        public init(to: IPv4Prefix, via: IPv4Address) {
+            self.to = to
+            self.via = via
+        }
+    }
+
+    /// A network whose machines reach this one through a DHCP relay, which names it (RFC 2131 §2, RFC 3046).
+    public struct Subnet: Sendable, Codable, Equatable {
+        public var prefix: IPv4Prefix
+        public var ranges: [AddressRange] = []
+        public var reservations: [Reservation] = []
+        public var router: IPv4Address?
+        /// Empty: those of the network.
+        public var dns: [IPv4Address] = []
+        /// Nil: that of the network.
+        public var domain: String?
+        /// Empty: those of the network.
+        public var ntp: [IPv4Address] = []
+        public var mtu: UInt16?
+        public var routes: [Route] = []
+
+        public init(prefix: IPv4Prefix) { self.prefix = prefix }
+    }
+
+    /// The networks behind relays, as the DHCP state machine wants them.
+    public var remoteConfigurations: [DHCPServerConfiguration] {
+        subnets.map { subnet in
+            var configuration = DHCPServerConfiguration(serverAddress: address.address, prefix: subnet.prefix)
+            configuration.isRemote = true
+            configuration.mode = mode == .server ? .server : .proxy
+            configuration.ranges = subnet.ranges.map { .init(first: $0.first, last: $0.last) }
+            if subnet.ranges.isEmpty, mode == .server { configuration.ranges = [Self.upperHalf(of: subnet.prefix)] }
+            configuration.reservations = subnet.reservations.map {
+                .init(mac: $0.mac, address: $0.address, hostname: $0.hostname)
+            }
+            configuration.router = subnet.router
+            configuration.dns = subnet.dns.isEmpty ? dns : subnet.dns
+            configuration.domain = subnet.domain ?? domain
+            configuration.ntp = subnet.ntp.isEmpty ? ntp : subnet.ntp
+            configuration.mtu = subnet.mtu
+            configuration.classlessRoutes = subnet.routes.map { ClasslessRoute(destination: $0.to, router: $0.via) }
+            configuration.leaseSeconds = leaseSeconds
+            configuration.identifiesByMAC = true
+            return configuration
+        }
+    }
+
+    /// The addresses that are given where no ranges are named.
+    static func upperHalf(of prefix: IPv4Prefix) -> DHCPServerConfiguration.Range {
+        let size = UInt64(prefix.broadcast.value) - UInt64(prefix.network.value) + 1
+        return .init(
+            first: IPv4Address(value: UInt32(UInt64(prefix.network.value) + size / 2)),
+            last: IPv4Address(value: prefix.broadcast.value - 1))
+    }
+}

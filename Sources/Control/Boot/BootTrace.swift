@@ -1,0 +1,73 @@
+internal import Synchronization
+public import Model
+public import Wire
+
+/// When the parts of one boot of a machine were seen from the network: where its seconds go.
+public struct BootTrace: Sendable, Equatable {
+    public enum Mark: Sendable {
+        /// Firmware asks DHCP for something to boot.
+        case firmware
+        /// The boot script was fetched.
+        case script
+        /// What the script led to asks DHCP itself: its kernel and its drivers are up.
+        case system
+    }
+
+    private var firmware: Timestamp?
+    private var script: Timestamp?
+    private var system: Timestamp?
+
+    public init() {}
+
+    public mutating func note(_ mark: Mark, at now: Timestamp) {
+        switch mark {
+        case .firmware:
+            // iPXE asks a second time; a question after the script is another boot's.
+            if script != nil { self = BootTrace() }
+            firmware = firmware ?? now
+        case .script:
+            script = script ?? now
+        case .system:
+            if script != nil { system = system ?? now }
+        }
+    }
+
+    /// Seconds by part, as a step's evidence: `firmware` from `start` to the first question, `dhcp` to the script,
+    /// `load` from there to an agent's hello at `end`, or `system` and `cloudInit` to an installed system's call home.
+    public func evidence(from start: Timestamp?, to end: Timestamp) -> [String: String] {
+        guard let firmware else { return [:] }
+        var parts = ["bootAskedAt": "\(firmware)"]
+        if let start, start < firmware { parts["firmwareSeconds"] = Self.seconds(firmware - start) }
+        guard let script else { return parts }
+        parts["dhcpSeconds"] = Self.seconds(script - firmware)
+        if let system {
+            parts["systemSeconds"] = Self.seconds(system - script)
+            parts["cloudInitSeconds"] = Self.seconds(end - system)
+        } else {
+            parts["loadSeconds"] = Self.seconds(end - script)
+        }
+        return parts
+    }
+
+    private static func seconds(_ duration: Duration) -> String {
+        let tenths = max(0, duration.wholeMilliseconds) / 100
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+}
+
+/// The newest boot of each port, in memory: figures for people, nothing that a decision rests on.
+public final class BootTraces: Sendable {
+    /// Twenty racks of machines with several ports each; more than that is somebody making addresses up.
+    private static let limit = 8192
+    private let traces = Mutex<[MACAddress: BootTrace]>([:])
+
+    public func note(_ mark: BootTrace.Mark, of mac: MACAddress, at now: Timestamp) {
+        traces.withLock {
+            if $0[mac] == nil, $0.count >= Self.limit { $0.removeAll() }
+            $0[mac, default: BootTrace()].note(mark, at: now)
+        }
+    }
+
+    func trace(of mac: MACAddress) -> BootTrace? { traces.withLock { $0[mac] } }
+    func trace(of machine: Machine) -> BootTrace? { machine.interfaces.lazy.compactMap { self.trace(of: $0.mac) }.first }
+}

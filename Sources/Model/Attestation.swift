@@ -1,0 +1,107 @@
+/// Whether a machine's boot was measured and found to be what it should be.
+public enum AttestationStanding: String, Codable, Sendable, CaseIterable {
+    /// Nobody asked it for a quote.
+    case none
+    case attested
+    /// It was asked, and what it answered was refused.
+    case failed
+}
+
+/// What is known of a machine's TPM: the keys that were enrolled, the registers
+/// that a boot must have, and how the last boot was judged.
+public struct MachineAttestation: Codable, Sendable, Equatable {
+    /// The endorsement key's name in hex: it tells one TPM from another.
+    public var endorsementKey: String
+    /// SHA-256 of the maker's certificate for it in hex, where the TPM has one.
+    public var endorsementCertificate: String?
+    /// The attestation key, a TPM2B_PUBLIC.
+    public var attestationKey: Base64Bytes
+    public var enrolledAt: Timestamp
+    /// What registers of the SHA-256 bank must hold, in hex by register; nil: what the next good quote says.
+    public var policy: [String: String]?
+    public var standing: AttestationStanding
+    /// The boot of the agent that was judged.
+    public var boot: String?
+    public var judgedAt: Timestamp?
+    /// Why it failed.
+    public var problem: Problem?
+    /// All registers as they were last quoted.
+    public var registers: [String: String]?
+    /// The TPM's count of boots at that quote.
+    public var resetCount: UInt32?
+
+    public init(endorsementKey: String, endorsementCertificate: String?, attestationKey: Base64Bytes, enrolledAt: Timestamp) {
+        self.endorsementKey = endorsementKey
+        self.endorsementCertificate = endorsementCertificate
+        self.attestationKey = attestationKey
+        self.enrolledAt = enrolledAt
+        standing = .none
+    }
+
+    /// Whether this very boot of the agent was found good.
+    public func isGood(for boot: String?) -> Bool { standing == .attested && boot != nil && self.boot == boot }
+}
+
+// How the agent proves its machine's TPM, after hello and before it asks for work:
+//
+//   POST tpm-enrol  TPMEnrolment  → TPMChallenge
+//   POST tpm-quote  TPMProof      → 204, or a Problem: the boot is not what it should be
+
+/// The keys of the machine's TPM.
+public struct TPMEnrolment: Codable, Sendable {
+    /// TPM2B_PUBLIC, as are both keys.
+    public var endorsementKey: Base64Bytes
+    public var attestationKey: Base64Bytes
+    /// The maker's certificate, DER.
+    public var endorsementCertificate: Base64Bytes?
+
+    public init(endorsementKey: Base64Bytes, attestationKey: Base64Bytes, endorsementCertificate: Base64Bytes?) {
+        self.endorsementKey = endorsementKey
+        self.attestationKey = attestationKey
+        self.endorsementCertificate = endorsementCertificate
+    }
+}
+
+/// What only that TPM can open, and what it is to quote with.
+public struct TPMChallenge: Codable, Sendable {
+    /// TPM2B_ID_OBJECT.
+    public var credentialBlob: Base64Bytes
+    /// TPM2B_ENCRYPTED_SECRET.
+    public var encryptedSecret: Base64Bytes
+    public var nonce: Base64Bytes
+    /// Of the SHA-256 bank.
+    public var registers: [Int]
+
+    public init(credentialBlob: Base64Bytes, encryptedSecret: Base64Bytes, nonce: Base64Bytes, registers: [Int]) {
+        self.credentialBlob = credentialBlob
+        self.encryptedSecret = encryptedSecret
+        self.nonce = nonce
+        self.registers = registers
+    }
+}
+
+/// The opened secret and a quote, with the same keys as in the enrolment.
+public struct TPMProof: Codable, Sendable {
+    public var enrolment: TPMEnrolment
+    public var secret: Base64Bytes
+    /// TPMS_ATTEST.
+    public var attest: Base64Bytes
+    /// TPMT_SIGNATURE.
+    public var signature: Base64Bytes
+    /// In hex by register.
+    public var registers: [String: String]
+    /// The firmware's event log.
+    public var log: Base64Bytes?
+
+    public init(
+        enrolment: TPMEnrolment, secret: Base64Bytes, attest: Base64Bytes, signature: Base64Bytes, registers: [String: String],
+        log: Base64Bytes?
+    ) {
+        self.enrolment = enrolment
+        self.secret = secret
+        self.attest = attest
+        self.signature = signature
+        self.registers = registers
+        self.log = log
+    }
+}

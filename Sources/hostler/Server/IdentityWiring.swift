@@ -1,0 +1,79 @@
+import API
+import Attestation
+import Control
+import FoundationEssentials
+import Identity
+import Logging
+import Model
+import Store
+
+/// Puts the issuer together with the record that it speaks of.
+enum IdentityWiring {
+    /// Nil, with the reason in the log, where the keys cannot be opened: machines then boot and run as ever, without identity.
+    static func open(
+        _ settings: IdentitySettings, control: ControlPlane, store: any StateStore, stateDirectory: String, logger: Logger
+    ) async throws -> IdentityService? {
+        do {
+            let sealing = try SealingKey(sealingKey(stateDirectory + "/identity.key"))
+            return try await IdentityService(
+                issuer: IssuerURL(settings.issuer), region: settings.region, store: store, sealing: sealing,
+                forgetting: settings.forgetsKeys,
+                surroundings: IdentitySurroundings(
+                    question: { id in
+                        let snapshot = control.snapshot
+                        let machine = snapshot.machines[id]
+                        return IdentityQuestion(
+                            machine: machine, operation: machine.flatMap(snapshot.openOperation),
+                            attestation: machine?.attestation?.standing ?? .none, needsAttestation: machine.map(control.requiresAttestation) ?? true)
+                    },
+                    record: { kind, machine, actor, message, evidence in
+                        try await control.recordEvent(kind: kind, machine: machine, actor: actor, message: message, evidence: evidence)
+                    },
+                    now: ServerProgram.wallClock, logger: logger))
+        } catch let problem as Problem {
+            logger.error("no identities are issued: \(problem)")
+            return nil
+        }
+    }
+
+    /// The sealing key's file, made at the first start.
+    private static func sealingKey(_ path: String) throws -> [UInt8] {
+        if let data = FileManager.default.contents(atPath: path) { return Array(data) }
+        guard !FileManager.default.fileExists(atPath: path) else {
+            throw Problem("sealing-key-unreadable", status: 500, title: "\(path) cannot be read")
+        }
+        let key = SealingKey.random()
+        try PrivateFile.write(key, to: path)
+        return key
+    }
+}
+
+/// How the issuer is known to others.
+struct IdentitySettings: Sendable {
+    var issuer: String
+    var region: String?
+    /// A PEM file of TPM makers' authorities.
+    var tpmRoots: String?
+    /// Makes all keys anew at this start.
+    var forgetsKeys: Bool
+
+    /// Without a configured issuer it is the API's own address, which at least this host can reach.
+    init(_ file: ServerConfiguration.Identity?, flag: String?, forgetsKeys: Bool, api: APIConfiguration) {
+        let scheme = if case .off = api.tls { "http" } else { "https" }
+        let host = api.address == "0.0.0.0" || api.address == "::" ? ProcessInfo.processInfo.hostName : api.address
+        issuer = flag ?? file?.issuer ?? "\(scheme)://\(host.contains(":") ? "[\(host)]" : host):\(api.port)"
+        region = file?.region
+        tpmRoots = file?.tpmRoots
+        self.forgetsKeys = forgetsKeys
+    }
+
+    func endorsementRoots() throws(Problem) -> EndorsementRoots? {
+        guard let tpmRoots else { return nil }
+        let text = FileManager.default.contents(atPath: tpmRoots).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        do throws(AttestationError) {
+            return try EndorsementRoots(pem: text)
+        } catch {
+            throw Problem("config-invalid", title: "identity.tpmRoots: \(tpmRoots) cannot be read", detail: error.description)
+        }
+    }
+}

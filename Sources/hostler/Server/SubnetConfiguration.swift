@@ -1,0 +1,32 @@
+import BootServices
+import Wire
+
+extension ServerConfiguration.Network {
+    /// A network behind relays, as the file has it.
+    struct Subnet: Codable, Sendable {
+        /// As `10.30.0.0/24`.
+        var prefix: IPv4Prefix
+        /// `first-last`; none: the upper half.
+        var ranges: [String]?
+        var reservations: [BootNetwork.Reservation]?
+        var router: IPv4Address?
+        var dns: [IPv4Address]?
+        var domain: String?
+        var ntp: [IPv4Address]?
+        var mtu: UInt16?
+        var routes: [BootNetwork.Route]?
+
+        func bootSubnet() throws -> BootNetwork.Subnet {
+            var subnet = BootNetwork.Subnet(prefix: prefix)
+            subnet.ranges = try (ranges ?? []).map(ServerConfiguration.Network.range)
+            subnet.reservations = reservations ?? []
+            subnet.router = router
+            subnet.dns = dns ?? []
+            subnet.domain = domain
+            subnet.ntp = ntp ?? []
+            subnet.mtu = mtu
+            subnet.routes = routes ?? []
+            return subnet
+        }
+    }
+}

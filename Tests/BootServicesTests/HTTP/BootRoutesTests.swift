@@ -1,0 +1,134 @@
+import Control
+import Foundation
+import Logging
+import Model
+import NIOCore
+import NIOHTTP1
+import Store
+import Testing
+import Wire
+
+@testable import BootServices
+
+@Suite("Boot routes")
+struct BootRoutesTests {
+    private let folder: TemporaryFolder
+    private let digest = String(repeating: "ab", count: 32)
+
+    init() throws {
+        folder = try TemporaryFolder()
+        try folder.write("vmlinuz", Data("kernel".utf8))
+        try folder.write("secret", Data("not to be served".utf8))
+    }
+
+    private func routes(
+        acceptsUnknown: Bool = true, store: any StateStore = MemoryStore(), logger: Logger = Logger(label: "test")
+    ) async throws -> BootRoutes {
+        let prefix = try #require(IPv4Prefix("10.78.0.1/24"))
+        var network = BootNetwork(name: "test", interface: "eth0", address: prefix)
+        network.router = try address("10.78.0.254")
+        network.discovery = acceptsUnknown
+        let holders = LeaseHolders()
+        holders.set(try address("10.78.0.50"), to: MACAddress("52:54:00:78:00:01"))
+        return BootRoutes(
+            network: network, control: try await openControl(store), files: BootFilePaths(boot: folder.path, blobs: folder.path),
+            holders: holders, logger: logger)
+    }
+
+    private func request(_ method: HTTPMethod, _ target: String, body: String = "", bearer: String? = nil) -> BootRequest {
+        let (path, query) = FormText.split(target)
+        return BootRequest(
+            method: method, path: path, query: query,
+            headers: HTTPHeaders(bearer.map { [("authorization", "Bearer \($0)")] } ?? []), body: Array(body.utf8),
+            remote: try? SocketAddress(ipAddress: "10.78.0.50", port: 1234))
+    }
+
+    private func text(_ reply: BootReply) -> (status: Int, text: String) {
+        guard case .bytes(let status, _, let bytes) = reply else { return (0, "") }
+        return (Int(status.code), String(decoding: bytes, as: UTF8.self))
+    }
+
+    @Test("a machine that nobody knows boots the agent, with a nonce and its address")
+    func agentScript() async throws {
+        let reply = text(try await routes().respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:01&platform=bios")))
+        #expect(reply.status == 200)
+        #expect(reply.text.hasPrefix("#!ipxe"))
+        #expect(reply.text.contains("http://10.78.0.1:8080/boot/vmlinuz"))
+        #expect(reply.text.contains("hostler.nonce="))
+        #expect(reply.text.contains("hostler.ip=10.78.0.50"))
+        #expect(reply.text.contains("hostler.gateway=10.78.0.254"))
+    }
+
+    @Test("a nonce goes to the address that its machine's lease is for, and to no other")
+    func otherAddress() async throws {
+        let reply = text(try await routes().respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:02")))
+        #expect(reply.status == 200)
+        #expect(!reply.text.contains("hostler.nonce="))
+        #expect(reply.text.contains("is not the one that was given to"))
+    }
+
+    @Test("where strangers are not taken in, the script says so and boots nothing")
+    func refusal() async throws {
+        let reply = text(try await routes(acceptsUnknown: false).respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:01")))
+        #expect(reply.status == 200)
+        #expect(!reply.text.contains("hostler.nonce="))
+        #expect(!reply.text.contains("vmlinuz"))
+    }
+
+    @Test("a script needs a MAC address", arguments: ["/boot/script", "/boot/script?mac=", "/boot/script?mac=x", "/boot/script?="])
+    func noMAC(target: String) async throws {
+        #expect(text(try await routes().respond(to: request(.GET, target))).status == 400)
+    }
+
+    @Test("of the boot folder, what machines boot is served and nothing else")
+    func bootFolder() async throws {
+        let routes = try await routes()
+        guard case .file(let path, _, _) = await routes.respond(to: request(.GET, "/boot/vmlinuz")) else {
+            Issue.record("no kernel")
+            return
+        }
+        #expect(path == folder.path + "/vmlinuz")
+        for target in ["/boot/secret", "/boot/..", "/boot/%2e%2e", "/boot/../secret", "/boot", "/", "/images/blobs/..", "//"] {
+            #expect(text(await routes.respond(to: request(.GET, target))).status == 404, "\(target)")
+        }
+    }
+
+    @Test("a blob is served by its digest, which is its ETag")
+    func blobs() async throws {
+        let routes = try await routes()
+        guard case .file(let path, _, let tag) = await routes.respond(to: request(.GET, "/images/blobs/sha256:\(digest)")) else {
+            Issue.record("no blob")
+            return
+        }
+        #expect(path == "\(folder.path)/\(digest)")
+        #expect(tag == "sha256:\(digest)")
+        #expect(text(await routes.respond(to: request(.GET, "/images/blobs/sha256:../../../etc"))).status == 404)
+        #expect(text(await routes.respond(to: request(.PUT, "/images/blobs/sha256:\(digest)"))).status == 404)
+    }
+
+    @Test("without a session no agent is heard and no seed is given")
+    func noSession() async throws {
+        let routes = try await routes()
+        for verb in ["inventory", "task", "report", "log", "nothing"] {
+            for bearer in [nil, "", "wrong"] {
+                #expect(text(await routes.respond(to: request(.POST, "/agent/v1/\(verb)", body: "{}", bearer: bearer))).status == 401)
+            }
+        }
+        #expect(text(await routes.respond(to: request(.GET, "/seeds/op-aaaa"))).status == 401)
+        #expect(text(await routes.respond(to: request(.POST, "/agent/v1/hello", body: "{"))).status == 400)
+    }
+
+    @Test("no log gets the proof of a call home")
+    func logged() {
+        #expect(request(.POST, "/call-home/op-xxxx/secret").loggedPath == "/call-home/op-xxxx/…")
+        #expect(request(.POST, "//call-home//op-xxxx//secret/more").loggedPath == "/call-home/op-xxxx/…")
+        #expect(request(.GET, "/boot/vmlinuz").loggedPath == "/boot/vmlinuz")
+    }
+
+    @Test("a call home of an operation that nobody knows is refused, whatever its form says",
+        arguments: ["", "=", "&&==", "hostname=%", "pub_key_rsa=x"])
+    func callHome(form: String) async throws {
+        let status = text(try await routes().respond(to: request(.POST, "/call-home/op-xxxx/x", body: form))).status
+        #expect((400..<500).contains(status))
+    }
+}

@@ -1,0 +1,190 @@
+import Attestation
+import Crypto
+import Foundation
+import Logging
+import Model
+import Store
+import Testing
+import Wire
+import X509
+
+@testable import Control
+
+@Suite("Attested boots") struct AttestationTests {
+    private func open(_ store: any StateStore, required: Bool = true) async throws -> ControlPlane {
+        let clock = ManualClock()
+        return try await ControlPlane.open(
+            store: store, images: OneImage(),
+            environment: ControlEnvironment(
+                now: { clock.now }, logger: Logger(label: "test"), attestedNetworks: required ? [try #require(IPv4Prefix("10.77.0.0/24"))] : []))
+    }
+
+    private func prove(_ tpm: PlayedTPM, _ control: ControlPlane, _ session: String) async throws {
+        let challenge = try await control.challenge(tpm.enrolment, session: session)
+        try await control.judge(tpm.proof(challenge), session: session)
+    }
+
+    private func discovered(_ control: ControlPlane) async throws -> HelloReply {
+        let reply = try await boot(control)
+        try await control.record(inventory(), of: reply.machine)
+        return reply
+    }
+
+    private func code(_ body: () async throws -> Void) async -> String? {
+        do {
+            try await body()
+            return nil
+        } catch {
+            return (error as? Problem)?.code
+        }
+    }
+
+    private func install(_ control: ControlPlane, _ id: MachineID) async throws -> Model.Operation {
+        try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+    }
+
+    private func work(_ control: ControlPlane, _ session: String) async throws -> AgentWork {
+        try await control.task(for: session, query: TaskQuery(operation: nil, generation: 0), base: testBase, patience: .milliseconds(200)).work
+    }
+
+    @Test("the first boot is taken on trust, the next is judged by it, and an image goes to an attested machine only") func attested() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let tpm = PlayedTPM()
+            let first = try await discovered(control)
+            try await prove(tpm, control, first.session)
+            var record = try #require(try await control.machine(named: first.machine.rawValue).value.attestation)
+            #expect(record.standing == .attested && record.policy?.keys.sorted() == ["0", "2", "4", "7"] && record.resetCount == 7)
+
+            let second = try await boot(control, key: String(repeating: "b", count: 64))
+            // What the boot before proved says nothing of this one.
+            let operation = try await install(control, second.machine)
+            await #expect(throws: Problem.self) { try await control.seed(of: operation.id, base: testBase) }
+            try await prove(tpm, control, second.session)
+            guard case .install = try await work(control, second.session) else {
+                Issue.record("no work for an attested machine")
+                return
+            }
+            _ = try await control.seed(of: operation.id, base: testBase)
+            record = try #require(try await control.machine(named: first.machine.rawValue).value.attestation)
+            let events = try await control.records.all(Event.self).map(\.value.kind)
+            #expect(events.count { $0 == "attestation.good" } == 2)
+        }
+    }
+
+    @Test("a machine that booted something else gets no image; the event names the register; a person may accept it") func differs() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            var tpm = PlayedTPM()
+            let first = try await discovered(control)
+            try await prove(tpm, control, first.session)
+            let operation = try await install(control, first.machine)
+            let second = try await boot(control, key: String(repeating: "b", count: 64))
+            tpm.registers[4] = [UInt8](repeating: 0xee, count: 32)
+            tpm.registers[9] = [UInt8](repeating: 0xdd, count: 32)
+            let changed = tpm
+            #expect(await code { try await prove(changed, control, second.session) } == "boot-differs")
+            let machine = try await control.machine(named: first.machine.rawValue).value
+            #expect(machine.attestation?.standing == .failed)
+            #expect(machine.holds.map(\.problem.code) == ["boot-differs"])
+            #expect(try await control.operation(operation.id).value.state == .failed)
+            let event = try #require(try await control.records.all(Event.self).map(\.value).first { $0.kind == "attestation.failed" })
+            #expect(event.evidence == ["pcr4": String(repeating: "ee", count: 32)], "9 is quoted and not judged")
+            #expect(event.message.contains("PCR 4"))
+
+            _ = try await control.acceptBoot(machine: machine.id.rawValue, by: "ann")
+            _ = try await control.releaseHold(try #require(machine.holds.first).id, on: machine.id.rawValue, by: "ann")
+            let third = try await boot(control, key: String(repeating: "c", count: 64))
+            try await prove(changed, control, third.session)
+            #expect(try await control.machine(named: machine.id.rawValue).value.attestation?.standing == .attested)
+        }
+    }
+
+    @Test("a machine that proves nothing gets no image where its network wants proof, and one elsewhere") func missing() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let reply = try await discovered(control)
+            let operation = try await install(control, reply.machine)
+            guard case .wait = try await work(control, reply.session) else {
+                Issue.record("work for a machine that proved nothing")
+                return
+            }
+            let failed = try await control.operation(operation.id).value
+            #expect(failed.state == .failed && failed.problem?.code == "attestation-missing")
+        }
+        try await running(try await open(MemoryStore(), required: false)) { control in
+            let reply = try await discovered(control)
+            _ = try await install(control, reply.machine)
+            guard case .install = try await work(control, reply.session) else {
+                Issue.record("no work")
+                return
+            }
+        }
+    }
+
+    @Test("another TPM is refused until a person says that the old one is gone") func otherTPM() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let first = try await discovered(control)
+            try await prove(PlayedTPM(), control, first.session)
+            let other = PlayedTPM()
+            #expect(await code { _ = try await control.challenge(other.enrolment, session: first.session) } == "tpm-changed")
+            #expect(try await control.machine(named: first.machine.rawValue).value.attestation?.standing == .failed)
+            await #expect(throws: Problem.self) { try await control.acceptBoot(machine: first.machine.rawValue, by: "ann") }
+            _ = try await control.forgetTPM(machine: first.machine.rawValue, by: "ann")
+            try await prove(other, control, first.session)
+        }
+    }
+
+    @Test("where makers are named, a TPM that none of them vouches for is refused, and gets no image") func makers() async throws {
+        let clock = ManualClock()
+        let control = try await ControlPlane.open(
+            store: MemoryStore(), images: OneImage(),
+            environment: ControlEnvironment(
+                now: { clock.now }, logger: Logger(label: "test"), attestedNetworks: [try #require(IPv4Prefix("10.77.0.0/24"))],
+                endorsementRoots: try EndorsementRoots(pem: maker())))
+        try await running(control) { control in
+            let reply = try await discovered(control)
+            let tpm = PlayedTPM()
+            #expect(await code { try await prove(tpm, control, reply.session) } == "tpm-maker-unknown")
+            var certified = tpm.enrolment
+            certified.endorsementCertificate = Base64Bytes(base64: "AAAA")
+            let enrolment = certified
+            #expect(await code { _ = try await control.challenge(enrolment, session: reply.session) } == "tpm-maker-unknown")
+            #expect(try await control.machine(named: reply.machine.rawValue).value.attestation == nil)
+            let operation = try await install(control, reply.machine)
+            _ = try await work(control, reply.session)
+            #expect(try await control.operation(operation.id).value.problem?.code == "attestation-missing")
+        }
+    }
+
+    /// A certificate of an authority, in PEM.
+    private func maker() throws -> String {
+        let key = P256.Signing.PrivateKey()
+        let name = try DistinguishedName { CommonName("Maker") }
+        return try Certificate(
+            version: .v3, serialNumber: .init(), publicKey: .init(key.publicKey), notValidBefore: Date(timeIntervalSince1970: 0),
+            notValidAfter: Date(timeIntervalSince1970: 4e9), issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: try Certificate.Extensions { Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil)) },
+            issuerPrivateKey: .init(key)
+        ).serializeAsPEM().pemString
+    }
+
+    @Test("a secret that was not opened, an old boot's answer, and keys that are none are refused") func replays() async throws {
+        try await running(try await open(MemoryStore(), required: false)) { control in
+            let tpm = PlayedTPM()
+            let first = try await discovered(control)
+            let challenge = try await control.challenge(tpm.enrolment, session: first.session)
+            #expect(await code { try await control.judge(tpm.proof(challenge, secret: [1, 2, 3]), session: first.session) } == "quote-refused")
+            #expect(await code { try await control.judge(tpm.proof(challenge, nonce: [UInt8](repeating: 1, count: 32)), session: first.session) } == "quote-refused")
+            let old = try tpm.proof(challenge)
+            try await control.judge(old, session: first.session)
+            let second = try await boot(control, key: String(repeating: "b", count: 64))
+            #expect(await code { try await control.judge(old, session: second.session) } == "quote-refused")
+            #expect(await code { try await control.judge(old, session: first.session) } == "session-invalid")
+            var broken = tpm.enrolment
+            broken.endorsementKey = broken.attestationKey
+            let enrolment = broken
+            #expect(await code { _ = try await control.challenge(enrolment, session: second.session) } == "tpm-changed")
+            broken.attestationKey = Base64Bytes(base64: "AAAA")
+            let garbled = broken
+            #expect(await code { _ = try await control.challenge(garbled, session: second.session) } == "tpm-keys-invalid")
+        }
+    }
+}

@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""The main job, end to end: real machines (QEMU), real firmware, real Debian, other people's clients.
+
+    run.py [--images DIR] [PART …]
+
+DIR holds an image store with debian-12. Parts, all of them in this order unless some are named (later
+ones need the machines that `discovery` brings): clients, discovery, damage, kills, again, backup, leave.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import chaos
+from image import Image
+from rack import HOSTLER, ROOT, SERVER, Failed, Rack, check, until
+
+NODES = {"node1": "bios", "node2": "uefi"}
+
+
+class Story:
+    def __init__(self, rack, images):
+        self.rack = rack
+        self.image = Image(images, "debian-12")
+        self.ids = {}
+        self.passed = 0
+        self.began = time.monotonic()
+
+    def ok(self, what):
+        self.passed += 1
+        print(f"ok {self.passed} - {what} [{time.monotonic() - self.began:.0f} s]", flush=True)
+
+    # Other people's clients
+
+    def clients(self):
+        rack, work = self.rack, self.rack.work
+        kernel = (ROOT / "out/boot/vmlinuz").read_bytes()
+        url = f"http://{SERVER}:8080/boot/vmlinuz"
+        rack.enter("curl", "-fsS", "-r", "100-199", "-o", work / "range", url)
+        check((work / "range").read_bytes() == kernel[100:200], "curl -r gets the bytes it asked for")
+        self.ok("curl -r gets just the range")
+        head = rack.enter("curl", "-fsSI", url).stdout
+        tag = next(line.split(":", 1)[1].strip() for line in head.splitlines() if line.lower().startswith("etag:"))
+        code = rack.enter("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"If-None-Match: {tag}", url).stdout
+        check(code == "304", f"an ETag that matches gets 304, not {code}")
+        self.ok("an ETag that matches gets 304")
+        rack.enter("tftp", "-m", "binary", SERVER, "-c", "get", "undionly.kpxe", cwd=work)
+        check((work / "undionly.kpxe").read_bytes() == (ROOT / "out/boot/undionly.kpxe").read_bytes(), "tftp-hpa got the file")
+        self.ok("tftp-hpa gets undionly.kpxe")
+        self.perfdhcp()
+
+    def perfdhcp(self):
+        """1,000 exchanges a second for 5 s, from a namespace of its own: port 67 is taken in the lab's.
+
+        The generator counts as dropped what comes while it is not scheduled itself: the best of three runs.
+        """
+        rack, own = self.rack, f"hostler-perf-{os.getpid()}"
+        ip = lambda *words: rack.enter("ip", *words)  # noqa: E731
+        host = lambda *words: subprocess.run(["ip", *words], check=True)  # noqa: E731
+        host("netns", "add", own)
+        try:
+            host("link", "add", "perf0", "netns", own, "type", "veth", "peer", "name", "perf1", "netns", rack.namespace)
+            ip("link", "set", "perf1", "master", "rack0")
+            ip("link", "set", "perf1", "up")
+            host("-n", own, "addr", "add", "10.77.0.2/24", "dev", "perf0")
+            host("-n", own, "link", "set", "perf0", "up")
+            text = ""
+            for _ in range(3):
+                done = subprocess.run(
+                    ["ip", "netns", "exec", own, "perfdhcp", "-4", "-l", "perf0", "-R", "100", "-p", "5", "-r", "1000", "-W",
+                     "2000000", SERVER], text=True, capture_output=True)
+                text = done.stdout
+                drops = [line for line in text.splitlines() if line.startswith("drops: ")]
+                sent = [int(line.split(": ")[1]) for line in text.splitlines() if line.startswith("sent packets: ")]
+                if len(drops) == 2 and set(drops) == {"drops: 0"} and min(sent) >= 4500:
+                    return self.ok(f"perfdhcp gets {sent[1]} leases in 5 s with no drop")
+            raise Failed(f"perfdhcp saw drops at 1,000/s:\n{text}")
+        finally:
+            host("netns", "del", own)
+
+    # From empty disks on
+
+    def discovery(self):
+        rack = self.rack
+        for node in NODES:
+            rack.power(node, "on")
+        for node, firmware in NODES.items():
+            found = until(400, f"{node} is discovered and inspected", lambda: (m := rack.machine_of(node)) and m["state"] == "ready" and m)
+            inventory = found["observed"]["inventory"]
+            check(inventory["firmware"]["mode"] == firmware, f"{node} is known as {firmware}: {inventory['firmware']}")
+            check(inventory["disks"] and inventory["disks"][0].get("serial"), f"{node}'s disk is known by its serial")
+            check(inventory["memory"]["dimms"] and inventory["pci"] and inventory["cpus"], f"{node}'s inventory is whole")
+            self.ids[node] = found["id"]
+        self.ok("a BIOS and a UEFI machine with empty disks are discovered with their inventory")
+
+    def damage(self):
+        """A chunk in the middle of the image is damaged on the server's side."""
+        rack, image = self.rack, self.image
+        numbers = sorted(image.chunks)
+        victim = numbers[len(numbers) // 2]
+        blob = rack.state / "images/blobs/sha256" / image.disk.name
+        own = blob.with_suffix(".own")
+        shutil.copy2(blob, own)
+        os.replace(own, blob)
+        offset, length, _ = image.chunks[victim]
+        sound = image.disk.read_bytes()[offset:offset + length]
+
+        def put(data):
+            with open(blob, "r+b") as file:
+                file.seek(offset)
+                file.write(data)
+
+        put(bytes(byte ^ 0x55 for byte in sound))
+        machine = self.ids["node1"]
+        operation = rack.install(machine, "damaged")
+        ended = rack.ended(operation, 300)
+        problem = ended.get("problem") or {}
+        check(ended["state"] == "failed" and problem.get("code") == "chunk-digest-mismatch", f"the damage is found: {ended}")
+        check(f"Chunk {victim} " in problem["title"], f"the operation names chunk {victim}: {problem['title']}")
+        held = rack.machine(machine)
+        check([h["problem"]["code"] for h in held["holds"]] == ["chunk-digest-mismatch"], "the machine is held")
+        with open(rack.disk("node1"), "rb") as disk:
+            check(not disk.read(1 << 20).strip(b"\0"), "the disk has neither partition table nor boot code")
+        put(sound)
+        rack.admin("machine", "release", machine, held["holds"][0]["id"])
+        check(rack.request("DELETE", f"/v1/operations/{operation}")[0] in (404, 405), "history is not deleted")
+        self.ok(f"a damaged chunk ends the installation, is named ({victim}), and leaves the disk unbootable and the machine held")
+        self.damaged = operation
+
+    def kills(self):
+        """Both machines at once: the control plane is killed at every step of the one's installation,
+        the power of the other is cut at every step that its agent does."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            works = [pool.submit(self.killed_control_plane), pool.submit(self.cut_power)]
+            concurrent.futures.wait(works)
+        failures = [str(work.exception()) for work in works if work.exception()]
+        check(not failures, "\n".join(failures))
+
+    def killed_control_plane(self):
+        rack, node = self.rack, "node1"
+        machine = self.ids[node]
+        # Off before it starts, so that the wait for its agent can be struck too.
+        rack.power(node, "cut")
+        operation = rack.install(machine, "web-1")
+        missed = [] if chaos.kill_at(rack, operation, "boot-agent") else ["boot-agent"]
+        rack.power(node, "on")
+        missed += [] if chaos.kill_at(rack, operation, "choose-disk") else ["choose-disk"]
+        missed += [] if chaos.kill_at(rack, operation, "write-image", 0.15) else ["write-image"]
+        chaos.cut_cable_for_a_minute(rack, node, operation)
+        print(f"   {node}: the cable was out for a minute in the middle of the write, which went on where it was", flush=True)
+        # These take milliseconds: on a slow wire they last long enough to be struck.
+        rack.fault("inject", "latency=300", node)
+        for step in ("write-seed", "boot-order", "restart"):
+            missed += [] if chaos.kill_at(rack, operation, step) else [step]
+        rack.fault("clear", "latency=300", "--machine", node)
+        chaos.compare_before_first_boot(rack, node, operation, self.image)
+        missed += [] if chaos.kill_at(rack, operation, "first-boot") else ["first-boot"]
+        ended = rack.ended(operation)
+        check(ended["state"] == "succeeded", f"{operation} ended {ended['state']}: {ended.get('problem')}")
+        check(rack.machine(machine)["installed"]["operation"] == operation, "its system is this installation's")
+        own = [o["id"] for o in rack.installs_of(machine) if o["id"] != getattr(self, "damaged", None)]
+        check(own == [operation], f"exactly one installation went through: {own}")
+        check(set(missed) <= {"boot-order"}, f"these steps were over before they could be struck: {missed}")
+        self.expect_system(node, "web-1")
+        self.ok(f"BIOS: kill -9 of the control plane at every step{self.but(missed)}, the cable out for 60 s, and still: "
+                "the disk equals the image, one installation, SSH with host name, key and user-data")
+
+    def cut_power(self):
+        rack, node = self.rack, "node2"
+        machine = self.ids[node]
+        # Off before it starts, so that even the agent's own start can be struck.
+        rack.power(node, "cut")
+        operation = rack.install(machine, "web-2")
+        rack.power(node, "on")
+        time.sleep(5)
+        missed = []
+        for step, fraction in [("boot-agent", 0), ("choose-disk", 0), ("write-image", 0.3), ("write-seed", 0), ("boot-order", 0), ("restart", 0)]:
+            if not chaos.cut_at(rack, node, operation, step, fraction):
+                missed.append(step)
+        chaos.compare_before_first_boot(rack, node, operation, self.image)
+        chaos.install_was_one(rack, machine, operation)
+        check(len(missed) <= 1, f"these steps were over before they could be struck: {missed}")
+        self.expect_system(node, "web-2")
+        self.ok(f"UEFI: power cut at every step of the agent{self.but(missed)}, and still: the disk equals the image, "
+                "one installation, SSH with host name, key and user-data")
+
+    @staticmethod
+    def but(missed):
+        return f" but {', '.join(missed)}, which was over too soon" if missed else ""
+
+    def expect_system(self, node, hostname):
+        rack, machine = self.rack, self.ids[node]
+        rack.until_it_says(machine, hostname, "hostname")
+        check(rack.run(machine, "cat", "/etc/from-user-data") == "applied", "user-data was applied")
+        check(rack.run(machine, "cloud-init", "status", "--wait", timeout=200) is not None, "cloud-init has no error to tell")
+
+    # Later boots
+
+    def boots_again(self, node):
+        rack, machine = self.rack, self.ids[node]
+        boot = lambda: rack.run(machine, "cat", "/proc/sys/kernel/random/boot_id")  # noqa: E731
+        before = boot()
+        rack.power(node, "cycle")
+        until(400, f"{node} is back on its own disk", lambda: (now := boot()) and now != before, pause=3)
+
+    def again(self):
+        rack = self.rack
+        counts = {node: len(rack.installs_of(self.ids[node])) for node in NODES}
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(self.boots_again, NODES))
+        check(counts == {node: len(rack.installs_of(self.ids[node])) for node in NODES}, "nothing was installed again")
+        self.ok("machines that run go to their local disks when they boot from the network again, by BIOS and by UEFI")
+
+    def backup(self):
+        """Yesterday's backup knows neither machine."""
+        rack = self.rack
+        rack.stop()
+        rack.admin("restore", rack.work / "yesterday.db", "--yes")
+        rack.start()
+        check(not rack.machines(), "yesterday's backup knows no machine")
+        for node in NODES:
+            rack.power(node, "cycle")
+        for node, hostname in (("node1", "web-1"), ("node2", "web-2")):
+            found = until(500, f"{node} is adopted with the system it has", lambda: (m := rack.machine_of(node)) and m["state"] == "running" and m)
+            self.ids[node] = found["id"]
+            self.expect_system(node, hostname)
+            check(not rack.installs_of(found["id"]), "nothing was installed again")
+        self.ok("with yesterday's backup they are adopted, and go to their local disks all the same")
+
+    def leave(self):
+        rack = self.rack
+        rack.stop()
+        rack.in_lab("down")
+        spaces = subprocess.run(["ip", "netns", "list"], text=True, capture_output=True).stdout
+        check(rack.namespace not in spaces, "the namespace is gone")
+        check(not [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if f"-name\0{rack.namespace}" in self.text(p)], "no machine is left")
+        check(not (rack.labs / rack.lab).exists(), "the lab's folder is gone")
+        self.ok("hostler lab down removes every trace")
+
+    @staticmethod
+    def text(path):
+        try:
+            return path.read_text(errors="replace")
+        except OSError:
+            return ""
+
+
+PARTS = ["clients", "discovery", "damage", "kills", "again", "backup", "leave"]
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--images", type=pathlib.Path, required=True)
+    options.add_argument("parts", nargs="*", choices=[*PARTS, []])
+    chosen = options.parse_args()
+    check(os.path.exists(HOSTLER), f"{HOSTLER} is not built: make binaries boot-files image")
+    work = pathlib.Path(tempfile.mkdtemp(prefix="hostler-e2e.", dir="/tmp"))
+    rack = Rack(work, chosen.images)
+    code = 1
+    try:
+        (work / "user-data").write_text("#cloud-config\nwrite_files:\n- path: /etc/from-user-data\n  content: applied\n")
+        story = Story(rack, chosen.images)
+        rack.in_lab("up", "--machines", "2", "--uefi", "1", "--no-power-on")
+        rack.start()
+        rack.admin("backup", work / "yesterday.db")
+        story.ok("the lab and the server are up; a backup is taken")
+        for part in chosen.parts or PARTS:
+            print(f"\n== {part}", flush=True)
+            getattr(story, part)()
+        print(f"\n{story.passed} passed, 0 failed", flush=True)
+        code = 0
+    except Failed as failure:
+        print(f"\nFAILED: {failure}", flush=True)
+        rack.tell(sys.stdout)
+        print("\n0 passed, 1 failed")
+    finally:
+        rack.close()
+        shutil.rmtree(work, ignore_errors=True)
+    sys.exit(code)
+
+
+main()

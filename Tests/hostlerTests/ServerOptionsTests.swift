@@ -1,0 +1,92 @@
+import ArgumentParser
+import BootServices
+import Foundation
+import Model
+import NetBoot
+import Testing
+import Wire
+
+@testable import API
+@testable import hostler
+
+@Suite("Options of the server and of what talks to it", .serialized) struct ServerOptionsTests {
+    @Test("an address with a typo is an error, not a network without that address")
+    func router() throws {
+        let words = ["--interface", "eth0", "--address", "10.0.0.2/24", "--router"]
+        #expect(try ServeCommand.parse(words + ["10.0.0.254"]).network("eth0").router == IPv4Address(value: 0x0a00_00fe))
+        for typo in ["10.0.0", "10.0.0.256", "10.0.0.254 ", "router"] {
+            let command = try ServeCommand.parse(words + [typo])
+            #expect(throws: ValidationError.self) { try command.network("eth0") }
+        }
+    }
+
+    @Test("networks behind relays, routes, time servers and the MTU come from the file")
+    func file() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "hostler-\(UInt64.random(in: 0 ... .max)).yaml").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try """
+        networks:
+        - interface: eno2
+          address: 10.20.0.1/24
+          dns: [10.20.0.254]
+          ntp: [10.20.0.253]
+          mtu: 9000
+          routes: [{to: 10.30.0.0/16, via: 10.20.0.252}]
+          subnets:
+          - prefix: 10.30.0.0/24
+            ranges: [10.30.0.100-10.30.0.200]
+            router: 10.30.0.1
+          - prefix: 10.31.0.0/24
+            dns: [10.31.0.1]
+        """.write(toFile: path, atomically: true, encoding: .utf8)
+        let networks = try #require(try ServerConfiguration.load(path).networks)
+        let network = try networks[0].bootNetwork()
+        #expect(network.dhcpConfiguration.mtu == 9000)
+        #expect(network.dhcpConfiguration.ntp.map(\.description) == ["10.20.0.253"])
+        #expect(network.dhcpConfiguration.classlessRoutes.map(\.destination.description) == ["10.30.0.0/16"])
+        let remote = network.remoteConfigurations
+        #expect(remote.map(\.prefix.description) == ["10.30.0.0/24", "10.31.0.0/24"])
+        #expect(remote.map { $0.dns.map(\.description) } == [["10.20.0.254"], ["10.31.0.1"]])
+        #expect(remote[0].ranges.first?.first.description == "10.30.0.100")
+        #expect(remote[1].ranges.first?.first.description == "10.31.0.128")
+        for configuration in [network.dhcpConfiguration] + remote { try configuration.validate() }
+    }
+
+    @Test("commands find the state where the environment says the server keeps it")
+    func stateDirectory() throws {
+        let before = ProcessInfo.processInfo.environment[StateDirectory.environmentName]
+        defer { if let before { setenv(StateDirectory.environmentName, before, 1) } else { unsetenv(StateDirectory.environmentName) } }
+        setenv(StateDirectory.environmentName, "/srv/rack", 1)
+        #expect(try ConnectionOptions.parse([]).stateDir == "/srv/rack")
+        #expect(try ConnectionOptions.parse(["--state-dir", "/elsewhere"]).stateDir == "/elsewhere")
+        unsetenv(StateDirectory.environmentName)
+        #expect(try ConnectionOptions.parse([]).stateDir == "/var/lib/hostler")
+    }
+
+    @Test("the doctor names every server that answers, and in proxy mode misses one that does not")
+    func wire() throws {
+        let (server, offered) = (IPv4Address(value: 0x0a00_0009), IPv4Address(value: 0x0a00_0063))
+        let prefix = try #require(IPv4Prefix("10.0.0.2/24"))
+        var network = BootNetwork(name: "n", interface: "eth0", address: prefix)
+        let answers = [DHCPProbe.Answer(server: server, offered: offered)]
+        #expect(WireCheck(network).findings([]).map(\.level) == [.good])
+        let rival = WireCheck(network).findings(answers)
+        #expect(rival.map(\.level) == [.warning])
+        #expect(rival.first?.found.contains("10.0.0.9") == true)
+        #expect(rival.first?.remedy != nil)
+        network.mode = .proxy
+        #expect(WireCheck(network).findings(answers).map(\.level) == [.good])
+        #expect(WireCheck(network).findings([]).map(\.level) == [.warning])
+    }
+
+    @Test("the status tells what each service counted, and nothing of what it did not")
+    func counters() {
+        let status = StatusReply(
+            version: "1", startedAt: Timestamp(milliseconds: 0), uptimeSeconds: 1, revision: 1, machines: [:], heldMachines: 0,
+            openOperations: 0, images: 0, memoryBytes: 1, warnings: [],
+            counters: ["lab": ["dhcp": ["received": 7, "malformed": 2, "overloaded": 0], "tftp": [:]]])
+        let text = StatusCommand.text(status, SavedServer(server: "https://x", token: "t"))
+        #expect(text.contains("dhcp:        2 malformed, 7 received"))
+        #expect(text.contains("tftp:        nothing yet"))
+    }
+}
