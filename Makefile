@@ -26,7 +26,8 @@ deps:
 
 ## make unit        tests of the parts
 unit:
-	$(SWIFT) test --no-parallel
+	$(SWIFT) build --build-tests
+	timeout --kill-after=10 1500 stdbuf -oL $(SWIFT) test --skip-build --no-parallel
 
 ## make check       format, house rules
 check:
@@ -69,9 +70,9 @@ attested-boot: binaries boot-files
 metadata-clients: binaries
 	scripts/metadata-clients.sh
 
-## make bench       figures beside the peers', in one run
-bench: binaries boot-files image
-	scripts/bench.sh
+## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
+bench: deps binaries boot-files image
+	scripts/bench.sh $(BENCH)
 
 ## make fuzz        libFuzzer on every parser, a minute each
 fuzz:

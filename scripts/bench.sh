@@ -1,5 +1,11 @@
 #!/bin/bash
-# Figures beside the peers', in one run on one machine: see docs/benchmarks.md for what was measured.
-# This covers DHCP (Kea, dnsmasq), HTTP (nginx), TFTP (tftpd-hpa), memory and sizes.
+# Figures beside the peers', in one run on one machine: see docs/benchmarks.md for what is measured and how.
+#
+#   scripts/bench.sh [--only dhcp,http,tftp,memory,size,install,peer] [--runs N] [--installs N] …
+#
+# `--help` tells every option. Needs root; works in network namespaces and a lab of its own.
+set -euo pipefail
 cd "$(dirname "$0")/.."
-exec python3 scripts/bench.py
+[ "$(id -u)" = 0 ] || exec sudo --preserve-env=CACHE_HOME,HOME "$0" "$@"
+scripts/deps.sh bench
+exec python3 -B scripts/bench "$@"

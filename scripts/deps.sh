@@ -1,5 +1,6 @@
 #!/bin/bash
 # Installs the Debian packages that building, the lab and the tests need; asks apt only for what is missing.
+# `deps.sh bench` installs the peers of `make bench` as well. Their services are not started.
 set -euo pipefail
 packages=(
     # building
@@ -15,6 +16,7 @@ packages=(
     openssh-server openssl python3-venv swtpm swtpm-tools tpm2-tools
     kea-admin tftp-hpa curl python3 dnsmasq-base wrk
 )
+[ "${1:-}" != bench ] || packages+=(kea-dhcp4-server nginx-light tftpd-hpa atftp apt-utils)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
@@ -23,5 +25,21 @@ done
 echo "installing: ${missing[*]}"
 sudo=$([ "$(id -u)" = 0 ] || echo sudo)
 export DEBIAN_FRONTEND=noninteractive
+# Servers come as programs here, not as services: what Debian would start with the package stays off.
+policy=/usr/sbin/policy-rc.d
+if [ "${1:-}" = bench ] && [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+    $sudo chmod 755 $policy
+    trap '$sudo rm -f $policy' EXIT
+fi
 $sudo apt-get update -qq
 $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+# Nor do they start with the host's next boot. Only what was installed just now is touched.
+for package in "${missing[@]}"; do
+    case $package in
+    nginx-light) service=nginx ;;
+    kea-dhcp4-server | tftpd-hpa) service=$package ;;
+    *) continue ;;
+    esac
+    [ ! -d /run/systemd/system ] || $sudo systemctl disable --quiet "$service" || true
+done

@@ -201,6 +201,11 @@ public actor VirtualRack {
         bmcArrivals?.yield(bmc)
     }
 
+    /// As when the lab process dies: nobody answers at their addresses any more.
+    func closeBMCs() async {
+        for name in bmcs.keys { await removeBMC(name) }
+    }
+
     private func removeBMC(_ name: String) async {
         await bmcs.removeValue(forKey: name)?.server.close()
     }
@@ -252,7 +257,7 @@ public actor VirtualRack {
     /// Removes every trace: processes, wires, namespace, files. Then looks
     /// again; what is left is returned, and nothing is expected.
     public func down() async -> [String] {
-        for name in bmcs.keys { await removeBMC(name) }
+        await closeBMCs()
         for machine in machines.values { try? await machine.destroy() }
         machines = [:]
         return await LabCleanup.removeAllTraces(of: lab, paths: paths)

@@ -52,7 +52,7 @@ struct RealRackTests {
             _ = try await rack.power(.on, machine: "u")
 
             let links = try await RackNetwork(lab: rack.lab).interfaces()
-            #expect(Set(links) == ["lo", "rack0", "sink0", "tap0.0", "tap1.0"])
+            #expect(Set(links) == ["lo", "mgmt0", "rack0", "sink0", "tap0.0", "tap1.0"])
             let routes = try await Tool.ip.run(["-n", rack.lab.namespace, "route"])
             #expect(routes.hasPrefix("10.77.0.0/24 dev rack0"))
             #expect(!routes.contains("default"))
@@ -173,6 +173,7 @@ struct RealRackTests {
             try await rack.inject(.packetLoss(percent: 5), machine: "m")
             let pid = try #require(try await rack.power(.on, machine: "m").power.pid)
             let states = URL(filePath: rack.paths.directory).deletingLastPathComponent().path
+            await rack.closeBMCs()
             let second = try await VirtualRack.open(
                 lab: rack.lab, server: try #require(IPv4Prefix("10.1.1.1/24")), stateDirectory: states)
             #expect(kill(pid, 0) == -1)
