@@ -27,7 +27,7 @@ sudo=$([ "$(id -u)" = 0 ] || echo sudo)
 export DEBIAN_FRONTEND=noninteractive
 # Servers come as programs here, not as services: what Debian would start with the package stays off.
 policy=/usr/sbin/policy-rc.d
-if [ "${1:-}" = bench ] && [ ! -e $policy ]; then
+if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
     $sudo chmod 755 $policy
     trap '$sudo rm -f $policy' EXIT
@@ -37,6 +37,7 @@ $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 # Nor do they start with the host's next boot. Only what was installed just now is touched.
 for package in "${missing[@]}"; do
     case $package in
+    openssh-server) service=ssh ;;
     nginx-light) service=nginx ;;
     kea-dhcp4-server | tftpd-hpa) service=$package ;;
     *) continue ;;
