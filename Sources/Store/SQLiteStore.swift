@@ -195,6 +195,9 @@ public final class SQLiteStore: StateStore {
             // The readers first: SQLite folds the log into the database only when the
             // last connection to close may write.
             pool.invalidateReadOnlyConnections()
+            // A reader may still be on its way out and be the last all the same: the log is folded in before,
+            // so that the database is one whole file whoever closes last.
+            try await pool.writeWithoutTransaction { db in _ = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
             try pool.close()
         } catch {
             throw SQLiteSchema.storeError(error, path: path)
