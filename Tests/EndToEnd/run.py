@@ -205,6 +205,8 @@ class Story:
         rack, machine = self.rack, self.ids[node]
         boot = lambda: rack.run(machine, "cat", "/proc/sys/kernel/random/boot_id")  # noqa: E731
         before = boot()
+        # Its first boot is seconds old, and this is no test of what a file system loses with its power.
+        check(rack.run(machine, "sync") is not None and before, f"{node} answers")
         rack.power(node, "cycle")
         until(400, f"{node} is back on its own disk", lambda: (now := boot()) and now != before, pause=3)
 
