@@ -37,7 +37,7 @@ lab power node2 cut >/dev/null; lab power node3 cut >/dev/null
 as_admin machine install "$machine" --image debian-12 --hostname first --ssh-key "$key.pub" --user-data "$STATE/user-data"
 
 say "the machine has proved that it is up; a command on it, over SSH, its host key known"
-as_admin machine ssh "$machine" --identity "$key" -- 'cat /etc/motd; uname -a; uptime'
+hostler machine ssh "$machine" --identity "$key" --state-dir "$STATE" -- 'cat /etc/motd; uname -a; uptime'
 
 say "where the seconds went"
 scripts/seconds.py "$STATE" "$machine" "$powered_on"

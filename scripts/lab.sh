@@ -57,4 +57,3 @@ state_of() {
     as_admin machine show "$1" --output json | python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])'
 }
 is_ready() { local id; id=$(id_of "$1"); [ -n "$id" ] && [ "$(state_of "$id")" = ready ]; }
-on_machine() { local id=$1; shift; as_admin machine ssh "$id" --identity "$STATE/key" -- "$@"; }

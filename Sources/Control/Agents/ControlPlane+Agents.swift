@@ -220,6 +220,9 @@ extension ControlPlane {
     public func task(
         for session: String, query: TaskQuery, base: String, placement: Placement? = nil, patience: Duration = .seconds(30)
     ) async throws -> AgentTask {
+        // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
+        // an operation that was begun meanwhile is for the agent to ask for again.
+        try await welcome(try machine(session: session))
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let observer = snapshots.observe { _ in wake.yield() }
         defer { snapshots.stop(observing: observer) }
@@ -229,9 +232,6 @@ extension ControlPlane {
         }
         defer { alarm.cancel() }
         var iterator = wakes.makeAsyncIterator()
-        // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
-        // an operation that was begun meanwhile is for the agent to ask for again.
-        try await welcome(try machine(session: session))
         while true {
             let machine = try machine(session: session)
             if snapshot.openOperation(of: machine)?.currentStep?.name == .agent {
