@@ -1,5 +1,5 @@
 """A wire with a hostler server and machines on it, all in network namespaces: what metadata-clients.py and
-bench-metadata.py share. A machine is a namespace with a port on the server's bridge, a real DHCP client, and an agent
+bench/metadata.py share. A machine is a namespace with a port on the server's bridge, a real DHCP client, and an agent
 that says over HTTP what hostler-init would."""
 import base64
 import hashlib
@@ -23,7 +23,7 @@ DISK_BYTES = 64 << 20
 def sh(*command, check=True, **options):
     done = subprocess.run([str(part) for part in command], text=True, capture_output=True, **options)
     if check and done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done
 
 
@@ -34,7 +34,7 @@ def wait_for(what, condition, seconds=20):
         if value:
             return value
         time.sleep(0.1)
-    raise SystemExit(f"{what}: not within {seconds} s")
+    raise RuntimeError(f"{what}: not within {seconds} s")
 
 
 class Rack:
@@ -96,7 +96,7 @@ class Rack:
         self.children.append(self.server)
         def answers():
             if self.server.poll() is not None:
-                raise SystemExit("hostler serve has ended:\n" + (self.state / "serve.log").read_text()[-3000:])
+                raise RuntimeError("hostler serve has ended:\n" + (self.state / "serve.log").read_text()[-3000:])
             return (self.state / "admin.json").exists() and self.cli("status", check=False).returncode == 0
         wait_for("hostler serve answers", answers)
         self.token = json.loads((self.state / "admin.json").read_text())["token"]
@@ -109,7 +109,7 @@ class Rack:
     def cli(self, *arguments, check=True):
         done = sh(HOSTLER, *arguments, "--state-dir", self.state, check=False)
         if check and done.returncode != 0:
-            raise SystemExit(f"hostler {' '.join(map(str, arguments))}: {done.stderr}")
+            raise RuntimeError(f"hostler {' '.join(map(str, arguments))}: {done.stderr}")
         return done
 
     def api(self, method, path, body=None):
@@ -118,7 +118,7 @@ class Rack:
         reply = connection.getresponse()
         text = reply.read()
         if reply.status >= 300:
-            raise SystemExit(f"{method} {path}: {reply.status} {text.decode()}")
+            raise RuntimeError(f"{method} {path}: {reply.status} {text.decode()}")
         return json.loads(text) if text else None
 
     def machine(self, number):
@@ -181,7 +181,7 @@ while [ $# -ge 2 ]; do ip route replace "$1" via "$2" dev "$interface"; shift 2;
         done = self.inside("curl", "-sS", "-m", "40", "-w", "\n%{http_code}", *options, f"http://{Rack.ADDRESS}:8080{verb}")
         text, _, status = done.stdout.rpartition("\n")
         if int(status) >= 300:
-            raise SystemExit(f"agent {verb}: {status} {text}")
+            raise RuntimeError(f"agent {verb}: {status} {text}")
         return json.loads(text) if text else None
 
     def boot_nonce(self, mac=None):

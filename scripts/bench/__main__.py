@@ -13,6 +13,7 @@ import time
 
 import dhcp
 import install
+import metadata
 import peer
 import report
 import transfer
@@ -35,6 +36,7 @@ def parts(options):
         "http": on_wire(transfer.measure_http, options.runs),
         "tftp": on_wire(transfer.measure_tftp, options.runs),
         "dhcp": on_wire(dhcp.measure, options.runs),
+        "metadata": lambda keep: keep(metadata.measure(options.runs, say)),
         "install": lambda keep: install.measure(
             options.installs, options.firmware, options.restart, options.accelerator, say, keep),
         "peer": lambda keep: keep(peer.measure(options.peer_runs, options.peer_limit * 60, options.accelerator, say)),
@@ -58,7 +60,7 @@ def main():
         ("runs", "installs", "peer_runs", "peer_limit", "firmware", "restart", "accelerator")))))
     reader = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("--only", default=",".join(names), help=f"parts, with commas between them: {','.join(names)}")
-    reader.add_argument("--runs", type=int, default=5, help="runs of the DHCP, HTTP, TFTP and memory parts")
+    reader.add_argument("--runs", type=int, default=5, help="runs of the DHCP, metadata, HTTP, TFTP and memory parts")
     reader.add_argument("--installs", type=int, default=10, help="installations, and boots from the disk between them")
     reader.add_argument("--peer-runs", type=int, default=1, help="installations package by package")
     reader.add_argument("--peer-limit", type=int, default=40, help="minutes after which it is broken off and counted as slower")

@@ -8,7 +8,7 @@ import time
 from wire import ROOT, sh
 
 BEGIN, END = "<!-- figures: made by scripts/bench.sh --page -->", "<!-- end of figures -->"
-PEERS = ("kea-dhcp4-server", "kea-admin", "dnsmasq-base", "nginx-light", "tftpd-hpa", "atftp", "curl", "mmdebstrap", "qemu-system-x86")
+PEERS = ("kea-dhcp4-server", "kea-admin", "dnsmasq-base", "nginx-light", "wrk", "tftpd-hpa", "atftp", "curl", "mmdebstrap", "qemu-system-x86")
 BUSY = 0.1
 
 
@@ -108,6 +108,19 @@ def rows(parts):
         them = five["window"]["median"]
         yield (f"TFTP, 512 MiB, blksize {five['blksize']}, windowsize {five['windowsize']}, MB/s", f"{them['hostler']:,.0f}",
                f"atftpd {them['atftpd']:,.0f} (tftpd-hpa has no windows)", f"{them['hostler'] / them['atftpd']:.2f}", "")
+    eight = figures("metadata")
+    if eight:
+        rate, late = eight["rate"], eight["p99_milliseconds"]
+        yield (f"metadata reads/s with a token, {eight['machines']:,} machines, {eight['connections']} connections",
+               f"{rate['hostler']:,.0f}", f"nginx, a file of the same size {rate['nginx']:,.0f}",
+               f"{rate['hostler'] / rate['nginx']:.2f}", "≥ 0.5")
+        yield ("the same, p99, ms", f"{late['hostler']:.1f}", f"nginx {late['nginx']:.1f}", f"{late['hostler'] / late['nginx']:.2f}", "")
+        idle, watch = eight["beside_idle"], eight["watch_milliseconds"]
+        yield (f"the same beside {eight['watchers']:,} idle connections, reads/s; p99, ms",
+               f"{idle['rate']:,.0f}; {idle['p99_milliseconds']:.1f}", "", "", "")
+        yield (f"a tag reaches its watcher, {eight['watchers']:,} watch, ms", f"{max(watch['one']):.0f}", "", "", "< 1,000")
+        yield (f"a tag reaches {eight['watchers'] - 1:,} watchers of one machine, ms", f"{max(watch['all_of_one_machine']):.0f}", "", "", "")
+        yield (f"`hostler serve` with {eight['machines']:,} machines, MB, RSS", f"{eight['resident_mb']:.0f}", "", "", "")
     six = figures("memory")
     if six:
         idle, after = six["idle"], six["after-transfer"]

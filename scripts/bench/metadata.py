@@ -1,9 +1,14 @@
-#!/usr/bin/env python3
-"""The metadata service beside nginx, in one run on one machine: reads a second and the 99th percentile, with 10,000
-machines in the store and 500 connections; then with 10,000 idle connections; then how soon a change of a tag reaches
-its watcher among 10,000. Prints a Markdown table. Needs wrk and nginx."""
-import argparse
+"""The metadata service beside nginx: reads a second and the 99th percentile, with 10,000 machines in the store and 500
+connections, each read with its token; then the same beside 10,000 idle connections; then how soon a change of a tag
+reaches its watcher among 10,000.
+
+One machine in a network namespace asks both over the same wire, in turns: the service at 169.254.169.254 for
+`instance-id`, and nginx for a file of the same bytes. What differs is that ours knows who asks, and checks the token.
+"""
+import ctypes
 import json
+import os
+import pathlib
 import re
 import resource
 import selectors
@@ -11,14 +16,14 @@ import socket
 import sqlite3
 import statistics
 import subprocess
+import sys
 import time
 
-import ctypes
-import os
-
-from metadata_rack import Rack, sh, wait_for
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from metadata_rack import Rack, sh, wait_for  # noqa: E402
 
 PATH = "/latest/meta-data/instance-id"
+MACHINES, CONNECTIONS, WATCHERS, LOAD_SECONDS = 10_000, 500, 10_000, 5
 # The namespace to come back to.
 HOME = f"/proc/self/fd/{os.open('/proc/self/ns/net', os.O_RDONLY)}"
 
@@ -46,12 +51,12 @@ def clone_machines(rack, count):
     database.close()
 
 
-def load(machine, url, seconds, *headers):
+def load(machine, url, *headers):
     """Requests a second, and the 99th percentile in milliseconds."""
     options = [part for header in headers for part in ("-H", header)]
-    out = machine.inside("wrk", "-t2", "-c500", f"-d{seconds}s", "--latency", *options, url).stdout
+    out = machine.inside("wrk", "-t2", f"-c{CONNECTIONS}", f"-d{LOAD_SECONDS}s", "--latency", *options, url).stdout
     if "Non-2xx" in out:
-        raise SystemExit(out)
+        raise RuntimeError(out)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
     number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", out).groups()
     return rate, float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
@@ -61,7 +66,7 @@ def enter(path):
     """Moves this thread, and the sockets it makes, into a namespace (setns(2), CLONE_NEWNET)."""
     with open(path) as file:
         if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0x40000000) != 0:
-            raise SystemExit(f"setns: {os.strerror(ctypes.get_errno())}")
+            raise RuntimeError(f"setns: {os.strerror(ctypes.get_errno())}")
 
 
 def connections(machine, count, first=b""):
@@ -81,7 +86,8 @@ def connections(machine, count, first=b""):
 
 
 def watchers(rack, crowd, lone, count, token, lone_token):
-    """How long after `machine set` the lone machine's watcher has its tag, and how long until all of a crowd have theirs."""
+    """In milliseconds: how long after `machine set` the lone machine's watcher has its tag, and how long until all of a
+    crowd, which is one machine's, have theirs."""
     def watch(header):
         return f"GET /hostler/v1/self?watch=true HTTP/1.1\r\nHost: 169.254.169.254\r\n{header}\r\n\r\n".encode()
     many = connections(crowd, count - 1, watch(token))
@@ -98,12 +104,12 @@ def watchers(rack, crowd, lone, count, token, lone_token):
                 connection = ready.fileobj
                 data = connection.recv(65536)
                 if not data:
-                    raise SystemExit("a watcher was closed")
+                    raise RuntimeError("a watcher was closed")
                 seen[connection] = (seen.get(connection, b"") + data)[-4096:]
                 if mark in seen[connection]:
                     waiting.discard(connection)
         if waiting:
-            raise SystemExit(f"{len(waiting)} watchers did not see {mark!r}")
+            raise RuntimeError(f"{len(waiting)} watchers did not see {mark!r}")
 
     until(b"data: ", [*many, single])
     alone, all_of_them = [], []
@@ -116,65 +122,69 @@ def watchers(rack, crowd, lone, count, token, lone_token):
             times.append((time.monotonic() - began) * 1000)
     for connection in [*many, single]:
         connection.close()
-    return max(alone), max(all_of_them)
+    return alone, all_of_them
 
 
-def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--machines", type=int, default=10_000)
-    options.add_argument("--connections", type=int, default=10_000, help="idle ones, and watchers")
-    options.add_argument("--runs", type=int, default=3)
-    options.add_argument("--seconds", type=int, default=5)
-    chosen = options.parse_args()
+def measure(runs, say):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with Rack({"requestsPerSecond": 100_000_000, "connectionsPerMachine": 16_000}) as rack:
+    if hard < WATCHERS + 2000:
+        raise RuntimeError(f"{hard} open files are allowed; {WATCHERS + 2000} are needed: ulimit -Hn")
+    with Rack({"requestsPerSecond": 100_000_000, "connectionsPerMachine": WATCHERS + 2 * CONNECTIONS}) as rack:
         rack.start()
         one, two = rack.machine(1), rack.machine(2)
-        one.dhcp()
+        for machine in (one, two):
+            machine.dhcp()
+            # Ports for idle connections, for watchers and for those that are in TIME_WAIT.
+            machine.inside("sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65000")
         one.boot()
         rack.stop()
-        clone_machines(rack, chosen.machines)
+        say(f"metadata: {MACHINES:,} machines go into the store")
+        clone_machines(rack, MACHINES)
         rack.start()
-        two.dhcp()
         two.boot()
         one.boot()
         tokens = [machine.imds_token()[1][1] for machine in (one, two)]
-        body = one.curl(PATH, "-H", tokens[0])[1]
-        web = rack.work / "web"
-        web.mkdir()
-        (web / "instance-id").write_text(body)
-        rack.work.chmod(0o755)
-        (rack.work / "nginx.conf").write_text(f"""worker_processes auto; pid {rack.work}/nginx.pid; error_log /dev/null; daemon off; user root;
-events {{ worker_connections 4096; }}
-http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; server {{ listen {Rack.ADDRESS}:8081 backlog=4096; root {web}; }} }}""")
-        nginx = subprocess.Popen(["ip", "netns", "exec", rack.server_ns, "nginx", "-c", str(rack.work / "nginx.conf")])
-        rack.children.append(nginx)
+        nginx(rack, one.curl(PATH, "-H", tokens[0])[1])
         wait_for("nginx", lambda: one.curl("/instance-id", host=f"{Rack.ADDRESS}:8081")[0] == 200)
 
         ours, theirs = [], []
-        for _ in range(chosen.runs):
-            theirs.append(load(one, f"http://{Rack.ADDRESS}:8081/instance-id", chosen.seconds))
-            ours.append(load(one, f"http://169.254.169.254{PATH}", chosen.seconds, tokens[0]))
-        rate, their_rate = (statistics.median(run[0] for run in runs) for runs in (ours, theirs))
-        late, their_late = (statistics.median(run[1] for run in runs) for runs in (ours, theirs))
-
+        for run in range(runs):
+            theirs.append(load(one, f"http://{Rack.ADDRESS}:8081/instance-id"))
+            ours.append(load(one, f"http://169.254.169.254{PATH}", tokens[0]))
+            say(f"metadata: run {run + 1}: {ours[-1][0]:,.0f} reads/s, p99 {ours[-1][1]:.1f} ms; "
+                f"nginx {theirs[-1][0]:,.0f}, {theirs[-1][1]:.1f} ms")
         # Idle ones are closed after 15 s: they are opened anew for the time of one run.
-        idle = connections(two, chosen.connections)
-        idle_rate, idle_late = load(one, f"http://169.254.169.254{PATH}", chosen.seconds, tokens[0])
+        idle = connections(two, WATCHERS)
+        idle_rate, idle_late = load(one, f"http://169.254.169.254{PATH}", tokens[0])
         for connection in idle:
             connection.close()
+        say(f"metadata: beside {WATCHERS:,} idle connections {idle_rate:,.0f} reads/s")
 
         memory = int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{rack.server.pid}/status").read()).group(1)) / 1024
-        reached, reached_all = watchers(rack, two, one, chosen.connections, tokens[1], tokens[0])
+        alone, crowd = watchers(rack, two, one, WATCHERS, tokens[1], tokens[0])
+        say(f"metadata: a tag reaches its watcher in {max(alone):.0f} ms")
+        return {
+            "machines": MACHINES, "connections": CONNECTIONS, "watchers": WATCHERS,
+            "runs": {"hostler": ours, "nginx": theirs},
+            "rate": {"hostler": middle(ours, 0), "nginx": middle(theirs, 0)},
+            "p99_milliseconds": {"hostler": middle(ours, 1), "nginx": middle(theirs, 1)},
+            "beside_idle": {"rate": idle_rate, "p99_milliseconds": idle_late},
+            "watch_milliseconds": {"one": alone, "all_of_one_machine": crowd},
+            "resident_mb": memory}
 
-        print("| what | Hostler | peer, same run | ratio |\n|---|---|---|---|")
-        print(f"| metadata reads/s with a token, {chosen.machines:,} machines, 500 connections | {rate:,.0f} | nginx, static file {their_rate:,.0f} | {rate / their_rate:.2f} |")
-        print(f"| the same, 99th percentile, ms | {late:.1f} | {their_late:.1f} | {late / their_late:.2f} |")
-        print(f"| the same beside {chosen.connections:,} idle connections, reads/s; ms | {idle_rate:,.0f}; {idle_late:.1f} | | {idle_rate / rate:.2f} of without |")
-        print(f"| a tag reaches its watcher among {chosen.connections:,}, ms | {reached:.0f} | aim: under 1,000 | |")
-        print(f"| a tag reaches {chosen.connections - 1:,} watchers of one machine, ms | {reached_all:.0f} | | |")
-        print(f"| resident memory with {chosen.machines:,} machines, MB | {memory:.0f} | | |")
+
+def middle(runs, field):
+    return statistics.median(run[field] for run in runs)
 
 
-main()
+def nginx(rack, body):
+    web = rack.work / "web"
+    web.mkdir()
+    (web / "instance-id").write_text(body)
+    rack.work.chmod(0o755)
+    (rack.work / "nginx.conf").write_text(f"""worker_processes auto; pid {rack.work}/nginx.pid; error_log /dev/null; daemon off; user root;
+events {{ worker_connections 4096; }}
+http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
+server {{ listen {Rack.ADDRESS}:8081 backlog=4096; root {web}; }} }}""")
+    rack.children.append(subprocess.Popen(["ip", "netns", "exec", rack.server_ns, "nginx", "-c", str(rack.work / "nginx.conf")]))
