@@ -19,6 +19,21 @@ int clinux_neighbour(int socket, const char *interface, uint32_t address, uint8_
 int clinux_address_add(const char *interface, uint32_t address, uint8_t prefix_length);
 int clinux_address_remove(const char *interface, uint32_t address, uint8_t prefix_length);
 
+/// The same for IPv6, of global scope and without duplicate address detection.
+int clinux_address6_add(const char *interface, const uint8_t address[16], uint8_t prefix_length);
+int clinux_address6_remove(const char *interface, const uint8_t address[16], uint8_t prefix_length);
+
+/// A socket to ask IPv6 neighbours with, one question at a time; it stays in the namespace it was made in. A negated
+/// errno when it failed.
+int clinux_route_socket(void);
+
+/// As `clinux_neighbour`, for IPv6 (rtnetlink(7), RTM_GETNEIGH; Linux 5.0).
+int clinux_neighbour6(int socket, const char *interface, const uint8_t address[16], uint8_t mac[6]);
+
+/// A raw ICMPv6 socket of one interface that hears router solicitations and no other message, and sends as RFC 4861
+/// wants it: with hop limit 255. The kernel computes the checksums. A negated errno when it failed.
+int clinux_router_socket(const char *interface);
+
 /// Raises the soft limit of open files to the hard one. 0, or a negated errno.
 int clinux_raise_file_limit(void);
 
