@@ -32,6 +32,9 @@ extension BootNetwork {
         public init(prefix: IPv4Prefix) { self.prefix = prefix }
     }
 
+    /// Where machines get something only once their TPM has proved what they booted: here and behind the relays, or nowhere.
+    public var attestedPrefixes: [IPv4Prefix] { attestation ? [address] + subnets.map(\.prefix) : [] }
+
     /// The networks behind relays, as the DHCP state machine wants them.
     public var remoteConfigurations: [DHCPServerConfiguration] {
         subnets.map { subnet in

@@ -9,6 +9,8 @@ internal import Wire
 final class NeighbourTable: Sendable {
     private let interface: String
     private let descriptor = Mutex<CInt>(-1)
+    /// For IPv6: a question and its answer are one turn.
+    private let routes = Mutex<CInt>(-1)
 
     init(interface: String) { self.interface = interface }
 
@@ -23,11 +25,32 @@ final class NeighbourTable: Sendable {
             return descriptor
         }
         if former >= 0 { close(former) }
+        // Without it nobody has an IPv6 neighbour; all else goes on.
+        let asked = try await loop.submit { clinux_route_socket() }.get()
+        let old = routes.withLock { routes in
+            defer { routes = asked }
+            return routes
+        }
+        if old >= 0 { close(old) }
     }
 
     deinit {
-        let last = descriptor.withLock { $0 }
-        if last >= 0 { close(last) }
+        for last in [descriptor.withLock { $0 }, routes.withLock { $0 }] where last >= 0 { close(last) }
+    }
+
+    func mac(of source: MetadataSource) -> MACAddress? {
+        switch source {
+        case .v4(let address): mac(of: address)
+        case .v6(let address): mac(of: address)
+        }
+    }
+
+    func mac(of address: IPv6Address) -> MACAddress? {
+        var bytes: [UInt8] = Array(repeating: 0, count: 6)
+        let found = routes.withLock { routes in
+            routes < 0 ? 0 : clinux_neighbour6(routes, interface, address.bytes, &bytes)
+        }
+        return found == 1 ? MACAddress(bytes) : nil
     }
 
     /// Nil where the kernel has not resolved the address, or it is not on this wire.

@@ -17,14 +17,18 @@ public struct ControlEnvironment: Sendable {
     /// Whom to believe about TPMs; nil: the first TPM that a machine shows.
     public var endorsementRoots: EndorsementRoots?
 
+    /// Whether installed systems get what fetches their SSH host certificates.
+    public var bringsHostCertificates: Bool
+
     public init(
         now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
-        endorsementRoots: EndorsementRoots? = nil
+        endorsementRoots: EndorsementRoots? = nil, bringsHostCertificates: Bool = false
     ) {
         self.now = now
         self.logger = logger
         self.attestedNetworks = attestedNetworks
         self.endorsementRoots = endorsementRoots
+        self.bringsHostCertificates = bringsHostCertificates
     }
 }
 

@@ -172,4 +172,8 @@ extension IdentityService: WorkloadTokens {
         _ = try await admit(machine, "instance identity document", by: "machine", now: surroundings.now())
         return try documents.sign(document)
     }
+
+    public func sshHostCertificates(of machine: MachineID) async throws -> [String] {
+        try await hostCertificates(of: machine).map(\.certificate)
+    }
 }

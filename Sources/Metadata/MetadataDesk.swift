@@ -9,7 +9,7 @@ public struct MetadataPolicy: Sendable, Equatable {
     /// The names that a request may call us by, in lower case.
     public var hosts: Set<String>
 
-    public init(allowsTokenless: Bool = false, secretsNeedKey: Bool = true, hosts: Set<String> = ["169.254.169.254"]) {
+    public init(allowsTokenless: Bool = false, secretsNeedKey: Bool = true, hosts: Set<String> = ["169.254.169.254", "[fd00:ec2::254]"]) {
         self.allowsTokenless = allowsTokenless
         self.secretsNeedKey = secretsNeedKey
         self.hosts = hosts
@@ -82,6 +82,7 @@ public enum MetadataAnswer: Sendable, Equatable {
         case pkcs7
         /// A token for `audience`.
         case token(audience: String?)
+        case sshHostCertificates
     }
 
     public enum Refusal: String, Sendable {
@@ -139,8 +140,8 @@ public struct MetadataDesk: Sendable {
         }
         var proof: Proof?
         if let given {
-            guard sessions.isKey(given, of: asker) else { return .refuse(status: 403, why: .badKey) }
-            proof = .key
+            guard let found = sessions.check(key: given, of: asker) else { return .refuse(status: 403, why: .badKey) }
+            proof = found
         }
         if path.elementsEqual(["latest", "api", "token"]) { return token(head, proof ?? .wire) }
         if head.method == .put { return .refuse(status: 405, why: .method) }
@@ -155,12 +156,14 @@ public struct MetadataDesk: Sendable {
         }
         guard let proof = proof ?? (policy.allowsTokenless ? .wire : nil) else { return .refuse(status: 401, why: .noToken) }
         let answer = Self.answer(at: path, head, view)
-        switch answer {
-        case .secret, .identity:
-            guard proof == .key || !policy.secretsNeedKey else { return .refuse(status: 403, why: .needsKey) }
-            return answer
-        default: return answer
-        }
+        let needed: Proof =
+            switch answer {
+            case .secret: .seed
+            case .identity: .key
+            default: .wire
+            }
+        guard proof >= needed || !policy.secretsNeedKey else { return .refuse(status: 403, why: .needsKey) }
+        return answer
     }
 
     private func token(_ head: RequestHead, _ proof: Proof) -> MetadataAnswer {
@@ -224,7 +227,7 @@ public struct MetadataDesk: Sendable {
         guard path.count == 1 else { return nothing }
         switch path.first {
         case "meta-data": return .reply(.init(200, NoCloudSeed.metaData(view)))
-        case "network-config": return NoCloudSeed.networkConfig(view).map { .reply(.init(200, $0)) } ?? nothing
+        case "network-config": return .reply(.init(200, NoCloudSeed.networkConfig(view)))
         case "user-data": return .secret(.noCloudUserData)
         case "vendor-data": return .secret(.vendorData)
         default: return nothing
@@ -233,11 +236,12 @@ public struct MetadataDesk: Sendable {
 
     private static func own(_ path: ArraySlice<String>, _ head: RequestHead, _ view: InstanceView) -> MetadataAnswer {
         switch Array(path) {
-        case ["v1"]: return .reply(.init("config/\nself\ntoken\nuser-data"))
+        case ["v1"]: return .reply(.init("config/\nself\nssh-host-certificates\ntoken\nuser-data"))
         case ["v1", "self"]:
             if head.target.query["watch"] == "true", head.method == .get { return .watch }
             return .reply(.json(SelfDocument.bytes(view)))
         case ["v1", "user-data"]: return .secret(.userData)
+        case ["v1", "ssh-host-certificates"]: return .identity(.sshHostCertificates)
         case ["v1", "token"]: return .identity(.token(audience: head.target.query["audience"]))
         default: return nothing
         }

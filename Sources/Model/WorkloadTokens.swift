@@ -12,6 +12,9 @@ public protocol WorkloadTokens: Sendable {
 
     /// The two signatures of an EC2-like instance identity document of `machine`.
     func sign(document: [UInt8], of machine: MachineID) async throws -> DocumentSignatures
+
+    /// SSH certificates for the host keys that the machine's system proved itself with, one line each.
+    func sshHostCertificates(of machine: MachineID) async throws -> [String]
 }
 
 extension WorkloadTokens {

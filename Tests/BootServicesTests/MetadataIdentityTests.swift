@@ -67,6 +67,18 @@ final class MetadataIdentityTests: Sendable {
         }
     }
 
+    @Test("a machine that asks where proof is wanted has none without it, though the issuer's gate would let it")
+    func unproved() async throws {
+        isUp.withLock { $0 = true }
+        try await MetadataRack.with(attested: true, issuer: issuer) { rack in
+            let key = rack.control.metadataSessions.key(machine: try rack.machine(2).id, incarnation: try rack.incarnation(2))
+            let client = try RawClient(from: "127.0.0.2", port: rack.port)
+            for path in ["hostler/v1/token?audience=a", "hostler/v1/ssh-host-certificates", "latest/dynamic/instance-identity/pkcs7"] {
+                #expect(client.get("/k/\(key)/\(path)").status == 403, "\(path)")
+            }
+        }
+    }
+
     @Test("where nothing issues identities there are none")
     func none() async throws {
         try await MetadataRack.with { rack in

@@ -33,7 +33,7 @@ final class MetadataRack: Sendable {
 
     typealias Issuer = (ControlPlane, any StateStore) async throws -> any WorkloadTokens
 
-    private init(_ settings: MetadataSettings, _ issuer: Issuer?) async throws {
+    private init(_ settings: MetadataSettings, attested: Bool, _ issuer: Issuer?) async throws {
         let store = MemoryStore()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let now: @Sendable () -> Timestamp = {
@@ -42,8 +42,11 @@ final class MetadataRack: Sendable {
             return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
         }
         control = try await ControlPlane.open(
-            store: store, images: NoImages(), environment: ControlEnvironment(now: now, logger: logger))
+            store: store, images: NoImages(),
+            environment: ControlEnvironment(
+                now: now, logger: logger, attestedNetworks: attested ? [try #require(IPv4Prefix("127.0.0.0/24"))] : []))
         var network = BootNetwork(name: "test", interface: "lo", address: try #require(IPv4Prefix("127.0.0.1/24")))
+        network.attestation = attested
         network.metadata = settings
         service = MetadataService(
             network: network, control: control, leases: leases, neighbours: NeighbourTable(interface: "lo"),
@@ -51,10 +54,11 @@ final class MetadataRack: Sendable {
     }
 
     static func with(
-        _ settings: MetadataSettings = MetadataSettings(), patience: TimeAmount = MetadataDoor.patience, issuer: Issuer? = nil,
+        _ settings: MetadataSettings = MetadataSettings(), attested: Bool = false, patience: TimeAmount = MetadataDoor.patience,
+        issuer: Issuer? = nil,
         _ body: (MetadataRack) async throws -> Void
     ) async throws {
-        let rack = try await MetadataRack(settings, issuer)
+        let rack = try await MetadataRack(settings, attested: attested, issuer)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await rack.control.run() }

@@ -58,6 +58,31 @@ struct MetadataServiceTests {
         }
     }
 
+    @Test("gives no secret to a machine that has not proved what it booted, where its network asks for proof")
+    func attestation() async throws {
+        try await MetadataRack.with(attested: true) { rack in
+            let id = try rack.machine(2).id
+            let patch = MachinePatch(userData: UserDataPatch(content: Base64Bytes(base64: "c2VjcmV0"), access: .always))
+            _ = try await rack.control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test")
+            let client = try RawClient(from: "127.0.0.2", port: rack.port)
+            let key = "/k/" + rack.control.metadataSessions.key(machine: id, incarnation: try rack.incarnation(2))
+            let paths = [
+                "/latest/user-data", "/nocloud/user-data", "/nocloud/vendor-data", "/openstack/latest/user_data",
+                "/openstack/latest/vendor_data.json", "/hostler/v1/user-data",
+            ]
+            for path in paths {
+                let answer = client.get(key + path)
+                #expect(answer.status == 403 && !answer.body.contains("secret"), "\(path)")
+            }
+            let nonce = try #require(rack.control.rawConfigURL(for: MetadataRack.mac(2)).split(separator: "/").last)
+            #expect(client.get("/hostler/v1/config/\(nonce)").status == 403)
+            // What is no secret it may know.
+            #expect(client.get(key + "/latest/meta-data/instance-id").status == 200)
+            let event = try await rack.event("metadata.secret-refused")
+            #expect(event.machine == id && event.evidence["code"] == "attestation-missing")
+        }
+    }
+
     @Test("refuses an address that is another machine's, and tells of it once")
     func impostors() async throws {
         try await MetadataRack.with { rack in

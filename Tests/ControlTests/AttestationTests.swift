@@ -119,6 +119,38 @@ import X509
         }
     }
 
+    @Test("user-data goes to an attested machine only, whichever of its networks it asks on") func secrets() async throws {
+        for required in [true, false] {
+            try await running(try await open(MemoryStore(), required: required)) { control in
+                let reply = try await discovered(control)
+                let id = reply.machine
+                let patch = MachinePatch(userData: UserDataPatch(content: Base64Bytes(base64: "c2VjcmV0"), access: .always))
+                _ = try await control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test")
+                func url() -> String { String(control.rawConfigURL(for: testMAC).split(separator: "/").last ?? "") }
+                let nonce = url()
+                guard required else {
+                    #expect(try await control.userData(of: id) == Array("secret".utf8))
+                    #expect(try await control.rawConfig(nonce: nonce, of: id, mac: testMAC) == Array("secret".utf8))
+                    return
+                }
+                #expect(await code { _ = try await control.userData(of: id) } == "attestation-missing")
+                #expect(await code { _ = try await control.vendorData(of: id, base: testBase) } == "attestation-missing")
+                #expect(await code { _ = try await control.rawConfig(nonce: nonce, of: id, mac: testMAC) } == "attestation-missing")
+                try await prove(PlayedTPM(), control, reply.session)
+                #expect(control.standing(of: try #require(control.snapshot.machines[id])) == .attested)
+                #expect(try await control.userData(of: id) == Array("secret".utf8))
+                // The refusal has not spent it.
+                #expect(try await control.rawConfig(nonce: nonce, of: id, mac: testMAC) == Array("secret".utf8))
+                // Another boot that proves nothing, seen on a network that asks for nothing.
+                let again = control.nonces.make(for: testMAC, now: control.now)
+                _ = try await control.hello(hello(nonce: again, key: String(repeating: "b", count: 64)), from: IPv4Address("10.99.0.50"))
+                #expect(control.standing(of: try #require(control.snapshot.machines[id])) == .none)
+                #expect(await code { _ = try await control.userData(of: id, at: IPv4Address("10.77.0.50")) } == "attestation-missing")
+                #expect(try await control.userData(of: id, at: IPv4Address("10.99.0.50")) == Array("secret".utf8))
+            }
+        }
+    }
+
     @Test("another TPM is refused until a person says that the old one is gone") func otherTPM() async throws {
         try await running(try await open(MemoryStore())) { control in
             let first = try await discovered(control)

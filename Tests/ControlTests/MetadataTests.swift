@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Metadata
 import Model
 import Store
@@ -147,9 +148,34 @@ struct ControlMetadataTests {
             #expect(text.contains(source == .configDrive ? "CONFIG-2" : "CIDATA"))
             // What goes over the wire is not on the disk, and the key is only where it is used.
             #expect(text.contains("{secret: yes}") == (source == .noCloud || source == .configDrive))
-            #expect(text.contains("http://169.254.169.254/k/\(key)/nocloud/") == (source == .noCloudHTTP))
+            let seedKey = control.metadataSessions.seedKey(machine: id, incarnation: operation.id.rawValue)
+            let written = text.split { !($0.isLetter || $0.isNumber || "+/=".contains($0)) }
+                .compactMap { Data(base64Encoded: String($0)) }.map { String(decoding: $0, as: UTF8.self) }.joined()
+            #expect(written.contains("http://169.254.169.254/k/\(seedKey)/nocloud/") == (source == .noCloudHTTP))
+            #expect(written.contains("http://169.254.169.254/k/\(seedKey)\"") == (source == .ec2))
+            #expect(text.contains(key + "\n") && !(text + written).contains("/k/\(key)"))
             #expect(try await control.seed(of: operation.id, base: testBase, placement: placement).digest == volume.digest)
             #expect(control.snapshot.machines[id].map { !"\($0)".contains(key) } == true)
+        }
+    }
+
+    @Test("what fetches host certificates is in the vendor-data, beside the call home, where the configuration says so", arguments: [true, false])
+    func hostCertificates(_ wanted: Bool) async throws {
+        let clock = ManualClock()
+        let control = try await ControlPlane.open(
+            store: MemoryStore(), images: OneImage(),
+            environment: ControlEnvironment(now: { clock.now }, logger: Logger(label: "test"), bringsHostCertificates: wanted))
+        try await running(control) { control in
+            let id = try await discovered(control)
+            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            let bytes = try #require(try await control.vendorData(of: id, base: testBase))
+            let text = String(decoding: bytes, as: UTF8.self)
+            #expect(text.contains("#cloud-config\nphone_home:\n  url: \(testBase)/call-home/\(operation.id)/"))
+            #expect(text.hasPrefix("Content-Type: multipart/mixed; boundary=\"hostler\"\n") == wanted)
+            #expect(text.contains("Content-Type: text/x-shellscript") == wanted && text.contains("hostler-host-certificates.timer") == wanted)
+            // On the drive as over the wire.
+            let volume = try await control.seed(of: operation.id, base: testBase)
+            #expect(String(decoding: volume.bytes, as: UTF8.self).contains(text))
         }
     }
 

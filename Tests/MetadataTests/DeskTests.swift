@@ -97,6 +97,16 @@ struct DeskTests {
         }
         let ttl = ["X-aws-ec2-metadata-token-ttl-seconds: 60"]
         #expect(try ask("PUT", "/k/\(instanceKey)/latest/api/token", ttl) == .issueToken(seconds: 60, .key))
+        // The key that cloud-init is given opens what it needs, and no identity: it writes down where it read.
+        let seedKey = testSessions.seedKey(machine: asker.machine, incarnation: asker.incarnation)
+        for path in ["/latest/user-data", "/nocloud/user-data", "/nocloud/vendor-data", "/openstack/latest/vendor_data.json"] {
+            #expect(status(try ask("GET", "/k/\(seedKey)" + path)) == 200, "\(path)")
+        }
+        for path in ["/hostler/v1/token?audience=a", "/hostler/v1/ssh-host-certificates", "/latest/dynamic/instance-identity/pkcs7", "/latest/dynamic/instance-identity/signature"] {
+            #expect(status(try ask("GET", "/k/\(seedKey)" + path)) == 403, "\(path)")
+            #expect(status(try ask("GET", path, token(asker, .seed))) == 403, "\(path)")
+        }
+        #expect(try ask("PUT", "/k/\(seedKey)/latest/api/token", ttl) == .issueToken(seconds: 60, .seed))
         // The key of another installation is none.
         let other = Asker(machine: asker.machine, incarnation: "op-ffffffff", address: address, mac: macs[0])
         #expect(status(try ask("GET", "/k/\(instanceKey)/latest/user-data", from: other)) == 403)

@@ -50,6 +50,11 @@ import Wire
         #expect(remote[0].ranges.first?.first.description == "10.30.0.100")
         #expect(remote[1].ranges.first?.first.description == "10.31.0.128")
         for configuration in [network.dhcpConfiguration] + remote { try configuration.validate() }
+        // Who wants proof wants it behind the relays too.
+        #expect(network.attestedPrefixes.isEmpty)
+        var attested = network
+        attested.attestation = true
+        #expect(attested.attestedPrefixes.map(\.description) == ["10.20.0.1/24", "10.30.0.0/24", "10.31.0.0/24"])
     }
 
     @Test("commands find the state where the environment says the server keeps it")

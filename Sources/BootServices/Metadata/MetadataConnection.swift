@@ -40,7 +40,7 @@ final class MetadataConnection: ChannelInboundHandler {
 
     private let door: MetadataDoor
     private let crowd: MetadataCrowd
-    private let source: IPv4Address
+    private let source: MetadataSource
     private var state = State.reading
     private var received = ByteBuffer()
     private var known: Known?
@@ -48,7 +48,7 @@ final class MetadataConnection: ChannelInboundHandler {
     private var quietSince = NIODeadline.now()
     private var context: ChannelHandlerContext?
 
-    init(door: MetadataDoor, crowd: MetadataCrowd, source: IPv4Address) {
+    init(door: MetadataDoor, crowd: MetadataCrowd, source: MetadataSource) {
         self.door = door
         self.crowd = crowd
         self.source = source

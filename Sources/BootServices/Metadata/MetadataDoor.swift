@@ -18,13 +18,15 @@ final class MetadataDoor: Sendable {
     let placement: Placement
     /// Where systems call home.
     let base: String
+    /// Hostler's own address on the network: where a machine asks, whatever address it asks from.
+    private let here: IPv4Address
     let tokens: (any WorkloadTokens)?
     let refusals: RefusalLog
     let counters: Counters
     let patience: TimeAmount
     private let settings: MetadataSettings
     private let buckets = Mutex<[MachineID: TokenBucket]>([:])
-    private let open = Mutex<(all: Int, bySource: [IPv4Address: Int])>((0, [:]))
+    private let open = Mutex<(all: Int, bySource: [MetadataSource: Int])>((0, [:]))
 
     init(
         control: ControlPlane, desk: MetadataDesk, witness: WireWitness, network: BootNetwork, tokens: (any WorkloadTokens)?,
@@ -35,6 +37,7 @@ final class MetadataDoor: Sendable {
         self.witness = witness
         placement = network.placement
         base = network.baseURL
+        here = network.address.address
         settings = network.metadata
         self.tokens = tokens
         self.refusals = refusals
@@ -43,7 +46,7 @@ final class MetadataDoor: Sendable {
     }
 
     /// Whether one more connection from there is taken; if so, ``leave(_:)`` must follow.
-    func enter(_ source: IPv4Address) -> Bool {
+    func enter(_ source: MetadataSource) -> Bool {
         open.withLock { open in
             let here = open.bySource[source] ?? 0
             guard open.all < Self.connectionLimit, here < settings.connectionsPerMachine else { return false }
@@ -53,7 +56,7 @@ final class MetadataDoor: Sendable {
         }
     }
 
-    func leave(_ source: IPv4Address) {
+    func leave(_ source: MetadataSource) {
         open.withLock { open in
             open.all -= 1
             let here = (open.bySource[source] ?? 1) - 1
@@ -85,28 +88,39 @@ final class MetadataDoor: Sendable {
         do {
             switch secret {
             case .userData:
-                guard let bytes = try await control.userData(of: asker.machine) else { return .refusal(404) }
+                guard let bytes = try await control.userData(of: asker.machine, at: here) else { return .refusal(404) }
                 return MetadataReply(200, bytes, type: "application/octet-stream")
             case .noCloudUserData:
-                let bytes = try await control.userData(of: asker.machine)
+                let bytes = try await control.userData(of: asker.machine, at: here)
                 return MetadataReply(200, bytes ?? NoCloudSeed.emptyUserData, type: "application/octet-stream")
             case .vendorData:
-                return MetadataReply(200, try await control.vendorData(of: asker.machine, base: base) ?? NoCloudSeed.emptyUserData)
+                return MetadataReply(200, try await vendorData(for: asker) ?? NoCloudSeed.emptyUserData)
             case .openStackVendorData:
-                let bytes = OpenStackTree.vendorData(try await control.vendorData(of: asker.machine, base: base))
-                return MetadataReply(200, bytes, type: "application/json")
+                return MetadataReply(200, OpenStackTree.vendorData(try await vendorData(for: asker)), type: "application/json")
             case .rawConfig(let nonce):
                 return try await rawConfig(nonce, for: asker)
             }
+        } catch let problem as Problem where problem.status == 403 {
+            // The machine is who it says, and has not proved what it booted.
+            refusals.note(
+                problem.code, source: asker.address.description, event: "metadata.secret-refused", machine: asker.machine,
+                evidence: ["mac": asker.mac.description, "code": problem.code])
+            return .refusal(403)
         } catch {
             counters.add("failed")
             return .refusal(503)
         }
     }
 
+    private func vendorData(for asker: Asker) async throws -> [UInt8]? {
+        try await control.vendorData(of: asker.machine, base: base, at: here)
+    }
+
     private func rawConfig(_ nonce: String, for asker: Asker) async throws -> MetadataReply {
         do {
-            guard let bytes = try await control.rawConfig(nonce: nonce, of: asker.machine, mac: asker.mac) else { return .refusal(404) }
+            guard let bytes = try await control.rawConfig(
+                nonce: nonce, of: asker.machine, mac: asker.mac, at: here)
+            else { return .refusal(404) }
             return MetadataReply(200, bytes, type: "application/octet-stream")
         } catch let problem as Problem {
             refusals.note(
@@ -116,14 +130,19 @@ final class MetadataDoor: Sendable {
         }
     }
 
-    /// Whether the machine may have an identity now is decided by the issuer, anew at each call.
+    /// Whether the machine may have an identity now is decided by the issuer, anew at each call; whether it may have one on
+    /// this network, here.
     func identity(_ identity: MetadataAnswer.Identity, for asker: Asker, view: InstanceView) async -> MetadataReply {
         guard let tokens else { return .refusal(404) }
         do {
+            try control.requireTrust(of: asker.machine, at: here)
             switch identity {
             case .signature, .pkcs7:
                 let signed = try await tokens.sign(document: MetadataDesk.identityDocument(view), of: asker.machine)
                 return MetadataReply(200, Array((identity == .signature ? signed.signature : signed.pkcs7).utf8))
+            case .sshHostCertificates:
+                let lines = try await tokens.sshHostCertificates(of: asker.machine)
+                return MetadataReply(200, Array(lines.map { $0 + "\n" }.joined().utf8))
             case .token(let audience):
                 guard let audience, !audience.isEmpty else { return .refusal(400) }
                 let token = try await tokens.mint(machine: asker.machine, audience: audience, lifetime: nil)

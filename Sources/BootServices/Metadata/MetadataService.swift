@@ -7,11 +7,17 @@ public import NIOCore
 internal import NIOPosix
 internal import Wire
 
-/// The metadata service of one network: 169.254.169.254 port 80 on its provisioning interface, in its namespace.
+/// The metadata service of one network: port 80 of 169.254.169.254, and of fd00:ec2::254 where the interface has IPv6,
+/// on its provisioning interface, in its namespace.
 public final class MetadataService: Sendable {
     static let port = 80
-    /// IP_TTL (ip(7)), which NIO has no name for.
+    static let address = IPv4Address(value: 0xa9fe_a9fe)
+    /// Amazon's, in the unique local range (RFC 4193).
+    static let address6 = IPv6Address([0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54])
+    /// IP_TTL (ip(7)) and IPV6_UNICAST_HOPS (ipv6(7)), which NIO has no names for.
     private static let timeToLive = NIOBSDSocket.Option(rawValue: 2)
+    private static let unicastHops = ChannelOptions.Types.SocketOption(
+        level: NIOBSDSocket.OptionLevel(rawValue: 41), name: NIOBSDSocket.Option(rawValue: 16))
     public let counters = Counters()
     private let network: BootNetwork
     private let control: ControlPlane
@@ -33,35 +39,48 @@ public final class MetadataService: Sendable {
         self.logger = logger
     }
 
-    /// Puts the address on the interface and listens. Ends with ``Listening/stop()``.
+    /// Puts the addresses on the interface and listens. Ends with ``Listening/stop()``.
     public func start(on group: any EventLoopGroup) async throws -> Listening {
-        let loop = group.next()
-        let address = IPv4Address(value: 0xa9fe_a9fe)
-        let interface = network.interface
-        let added = try await loop.submit { clinux_address_add(interface, address.value, 32) }.get()
-        guard added >= 0 else {
-            throw BootServiceError.bind(
-                service: "metadata", interface: interface, port: Self.port, cause: "the address \(address) cannot be added (errno \(-added))")
-        }
+        let neighbours = neighbours
+        let door = door { neighbours.mac(of: $0) }
+        var listening = Listening(control: control, crowds: try await crowds(on: group), interface: network.interface)
         do {
-            let neighbours = neighbours
-            let door = door { neighbours.mac(of: $0) }
-            return try await listen(host: address.description, port: Self.port, door, on: group, interface: interface, ownsAddress: added == 0)
+            try await open(.v4(Self.address), door, &listening, on: group)
         } catch {
-            if added == 0 { _ = try? await loop.submit { clinux_address_remove(interface, address.value, 32) }.get() }
+            await listening.stop()
             throw error
         }
+        if network.metadata.ipv6, let address = Self.address6 {
+            do {
+                try await open(.v6(address), door, &listening, on: group)
+                if network.metadata.advertise, network.mode == .server {
+                    listening.channels.append(try await RouterAdvertiser.start(
+                        prefix: address, interface: network.interface, counters: counters, on: group.next()))
+                }
+            } catch {
+                // Without IPv6 on the interface there is no address to have.
+                logger.notice("no metadata service by IPv6", metadata: ["interface": "\(network.interface)", "why": "\(error)"])
+            }
+        }
+        observe(&listening)
+        return listening
     }
 
     /// Without an address of its own: for tests on loopback, which say themselves who a neighbour is.
     func start(
         host: String, port: Int, on group: any EventLoopGroup, patience: TimeAmount = MetadataDoor.patience,
-        lookUp: @escaping @Sendable (IPv4Address) -> MACAddress?
+        lookUp: @escaping @Sendable (MetadataSource) -> MACAddress?
     ) async throws -> Listening {
-        try await listen(host: host, port: port, door(patience: patience, lookUp), on: group, interface: nil, ownsAddress: false)
+        var listening = Listening(control: control, crowds: try await crowds(on: group), interface: nil)
+        let address = try SocketAddress(ipAddress: host, port: port)
+        listening.channels.append(try await listen(at: address, door(patience: patience, lookUp), listening.crowds, on: group, interface: nil))
+        observe(&listening)
+        return listening
     }
 
-    private func door(patience: TimeAmount = MetadataDoor.patience, _ lookUp: @escaping @Sendable (IPv4Address) -> MACAddress?) -> MetadataDoor {
+    private func door(
+        patience: TimeAmount = MetadataDoor.patience, _ lookUp: @escaping @Sendable (MetadataSource) -> MACAddress?
+    ) -> MetadataDoor {
         let settings = network.metadata
         let policy = MetadataPolicy(allowsTokenless: settings.tokenless, secretsNeedKey: settings.secretsNeedKey)
         return MetadataDoor(
@@ -70,50 +89,71 @@ public final class MetadataService: Sendable {
             refusals: RefusalLog(service: "metadata", control: control, counters: counters, logger: logger), patience: patience)
     }
 
-    private func listen(
-        host: String, port: Int, _ door: MetadataDoor, on group: any EventLoopGroup, interface: String?, ownsAddress: Bool
-    ) async throws -> Listening {
+    private func crowds(on group: any EventLoopGroup) async throws -> [MetadataCrowd] {
         var crowds: [MetadataCrowd] = []
         for loop in group.makeIterator() {
             let crowd = MetadataCrowd(loop: loop, control: control)
             try await loop.submit { crowd.start() }.get()
             crowds.append(crowd)
         }
+        return crowds
+    }
+
+    private func observe(_ listening: inout Listening) {
+        let crowds = listening.crowds
+        listening.observer = control.observeMachines { changed in
+            for crowd in crowds { crowd.machinesChanged(changed) }
+        }
+    }
+
+    // MARK: One address
+
+    private func open(
+        _ address: MetadataSource, _ door: MetadataDoor, _ listening: inout Listening, on group: any EventLoopGroup
+    ) async throws {
+        let interface = network.interface
+        let added = try await group.next().submit { address.add(to: interface) }.get()
+        guard added >= 0 else {
+            throw BootServiceError.bind(
+                service: "metadata", interface: interface, port: Self.port, cause: "the address \(address) cannot be added (errno \(-added))")
+        }
+        if added == 0 { listening.addresses.append(address) }
+        let bindTo = try SocketAddress(ipAddress: address.description, port: Self.port)
+        listening.channels.append(try await listen(at: bindTo, door, listening.crowds, on: group, interface: interface))
+    }
+
+    private func listen(
+        at address: SocketAddress, _ door: MetadataDoor, _ crowds: [MetadataCrowd], on group: any EventLoopGroup, interface: String?
+    ) async throws -> any Channel {
         let byLoop = Dictionary(crowds.map { (ObjectIdentifier($0.loop), $0) }) { first, _ in first }
         let loop = group.next()
-        let hopLimit = network.metadata.hopLimit
-        let channel: any Channel
+        let hops = if case .v6 = address { Self.unicastHops } else { ChannelOptions.Types.SocketOption(level: .ip, name: Self.timeToLive) }
+        let hopLimit = SocketOptionValue(network.metadata.hopLimit)
         do {
-            channel = try await loop.flatSubmit {
+            return try await loop.flatSubmit {
                 ServerBootstrap(group: loop, childGroup: group)
                     .serverChannelOption(.backlog, value: 4096)
                     .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                     // Connections inherit it, so that already the answer to SYN dies at the first router (ip(7), IP_TTL).
-                    .serverChannelOption(.ipOption(Self.timeToLive), value: hopLimit)
+                    .serverChannelOption(hops, value: hopLimit)
                     .serverChannelInitializer { channel in
                         interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
                     }
                     .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
                     .childChannelInitializer { channel in Self.prepare(channel, door, byLoop) }
-                    .bind(host: host, port: port)
+                    .bind(to: address)
             }.get()
         } catch {
             throw BootServiceError.bind(
-                service: "metadata", interface: interface ?? host, port: port,
+                service: "metadata", interface: interface ?? "loopback", port: address.port ?? Self.port,
                 cause: "\(error); it can be left out with metadata: {enabled: false}")
         }
-        let held = crowds
-        let observer = control.observeMachines { changed in
-            for crowd in held { crowd.machinesChanged(changed) }
-        }
-        return Listening(
-            channel: channel, crowds: crowds, control: control, observer: observer, interface: ownsAddress ? interface : nil)
     }
 
     private static func prepare(
         _ channel: any Channel, _ door: MetadataDoor, _ crowds: [ObjectIdentifier: MetadataCrowd]
     ) -> EventLoopFuture<Void> {
-        guard let source = channel.remoteAddress?.ipAddress.flatMap({ IPv4Address($0) }),
+        guard let source = channel.remoteAddress.flatMap({ MetadataSource($0) }),
             let crowd = crowds[ObjectIdentifier(channel.eventLoop)], door.enter(source)
         else {
             door.refusals.note("connections", source: channel.remoteAddress?.ipAddress ?? "nobody")
@@ -127,21 +167,39 @@ public final class MetadataService: Sendable {
 
     /// A service that runs.
     public struct Listening: Sendable {
-        let channel: any Channel
-        let crowds: [MetadataCrowd]
         let control: ControlPlane
-        let observer: Int
-        /// Where the address was added, and is to be taken away again.
+        let crowds: [MetadataCrowd]
         let interface: String?
+        var channels: [any Channel] = []
+        /// Those that were added, and are to be taken away again.
+        var addresses: [MetadataSource] = []
+        var observer: Int?
 
-        public var port: Int? { channel.localAddress?.port }
+        public var port: Int? { channels.first?.localAddress?.port }
 
         public func stop() async {
-            control.stopObserving(observer)
-            try? await channel.close()
+            if let observer { control.stopObserving(observer) }
+            for channel in channels { try? await channel.close() }
             for crowd in crowds { try? await crowd.loop.submit { crowd.stop() }.get() }
-            guard let interface else { return }
-            _ = try? await channel.eventLoop.submit { clinux_address_remove(interface, 0xa9fe_a9fe, 32) }.get()
+            guard let interface, let loop = crowds.first?.loop else { return }
+            for address in addresses { _ = try? await loop.submit { address.remove(from: interface) }.get() }
+        }
+    }
+}
+
+extension MetadataSource {
+    /// Puts it on an interface of the thread's namespace. 0: added; 1: it was there; else a negated errno.
+    fileprivate func add(to interface: String) -> CInt {
+        switch self {
+        case .v4(let address): clinux_address_add(interface, address.value, 32)
+        case .v6(let address): clinux_address6_add(interface, address.bytes, 64)
+        }
+    }
+
+    fileprivate func remove(from interface: String) -> CInt {
+        switch self {
+        case .v4(let address): clinux_address_remove(interface, address.value, 32)
+        case .v6(let address): clinux_address6_remove(interface, address.bytes, 64)
         }
     }
 }

@@ -4,6 +4,11 @@ internal import Wire
 /// What a network's configuration says of the metadata service on it.
 public struct MetadataSettings: Sendable, Codable, Equatable {
     public var enabled = true
+    /// Whether it answers at fd00:ec2::254 as well, where the interface has IPv6.
+    public var ipv6 = true
+    /// Whether machines are told by router advertisements that fd00:ec2::/64 is on the link. Only where Hostler gives the
+    /// addresses: beside another DHCP server the network is another's.
+    public var advertise = true
     /// The IP TTL of replies. 1: they reach the machine, and no container behind it.
     public var hopLimit = 1
     /// Whether EC2's old way, reads without a token, is answered.
@@ -22,7 +27,7 @@ public struct MetadataSettings: Sendable, Codable, Equatable {
     public init() {}
 
     private enum CodingKeys: CodingKey {
-        case enabled, hopLimit, tokenless, secretsNeedKey, region, zone, requestsPerSecond, connectionsPerMachine
+        case enabled, ipv6, advertise, hopLimit, tokenless, secretsNeedKey, region, zone, requestsPerSecond, connectionsPerMachine
     }
 
     public init(from decoder: any Decoder) throws {
@@ -31,6 +36,8 @@ public struct MetadataSettings: Sendable, Codable, Equatable {
             try container.decodeIfPresent(T.self, forKey: key) ?? usual
         }
         enabled = try value(.enabled, enabled)
+        ipv6 = try value(.ipv6, ipv6)
+        advertise = try value(.advertise, advertise)
         hopLimit = try value(.hopLimit, hopLimit)
         tokenless = try value(.tokenless, tokenless)
         secretsNeedKey = try value(.secretsNeedKey, secretsNeedKey)

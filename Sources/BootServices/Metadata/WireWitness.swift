@@ -17,10 +17,10 @@ final class WireWitness: Sendable {
     private let network: BootNetwork
     private let control: ControlPlane
     private let leases: LeaseTable
-    private let lookUp: @Sendable (IPv4Address) -> MACAddress?
+    private let lookUp: @Sendable (MetadataSource) -> MACAddress?
 
     init(
-        network: BootNetwork, control: ControlPlane, leases: LeaseTable, lookUp: @escaping @Sendable (IPv4Address) -> MACAddress?
+        network: BootNetwork, control: ControlPlane, leases: LeaseTable, lookUp: @escaping @Sendable (MetadataSource) -> MACAddress?
     ) {
         self.network = network
         self.control = control
@@ -28,8 +28,15 @@ final class WireWitness: Sendable {
         self.lookUp = lookUp
     }
 
-    func testimony(on address: IPv4Address, in snapshot: RackSnapshot) -> Testimony {
-        guard let mac = lookUp(address) else { return .stranger(why: "no neighbour has \(address)") }
+    func testimony(on source: MetadataSource, in snapshot: RackSnapshot) -> Testimony {
+        guard let mac = lookUp(source) else { return .stranger(why: "no neighbour has \(source)") }
+        switch source {
+        case .v4(let address): return testimony(on: address, mac, in: snapshot)
+        case .v6: return testimony(on: mac, in: snapshot)
+        }
+    }
+
+    private func testimony(on address: IPv4Address, _ mac: MACAddress, in snapshot: RackSnapshot) -> Testimony {
         let machine = snapshot.machine(with: mac)
         let lease = leases.lease(at: address)
         if let lease, lease.isActive(atMilliseconds: control.now.milliseconds), lease.mac != mac,
@@ -45,9 +52,25 @@ final class WireWitness: Sendable {
             let isKnown = machine.observed.address == address
             guard isLeased || isStatic || isKnown else { return .impostor(mac: mac, rightful: nil, machine: machine.id) }
         }
-        let operation = snapshot.openOperation(of: machine)
-        let incarnation = InstanceView.incarnation(of: machine, operation)
-        return .machine(Asker(machine: machine.id, incarnation: incarnation, address: address, mac: mac))
+        return .machine(asker(machine, address, mac, in: snapshot))
+    }
+
+    /// By IPv6: machines give themselves these addresses, so none is another's; who asks is who has the MAC address.
+    /// What it is told, and what its tokens are bound to, is its IPv4 address here.
+    private func testimony(on mac: MACAddress, in snapshot: RackSnapshot) -> Testimony {
+        guard let machine = snapshot.machine(with: mac) else { return .stranger(why: "\(mac) is no machine's") }
+        let now = control.now.milliseconds
+        let leased = machine.interfaces.lazy.compactMap { self.leases.lease(of: $0.mac) }.first { $0.isActive(atMilliseconds: now) }
+        let fixed = machine.desired.network?.staticAddresses.first { network.address.contains($0) }
+        guard let address = leased?.address ?? fixed ?? machine.observed.address else {
+            return .stranger(why: "\(machine.id) has no IPv4 address that is known")
+        }
+        return .machine(asker(machine, address, mac, in: snapshot))
+    }
+
+    private func asker(_ machine: Machine, _ address: IPv4Address, _ mac: MACAddress, in snapshot: RackSnapshot) -> Asker {
+        let incarnation = InstanceView.incarnation(of: machine, snapshot.openOperation(of: machine))
+        return Asker(machine: machine.id, incarnation: incarnation, address: address, mac: mac)
     }
 
     /// A machine's bond may speak with the MAC address of another of its ports than the one that has the lease.

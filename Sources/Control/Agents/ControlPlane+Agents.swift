@@ -322,7 +322,8 @@ extension ControlPlane {
                 SeedSource(
                     operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
                     callHome: "\(base)/call-home/\(id)", machine: machine, placement: placement,
-                    instanceKey: instanceKey(operation.machine, id)))
+                    instanceKey: instanceKey(operation.machine, id), seedKey: seedKey(operation.machine, id),
+                    bringsHostCertificates: environment.bringsHostCertificates))
         }
     }
 

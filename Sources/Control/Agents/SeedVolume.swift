@@ -14,13 +14,18 @@ struct SeedSource {
     var callHome: String
     var machine: Machine?
     var placement: Placement?
-    /// What the installed system shows the metadata service.
+    /// What the installed system shows the metadata service when it wants an identity.
     var instanceKey: String
+    /// What its first boot shows.
+    var seedKey: String
+    /// Whether its SSH host certificates are brought to it.
+    var bringsHostCertificates = false
 
     var hostname: String { request.hostname ?? operation.machine.rawValue }
     var callHomeURL: String { callHome + "/" + secrets.proof }
+    var vendorData: [UInt8] { Array(SeedVolume.vendorData(callHomeURL, bringsHostCertificates: bringsHostCertificates).utf8) }
     /// Where the metadata service is, with the key to it in the path: clients that know no header can have it too.
-    var metadataURL: String { "http://169.254.169.254/k/\(instanceKey)" }
+    var metadataURL: String { "http://169.254.169.254/k/\(seedKey)" }
 
     func userData() throws -> [UInt8] {
         guard let data = secrets.userData else { return NoCloudSeed.emptyUserData }
@@ -43,7 +48,9 @@ public struct SeedVolume: Sendable {
     /// The same inputs always give the same bytes, so a seed can be made anew at any time.
     init(_ source: SeedSource) throws {
         let label = source.request.dataSource == .configDrive ? "CONFIG-2" : "CIDATA"
-        bytes = try FATVolume(label: label, files: Self.files(source)).bytes
+        // The key to the machine's identity, which only root can read here; no data source looks at it.
+        let key = FATVolume.File(name: "hostler/key", contents: Array((source.instanceKey + "\n").utf8))
+        bytes = try FATVolume(label: label, files: Self.files(source) + [key]).bytes
         digest = "sha256:" + Hex.encode(SHA256.hash(data: bytes))
     }
 
@@ -52,15 +59,19 @@ public struct SeedVolume: Sendable {
         case .noCloud:
             return noCloud(
                 metaData: try metaData(source), userData: try source.userData(),
-                vendorData: Array(vendorData(source.callHomeURL).utf8), network: source.networkConfig)
+                vendorData: source.vendorData, network: source.networkConfig)
         case .noCloudHTTP:
-            // NoCloud of cloud-init before 24 takes no network-config over HTTP; on the drive all of them find it.
-            let seed: JSONTree = [
-                "instance-id": .string(source.operation.id.rawValue), "seedfrom": .string(source.metadataURL + "/nocloud/"),
-            ]
-            return noCloud(metaData: seed.bytes, userData: NoCloudSeed.emptyUserData, vendorData: nil, network: source.networkConfig)
+            // Without the label it is this volume that is looked at no more, and not the URL.
+            let settings: JSONTree = ["seedfrom": .string(source.metadataURL + "/nocloud/"), "fs_label": .null]
+            return try restarting(source, into: "NoCloud", [("datasource", ["NoCloud": settings])])
         case .ec2:
-            return try ec2(source)
+            let settings: JSONTree = ["strict_id": false, "metadata_urls": [.string(source.metadataURL)], "max_wait": 240, "timeout": 10]
+            // It has no vendor-data, which calls home elsewhere.
+            let home: JSONTree = [
+                "url": .string(source.callHomeURL),
+                "post": ["instance_id", "hostname", "pub_key_rsa", "pub_key_ecdsa", "pub_key_ed25519"], "tries": 20,
+            ]
+            return try restarting(source, into: "Ec2", [("datasource", ["Ec2": settings]), ("phone_home", home)])
         case .configDrive:
             return try configDrive(source)
         }
@@ -102,34 +113,32 @@ public struct SeedVolume: Sendable {
 
     /// Vendor data, which the user's own data overrules: the call home at the end of
     /// cloud-init's last stage, when everything of the user's has been applied.
-    static func vendorData(_ url: String) -> String {
-        """
-        #cloud-config
-        phone_home:
-          url: \(url)
-          post: [instance_id, hostname, pub_key_rsa, pub_key_ecdsa, pub_key_ed25519]
-          tries: 20
+    static func vendorData(_ url: String, bringsHostCertificates: Bool = false) -> String {
+        let config = """
+            #cloud-config
+            phone_home:
+              url: \(url)
+              post: [instance_id, hostname, pub_key_rsa, pub_key_ecdsa, pub_key_ed25519]
+              tries: 20
 
-        """
+            """
+        guard bringsHostCertificates else { return config }
+        // RFC 2046 §5.1.3, as cloud-init reads it.
+        let parts = [("text/cloud-config", config), ("text/x-shellscript", HostCertificateDelivery.script(starts: true))]
+        return "Content-Type: multipart/mixed; boundary=\"hostler\"\nMIME-Version: 1.0\n\n"
+            + parts.map { "--hostler\nContent-Type: \($0.0); charset=\"utf-8\"\nMIME-Version: 1.0\n\n\($0.1)\n" }.joined() + "--hostler--\n"
     }
 
-    // MARK: EC2
+    // MARK: Over the network
 
-    /// A drive that makes an unmodified cloud-init use EC2's data source from its second start on.
+    /// A drive that makes an unmodified cloud-init use a data source of the network from its second start on.
     ///
-    /// cloud-init finds EC2 by the firmware's UUID, which no second-hand server has, or by its own configuration, which
-    /// is in the image. So the drive's NoCloud seed, itself another instance, writes that configuration as the first
-    /// thing, and restarts. The key stands in the URL: cloud-init asks for tokens on Amazon's machines only, and the key
-    /// is what proves this machine.
-    private static func ec2(_ source: SeedSource) throws -> [FATVolume.File] {
-        var members: [(String, JSONTree)] = [
-            ("datasource_list", ["Ec2"]),
-            ("datasource", ["Ec2": ["strict_id": false, "metadata_urls": [.string(source.metadataURL)], "max_wait": 240, "timeout": 10]]),
-            ("phone_home", [
-                "url": .string(source.callHomeURL),
-                "post": ["instance_id", "hostname", "pub_key_rsa", "pub_key_ecdsa", "pub_key_ed25519"], "tries": 20,
-            ]),
-        ]
+    /// cloud-init finds EC2 by the firmware's UUID, and NoCloud's URL, since its version 23.2, by the kernel's command line
+    /// or the firmware's serial number. A second-hand server has none of these; what is left is cloud-init's own
+    /// configuration, and that is in the image. So the drive's NoCloud seed, itself another instance, writes that
+    /// configuration as the first thing, and restarts. The key stands in the URL: it is what proves this machine.
+    private static func restarting(_ source: SeedSource, into name: String, _ settings: [(String, JSONTree)]) throws -> [FATVolume.File] {
+        var members: [(String, JSONTree)] = [("datasource_list", [.string(name)])] + settings
         if let network = source.machine?.desired.network, source.secrets.networkConfig == nil {
             members.append(("network", NetplanConfig.tree(network, hostler: source.placement?.prefix)))
         }
@@ -144,6 +153,8 @@ public struct SeedVolume: Sendable {
         }
         // The key is in it: nobody but root reads it.
         let script = (["umask 077"] + files.map { "echo \(Data($0.1).base64EncodedString()) | base64 -d > \($0.0)" }
+            + (source.bringsHostCertificates && name == "Ec2"
+                ? ["echo \(Data(HostCertificateDelivery.script(starts: false).utf8).base64EncodedString()) | base64 -d | sh"] : [])
             + ["sync", "systemctl reboot --force"]).joined(separator: " && ")
         let userData: JSONTree = ["bootcmd": [["sh", "-c", .string(script)]]]
         let seed: JSONTree = [
@@ -170,7 +181,7 @@ public struct SeedVolume: Sendable {
             FATVolume.File(name: folder + "meta_data.json", contents: OpenStackTree.metaData(view)),
             FATVolume.File(name: folder + "user_data", contents: try source.userData()),
             FATVolume.File(
-                name: folder + "vendor_data.json", contents: OpenStackTree.vendorData(Array(vendorData(source.callHomeURL).utf8))),
+                name: folder + "vendor_data.json", contents: OpenStackTree.vendorData(source.vendorData)),
             FATVolume.File(name: folder + "network_data.json", contents: OpenStackTree.networkData(view)),
         ]
     }

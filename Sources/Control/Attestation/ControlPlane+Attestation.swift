@@ -89,18 +89,43 @@ extension ControlPlane {
     }
 
     /// Whether a machine may be handed what its network gives to attested machines only.
-    func isTrusted(_ machine: Machine) -> Bool {
-        !requiresAttestation(of: machine) || machine.attestation?.isGood(for: machine.observed.agent?.boot) == true
+    func isTrusted(_ machine: Machine) -> Bool { !requiresAttestation(of: machine) || hasGoodBoot(machine) }
+
+    /// The same for a machine that asks on the network of `address`, whatever address the record saw last: one with ports
+    /// on two networks gets nothing on the one that wants proof by being seen on the other.
+    ///
+    /// Throws a ``Problem`` with status 403 that says what is missing.
+    func requireTrust(in machine: Machine, at address: IPv4Address?) throws(Problem) {
+        let isRequired = requiresAttestation(of: machine)
+            || environment.attestedNetworks.contains { network in address.map(network.contains) ?? false }
+        guard !isRequired || hasGoodBoot(machine) else {
+            var problem = missingTrust(in: machine)
+            problem.status = 403
+            throw problem
+        }
+    }
+
+    /// How the last boot of the agent was judged; a judgement of an earlier one says nothing of it.
+    public func standing(of machine: Machine) -> AttestationStanding {
+        guard machine.attestation?.standing == .attested else { return machine.attestation?.standing ?? .none }
+        return hasGoodBoot(machine) ? .attested : .none
+    }
+
+    private func hasGoodBoot(_ machine: Machine) -> Bool {
+        machine.attestation?.isGood(for: machine.observed.agent?.boot) == true
+    }
+
+    private func missingTrust(in machine: Machine) -> Problem {
+        machine.attestation?.problem
+            ?? Problem(
+                "attestation-missing", status: 403, title: "\(machine.name) has not proved what it booted",
+                detail: "Its network gives images and secrets to attested machines only, and no quote of this boot came.",
+                remedy: "Switch its TPM 2.0 on in the firmware's setup, and boot it by UEFI.")
     }
 
     /// Ends an installation for which the machine's boot is not good enough.
     func refuseUnattested(_ machine: Machine) async throws {
-        let problem = machine.attestation?.problem
-            ?? Problem(
-                "attestation-missing", status: 403, title: "\(machine.name) has not proved what it booted",
-                detail: "Its network gives images to attested machines only, and no quote of this boot came.",
-                remedy: "Switch its TPM 2.0 on in the firmware's setup, and boot it by UEFI.")
-        try await failInstallation(of: machine.id, problem)
+        try await failInstallation(of: machine.id, missingTrust(in: machine))
     }
 
     // MARK: What people may do

@@ -27,8 +27,11 @@ extension ControlPlane {
     /// The user-data of a machine that proved to be itself. Nil: there is none, or none that may be read any more.
     ///
     /// What may be read once is marked as read before it is given: a crash in between loses it, and never gives it twice.
-    public func userData(of id: MachineID) async throws -> [UInt8]? {
+    /// Throws a ``Problem`` with status 403 where the network of the machine, or that of `address` on which it asks, gives
+    /// secrets to attested machines only, and this one is none.
+    public func userData(of id: MachineID, at address: IPv4Address? = nil) async throws -> [UInt8]? {
         guard let machine = snapshot.machines[id] else { return nil }
+        try requireTrust(in: machine, at: address)
         if let operation = snapshot.openOperation(of: machine), operation.kind == .install {
             return try await seedUserData(of: operation.id)
         }
@@ -54,6 +57,11 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
+    /// Throws where the network of `address`, on which a machine asks, gives secrets to attested machines only, and it is none.
+    public func requireTrust(of id: MachineID, at address: IPv4Address) throws(Problem) {
+        if let machine = snapshot.machines[id] { try requireTrust(in: machine, at: address) }
+    }
+
     func storedUserData(of id: MachineID) async throws -> [UInt8]? {
         guard let stored = try await records.store.get(StoredUserData.key(id)) else { return nil }
         return try InstallAdmission.decode(userData: RecordCoding.decode(StoredUserData.self, from: stored).userData)
@@ -76,13 +84,16 @@ extension ControlPlane {
     }
 
     /// What Hostler itself adds to a system's first boot while it is being installed: its call home at `base`. Nil afterwards.
-    public func vendorData(of id: MachineID, base: String) async throws -> [UInt8]? {
-        guard let machine = snapshot.machines[id], let operation = snapshot.openOperation(of: machine), operation.kind == .install,
+    /// Asks for attestation as ``userData(of:at:)`` does.
+    public func vendorData(of id: MachineID, base: String, at address: IPv4Address? = nil) async throws -> [UInt8]? {
+        guard let machine = snapshot.machines[id] else { return nil }
+        try requireTrust(in: machine, at: address)
+        guard let operation = snapshot.openOperation(of: machine), operation.kind == .install,
             let stored = try await records.store.get(SeedSecrets.key(operation.id))
         else { return nil }
         let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
         let callHome = "\(base)/call-home/\(operation.id)/\(secrets.proof)"
-        return Array(SeedVolume.vendorData(callHome).utf8)
+        return Array(SeedVolume.vendorData(callHome, bringsHostCertificates: environment.bringsHostCertificates).utf8)
     }
 
     /// The URL at which a system's raw configuration (Ignition, Talos) is read once, within minutes, by this MAC address.
@@ -90,18 +101,27 @@ extension ControlPlane {
         "http://169.254.169.254/hostler/v1/config/\(nonces.make(for: mac, purpose: .config, now: now))"
     }
 
-    /// Spends a configuration's nonce and gives what it is good for.
-    public func rawConfig(nonce: String, of machine: MachineID, mac: MACAddress) async throws -> [UInt8]? {
+    /// Spends a configuration's nonce and gives what it is good for. Asks for attestation as ``userData(of:at:)`` does,
+    /// before the nonce is spent.
+    public func rawConfig(
+        nonce: String, of machine: MachineID, mac: MACAddress, at address: IPv4Address? = nil
+    ) async throws -> [UInt8]? {
         let (name, expires) = try nonces.check(nonce, mac: mac, purpose: .config, now: now)
+        if let record = snapshot.machines[machine] { try requireTrust(in: record, at: address) }
         var generator = SystemRandomNumberGenerator()
         // Every reading is one of its own: a second one is refused, whoever it is.
         try await spend(name, boot: "config-\(String(generator.next(), radix: 16))", expires: expires)
-        return try await userData(of: machine)
+        return try await userData(of: machine, at: address)
     }
 
     /// The key of a machine's present installation, as its disk gets it.
     func instanceKey(_ machine: MachineID, _ operation: OperationID) -> String {
         metadataSessions.key(machine: machine, incarnation: operation.rawValue)
+    }
+
+    /// The key that its first-boot data is fetched with.
+    func seedKey(_ machine: MachineID, _ operation: OperationID) -> String {
+        metadataSessions.seedKey(machine: machine, incarnation: operation.rawValue)
     }
 
     static func metadataSessions(secret: [UInt8]) -> MetadataSessions {

@@ -5,8 +5,10 @@ internal import Wire
 public enum Proof: UInt8, Sendable, Comparable {
     /// Its address, its MAC address and its lease agree. Another machine on the same wire can copy all of them.
     case wire = 1
-    /// It also had what only this machine was given: its instance key.
-    case key = 2
+    /// It also had its seed key, which its first-boot data names: a local user of the machine may have read it.
+    case seed = 2
+    /// It also had what only root of this machine was given: its instance key.
+    case key = 3
 
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
@@ -61,8 +63,18 @@ public struct MetadataSessions: Sendable {
         Hex.encode(code(Array("instance-key|\(machine)|\(incarnation)".utf8)))
     }
 
-    public func isKey(_ text: String, of asker: Asker) -> Bool {
-        Self.isSame(Array(text.utf8)[...], Array(key(machine: asker.machine, incarnation: asker.incarnation).utf8))
+    /// What an installation's first-boot data is fetched with. It opens user-data and the like, and no identity:
+    /// cloud-init writes the URLs that it used where every local user can read them.
+    public func seedKey(machine: MachineID, incarnation: String) -> String {
+        Hex.encode(code(Array("seed-key|\(machine)|\(incarnation)".utf8)))
+    }
+
+    /// What a key proves; nil: it is none of the asker's.
+    public func check(key text: String, of asker: Asker) -> Proof? {
+        let given = Array(text.utf8)[...]
+        if Self.isSame(given, Array(key(machine: asker.machine, incarnation: asker.incarnation).utf8)) { return .key }
+        if Self.isSame(given, Array(seedKey(machine: asker.machine, incarnation: asker.incarnation).utf8)) { return .seed }
+        return nil
     }
 
     private func tag(_ head: [UInt8], _ asker: Asker) -> [UInt8] {

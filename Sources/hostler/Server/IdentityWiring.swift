@@ -22,9 +22,10 @@ enum IdentityWiring {
                     question: { id in
                         let snapshot = control.snapshot
                         let machine = snapshot.machines[id]
+                        // The record has no leases yet, so the gate is told of none.
                         return IdentityQuestion(
                             machine: machine, operation: machine.flatMap(snapshot.openOperation),
-                            attestation: machine?.attestation?.standing ?? .none, needsAttestation: machine.map(control.requiresAttestation) ?? true)
+                            attestation: machine.map(control.standing) ?? .none, needsAttestation: machine.map(control.requiresAttestation) ?? true)
                     },
                     record: { kind, machine, actor, message, evidence in
                         try await control.recordEvent(kind: kind, machine: machine, actor: actor, message: message, evidence: evidence)
@@ -54,6 +55,8 @@ struct IdentitySettings: Sendable {
     var region: String?
     /// A PEM file of TPM makers' authorities.
     var tpmRoots: String?
+    /// Whether installed systems fetch their SSH host certificates.
+    var hostCertificates: Bool
     /// Makes all keys anew at this start.
     var forgetsKeys: Bool
 
@@ -64,6 +67,7 @@ struct IdentitySettings: Sendable {
         issuer = flag ?? file?.issuer ?? "\(scheme)://\(host.contains(":") ? "[\(host)]" : host):\(api.port)"
         region = file?.region
         tpmRoots = file?.tpmRoots
+        hostCertificates = file?.hostCertificates ?? false
         self.forgetsKeys = forgetsKeys
     }
 

@@ -21,6 +21,8 @@ struct ServerConfiguration: Codable, Sendable {
         var region: String?
         /// A PEM file of TPM makers' authorities; without it the first TPM that a machine shows is believed.
         var tpmRoots: String?
+        /// Whether installed systems fetch their SSH host certificates, each day.
+        var hostCertificates: Bool?
     }
 
     struct API: Codable, Sendable {

@@ -30,8 +30,8 @@ struct ServerProgram {
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images),
             environment: ControlEnvironment(
-                now: Self.wallClock, logger: logger, attestedNetworks: networks.filter(\.attestation).map(\.address),
-                endorsementRoots: identity.endorsementRoots()),
+                now: Self.wallClock, logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
+                endorsementRoots: identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates),
             restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()

@@ -1,0 +1,26 @@
+internal import NIOCore
+internal import Wire
+
+/// The address that a request to the metadata service comes from, or goes to.
+enum MetadataSource: Hashable, Sendable, CustomStringConvertible {
+    case v4(IPv4Address)
+    case v6(IPv6Address)
+
+    init?(_ address: SocketAddress) {
+        switch address {
+        case .v4(let inner):
+            self = .v4(IPv4Address(value: UInt32(bigEndian: inner.address.sin_addr.s_addr)))
+        case .v6(let inner):
+            guard let address = withUnsafeBytes(of: inner.address.sin6_addr, { IPv6Address(Array($0)) }) else { return nil }
+            self = .v6(address)
+        case .unixDomainSocket: return nil
+        }
+    }
+
+    var description: String {
+        switch self {
+        case .v4(let address): address.description
+        case .v6(let address): address.description
+        }
+    }
+}
