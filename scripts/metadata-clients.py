@@ -67,7 +67,8 @@ if seed:
 distro = distros.fetch("debian")("debian", {}, paths)
 source = getattr(importlib.import_module("cloudinit.sources." + module), name)(json.loads(config), distro, paths)
 source.ds_cfg = util.get_cfg_by_path(json.loads(config), ("datasource", source.dsname), {}) or {}
-found = source._get_data()
+# Newer ones ask themselves first whether they are meant at all.
+found = getattr(source, "ds_detect", lambda: True)() and source._get_data()
 text = lambda value: value.decode() if isinstance(value, bytes) else value
 network = None
 try: network = source.network_config if name.startswith("DataSourceNoCloud") else None
@@ -171,16 +172,17 @@ def identify(rack, suite, label=None, config=None):
 def judge(rack, one, source, suite, title, operation, seed, macs):
     def ask(module, name, config=None, folder=""):
         return run_in(one, SOURCE, module, name, json.dumps(config or {}), str(folder), suite=suite)
-    if source in ("nocloud", "nocloud-http"):
-        name = "DataSourceNoCloudNet" if source == "nocloud-http" else "DataSourceNoCloud"
-        seen = ask("DataSourceNoCloud", name, folder=seed)
+    # These two start twice, and are told by the first start what the second is to use.
+    script = read_user_data_script(seed)["/etc/cloud/cloud.cfg.d/95_hostler.cfg"] if source in ("nocloud-http", "ec2") else None
+    if source == "nocloud":
+        seen = ask("DataSourceNoCloud", "DataSourceNoCloud", folder=seed)
         network = seed / "network-config"
-    elif source == "ec2":
-        script = read_user_data_script(seed)
-        config = yaml.safe_load(script["/etc/cloud/cloud.cfg.d/95_hostler.cfg"])
-        seen = ask("DataSourceEc2", "DataSourceEc2", config)
-        check(f"{source}, {title}: only EC2's data source is left", config["datasource_list"] == ["Ec2"], config)
-        network = rack.work / "ec2-network"
+    elif script:
+        config = yaml.safe_load(script)
+        wanted = "Ec2" if source == "ec2" else "NoCloud"
+        seen = ask("DataSourceEc2", "DataSourceEc2", config) if source == "ec2" else ask("DataSourceNoCloud", "DataSourceNoCloudNet", config)
+        check(f"{source}, {title}: only {wanted}'s data source is left", config["datasource_list"] == [wanted], config)
+        network = rack.work / "network-of-configuration"
         network.write_text(json.dumps(config["network"]))
     else:
         seen = run_in(one, CONFIG_DRIVE, str(seed), suite=suite)
@@ -190,9 +192,9 @@ def judge(rack, one, source, suite, title, operation, seed, macs):
               live.get("links") == 4, live)
     label = "CONFIG-2" if source == "config-drive" else "CIDATA"
     wanted = {"config-drive": "ConfigDrive", "ec2": "Ec2"}.get(source, "NoCloud")
-    identified = identify(rack, suite, label, script["/etc/cloud/cloud.cfg.d/95_hostler.cfg"] if source == "ec2" else None)
+    identified = identify(rack, suite, label, script)
     check(f"{source}, {title}: ds-identify finds {wanted}", identified.strip() in (f"datasource_list: [ {wanted}, None ]", f"datasource_list: [ {wanted} ]"), identified)
-    if source == "ec2":
+    if script:
         identified = identify(rack, suite, label)
         check(f"{source}, {title}: and NoCloud at the first start", "datasource_list: [ NoCloud, None ]" in identified, identified)
     check(f"{source}, {title}: finds itself", seen.get("found") and seen.get("id") == operation, seen)
@@ -262,7 +264,8 @@ def call_home(rack, one, source, seed):
     elif source == "nocloud":
         url = next(word for word in (seed / "vendor-data").read_text().split() if word.startswith("http://"))
     else:
-        base = json.loads((seed / "meta-data").read_text())["seedfrom"]
+        config = yaml.safe_load(read_user_data_script(seed)["/etc/cloud/cloud.cfg.d/95_hostler.cfg"])
+        base = config["datasource"]["NoCloud"]["seedfrom"]
         text = one.inside("curl", "-sf", base + "vendor-data").stdout
         url = next(word for word in text.split() if word.startswith("http://"))
     one.call_home(url)
