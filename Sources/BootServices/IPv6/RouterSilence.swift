@@ -55,7 +55,8 @@ public final class RouterSilence: Sendable {
     /// The answer to a message, if it gets one.
     func answer(to bytes: [UInt8], from source: SocketAddress) -> [UInt8]? {
         let now = control.now
-        guard source.isLinkLocal, let message = RouterDiscovery(parsing: bytes) else {
+        // Routers forward nothing of the link's own addresses: it is from this wire.
+        guard IPv6Address(source.ipAddress ?? "")?.isLinkLocal == true, let message = RouterDiscovery(parsing: bytes) else {
             counters.add("dropped")
             return nil
         }
@@ -68,16 +69,8 @@ public final class RouterSilence: Sendable {
             guard let mac, control.bootTraces.isBooting(mac, at: now) else { return nil }
             if let heard = routerHeard.withLock({ $0 }), now - heard < Self.routersMemory { return nil }
             counters.add("answered")
-            return RouterDiscovery.nothingHere
+            return RouterAdvertisement.nothing.bytes
         }
-    }
-}
-
-extension SocketAddress {
-    /// fe80::/10 (RFC 4291 §2.5.6): from this wire, as routers forward none.
-    fileprivate var isLinkLocal: Bool {
-        guard case .v6(let address) = self else { return false }
-        return withUnsafeBytes(of: address.address.sin6_addr) { $0[0] == 0xfe && $0[1] & 0xc0 == 0x80 }
     }
 }
 

@@ -7,11 +7,8 @@ public enum RouterDiscovery: Equatable, Sendable {
     /// A router says that it is there. `lifetimeSeconds`: how long it is a default router; 0: it is none.
     case advertisement(lifetimeSeconds: UInt16)
 
-    private enum MessageType {
-        static let solicitation: UInt8 = 133
-        static let advertisement: UInt8 = 134
-    }
-
+    private static let solicitationType: UInt8 = 133
+    /// An option's type, RFC 4861 §4.6.1.
     private static let sourceLinkLayerAddress: UInt8 = 1
 
     /// Nil for what is not such a message, or is cut off, or has an option of length 0 (RFC 4861 §6.1.1, §6.1.2).
@@ -27,7 +24,7 @@ public enum RouterDiscovery: Equatable, Sendable {
         try reader.skip(2)
         guard code == 0 else { return nil }
         switch type {
-        case MessageType.solicitation:
+        case solicitationType:
             try reader.skip(4)
             var source: MACAddress?
             while !reader.isAtEnd {
@@ -38,7 +35,7 @@ public enum RouterDiscovery: Equatable, Sendable {
                 if kind == sourceLinkLayerAddress { source = MACAddress(value) }
             }
             return .solicitation(source: source)
-        case MessageType.advertisement:
+        case RouterAdvertisement.type:
             try reader.skip(2)
             let lifetime = try reader.readUInt16()
             try reader.skip(8)
@@ -47,13 +44,4 @@ public enum RouterDiscovery: Equatable, Sendable {
             return nil
         }
     }
-
-    /// An advertisement that says nothing: no router, no prefix, no DHCPv6, no hop limit (RFC 4861 §4.2). Whoever
-    /// waits for a router hears that it need not, and nothing of its configuration changes.
-    public static let nothingHere: [UInt8] = {
-        var writer = ByteWriter(reservingCapacity: 16)
-        writer.write(MessageType.advertisement)
-        writer.writeZeros(15)
-        return writer.bytes
-    }()
 }

@@ -57,8 +57,9 @@ final class RouterAdvertiser: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
-    /// The socket passes solicitations only.
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = Array(unwrapInboundIn(data).data.readableBytesView)
+        guard case .solicitation = RouterDiscovery(parsing: bytes) else { return }
         counters.add("router-solicitations")
         guard pending == nil else { return }
         guard let lastSent, lastSent + Self.leastPause > .now() else { return advertise(context) }
