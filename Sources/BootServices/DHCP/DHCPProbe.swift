@@ -73,14 +73,14 @@ public struct DHCPProbe: Sendable {
         var message = DHCPMessage.discover(mac: mac, transactionID: transactionID)
         // The interface does not have the probe's MAC address: it hears only what goes to all.
         message.wantsBroadcast = true
-        let everybody = try SocketAddress(ipAddress: IPv4Address.broadcast.description, port: 67)
+        let everybody = SocketAddress(.broadcast, port: 67)
         try await channel.writeAndFlush(
             AddressedEnvelope(remoteAddress: everybody, data: ByteBuffer(bytes: message.serialize())))
     }
 
     private static func addresses(of interface: String) throws -> Set<IPv4Address> {
         let devices = try System.enumerateDevices().filter { $0.name == interface }
-        return Set(devices.compactMap { $0.address?.ipAddress.flatMap { IPv4Address($0) } })
+        return Set(devices.compactMap { $0.address?.ipv4 })
     }
 }
 
@@ -118,7 +118,7 @@ private final class OfferHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let envelope = unwrapInboundIn(data)
-        let source = envelope.remoteAddress.ipAddress.flatMap { IPv4Address($0) } ?? .any
+        let source = envelope.remoteAddress.ipv4 ?? .any
         box.receive(Array(envelope.data.readableBytesView), from: source)
     }
 

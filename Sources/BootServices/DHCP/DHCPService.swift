@@ -113,6 +113,12 @@ public final class DHCPService: Sendable {
         }
     }
 
+    /// Each address once.
+    func commit(_ leases: some Collection<DHCPLease> & Sendable) async throws {
+        _ = try await store.commit(
+            leases.map { .put(key: leasePrefix + $0.address.description, value: try RecordCoding.encode($0), if: .none) })
+    }
+
     private func loadLeases() async throws -> [DHCPLease] {
         var leases: [DHCPLease] = []
         var after: String?
@@ -139,10 +145,13 @@ final class DHCPEngine: @unchecked Sendable {
     /// asks again.
     private static let waitingLimit = 65_536
 
+    /// Replies go out in groups of so many, and what has come meanwhile is read between them: a client's socket holds
+    /// some 160 datagrams (Linux, rmem_default), and a commit may have granted more.
+    private static let repliesAtOnce = 32
+
     private struct Pending {
-        var mutation: Mutation
+        var lease: DHCPLease
         var reply: (message: DHCPMessage, destination: DHCPDestination, context: ChannelHandlerContext)?
-        var address: IPv4Address
     }
 
     init(server: DHCPNetworks, service: DHCPService) {
@@ -162,7 +171,7 @@ final class DHCPEngine: @unchecked Sendable {
             return service.counters.add("own-probe")
         }
         let now = service.control.now.milliseconds
-        let address = source.ipAddress.flatMap { IPv4Address($0) } ?? .any
+        let address = source.ipv4 ?? .any
         let receive = ReceiveContext(port: port, source: address, sourcePort: UInt16(source.port ?? 68))
         switch server.receive(message, on: receive, nowMilliseconds: now, boot: bootAnswer(message)) {
         case .drop(let reason):
@@ -212,14 +221,9 @@ final class DHCPEngine: @unchecked Sendable {
         _ lease: DHCPLease, reply: (message: DHCPMessage, destination: DHCPDestination)?, _ context: ChannelHandlerContext
     ) {
         guard waiting.count < Self.waitingLimit else { return service.counters.add("overloaded") }
-        guard let bytes = try? RecordCoding.encode(lease) else { return }
         service.leases.set(lease)
-        let key = service.leasePrefix + lease.address.description
         waiting.append(
-            Pending(
-                mutation: .put(key: key, value: bytes, if: .none),
-                reply: reply.map { (message: $0.message, destination: $0.destination, context: context) },
-                address: lease.address))
+            Pending(lease: lease, reply: reply.map { (message: $0.message, destination: $0.destination, context: context) }))
         commitWaiting(on: context.eventLoop)
     }
 
@@ -230,20 +234,16 @@ final class DHCPEngine: @unchecked Sendable {
         let batch = Array(waiting.prefix(StoreLimits.mutationsPerCommit))
         waiting.removeFirst(batch.count)
         // The newest word on an address counts: a key may stand once in a transaction.
-        var newest: [IPv4Address: Int] = [:]
-        for (index, pending) in batch.enumerated() { newest[pending.address] = index }
-        let mutations = batch.enumerated().compactMap { newest[$1.address] == $0 ? $1.mutation : nil }
-        let store = service.store
-        let done = loop.makeFutureWithTask { try await store.commit(mutations) }
+        var newest: [IPv4Address: DHCPLease] = [:]
+        for pending in batch { newest[pending.lease.address] = pending.lease }
+        let done = loop.makeFutureWithTask { [service, newest] in try await service.commit(newest.values) }
         // On this loop again: the contexts are safe to use.
         let granted = NIOLoopBound(batch, eventLoop: loop)
         done.whenComplete { [self] result in
             commitIsUnderWay = false
             switch result {
             case .success:
-                for pending in granted.value {
-                    if let reply = pending.reply { send(reply.message, to: reply.destination, reply.context) }
-                }
+                answer(granted.value[...], on: loop)
             case .failure(let error):
                 service.counters.add("not-durable", granted.value.count)
                 service.logger.error("leases could not be kept; their clients get no answer", metadata: ["error": "\(error)"])
@@ -252,20 +252,29 @@ final class DHCPEngine: @unchecked Sendable {
         }
     }
 
+    private func answer(_ granted: ArraySlice<Pending>, on loop: any EventLoop) {
+        for pending in granted.prefix(Self.repliesAtOnce) {
+            if let reply = pending.reply { send(reply.message, to: reply.destination, reply.context) }
+        }
+        let rest = granted.dropFirst(Self.repliesAtOnce)
+        guard !rest.isEmpty else { return }
+        let later = NIOLoopBound(rest, eventLoop: loop)
+        loop.execute { self.answer(later.value, on: loop) }
+    }
+
     private func send(_ message: DHCPMessage, to destination: DHCPDestination, _ context: ChannelHandlerContext) {
-        let (host, port): (IPv4Address, Int) =
+        let (host, port): (IPv4Address, UInt16) =
             switch destination {
             // Without an address the client cannot answer ARP, so its frame goes to all; it knows its own by the xid.
             case .broadcast, .hardware: (.broadcast, 68)
-            case .unicast(let address, let port): (address, Int(port))
+            case .unicast(let address, let port): (address, port)
             case .relay(let address): (address, 67)
             }
-        guard let remote = try? SocketAddress(ipAddress: host.description, port: port) else { return }
         var buffer = context.channel.allocator.buffer(capacity: 600)
         buffer.writeBytes(message.serialize())
         service.counters.add("sent")
         context.writeAndFlush(
-            NIOAny(AddressedEnvelope(remoteAddress: remote, data: buffer)), promise: nil)
+            NIOAny(AddressedEnvelope(remoteAddress: SocketAddress(host, port: port), data: buffer)), promise: nil)
     }
 }
 

@@ -112,7 +112,7 @@ struct BootRoutes: Sendable {
     /// A nonce opens a machine's session and its seed: it goes only to the address that the machine's lease is for.
     private func mayHaveNonce(_ mac: MACAddress, _ request: BootRequest) -> Bool {
         if network.mode == .server {
-            guard let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }), leases.holder(of: address) != nil
+            guard let address = request.remote?.ipv4, leases.holder(of: address) != nil
             else { return false }
         }
         return !isImpostor(request, [mac])
@@ -121,7 +121,7 @@ struct BootRoutes: Sendable {
     /// Whether the address that a request comes from is, by our own leases or by what the kernel sees on this wire, of a
     /// machine whose MAC address is none of `macs`. Behind a relay the lease alone tells.
     private func isImpostor(_ request: BootRequest, _ macs: [MACAddress]) -> Bool {
-        guard let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }) else { return false }
+        guard let address = request.remote?.ipv4 else { return false }
         let seen = network.address.contains(address) ? neighbour(address) : nil
         // A machine may boot by one of its ports and speak by another.
         let stranger = [leases.holder(of: address), seen].compactMap { $0 }.first { mac in
@@ -141,7 +141,7 @@ struct BootRoutes: Sendable {
             "hostler.mac=\(mac)", "hostler.server=\(network.address.address)",
         ]
         // iPXE asks from the address that its lease gave it: no need to ask DHCP again.
-        if let address = request.remote?.ipAddress.flatMap({ IPv4Address($0) }), network.address.contains(address) {
+        if let address = request.remote?.ipv4, network.address.contains(address) {
             words += ["hostler.ip=\(address)", "hostler.mask=\(network.address.mask)"]
             if let router = network.router { words.append("hostler.gateway=\(router)") }
         }
@@ -159,7 +159,7 @@ struct BootRoutes: Sendable {
 
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
         if verb == "hello" {
-            let address = request.remote?.ipAddress.flatMap { IPv4Address($0) }
+            let address = request.remote?.ipv4
             let hello: HelloRequest = try decode(request)
             guard !isImpostor(request, [hello.mac] + hello.macs.prefix(64)) else {
                 throw Problem(
@@ -201,7 +201,7 @@ struct BootRoutes: Sendable {
         evidence["hostname"] = form["hostname"].map { String($0.prefix(253)) }
         evidence["instance-id"] = form["instance_id"].map { String($0.prefix(64)) }
         try await control.callHome(
-            operation: id, proof: proof, from: request.remote?.ipAddress.flatMap { IPv4Address($0) }, hostKeys: keys,
+            operation: id, proof: proof, from: request.remote?.ipv4, hostKeys: keys,
             evidence: evidence)
         return .bytes(.ok, type: "text/plain", Array("welcome\n".utf8))
     }
