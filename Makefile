@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients bench fuzz dist clean
+.PHONY: help deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients bmc-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -69,6 +69,10 @@ attested-boot: binaries boot-files
 ## make metadata-clients  other people's clients, and an attacker, at the metadata service
 metadata-clients: binaries
 	scripts/metadata-clients.sh
+
+## make bmc-install  machines that nobody touches are installed by their BMCs: by Redfish, and by IPMI alone
+bmc-install: binaries boot-files image
+	scripts/bmc-install.py $(BMC_INSTALL)
 
 ## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
 bench: deps binaries boot-files image
