@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients metadata-lab bench fuzz dist clean
+.PHONY: help deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients metadata-lab bmc-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -73,6 +73,10 @@ metadata-clients: binaries
 ## make metadata-lab  Debian 12 and 13 come up from each data source, with bonds and VLANs that carry traffic
 metadata-lab: binaries boot-files
 	scripts/metadata-lab.sh
+
+## make bmc-install  machines that nobody touches are installed by their BMCs: by Redfish, and by IPMI alone
+bmc-install: binaries boot-files image
+	scripts/bmc-install.py $(BMC_INSTALL)
 
 ## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
 bench: deps binaries boot-files image

@@ -120,7 +120,7 @@ let package = Package(
         .target(
             name: "VirtualBMC",
             dependencies: [
-                "Model", "Wire", crypto, nioCore, nioPosix, nioHTTP1, logging,
+                "Model", "Wire", crypto, cryptoExtras, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),

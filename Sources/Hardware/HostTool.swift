@@ -16,7 +16,16 @@ struct HostTool: Sendable {
 
     static let outputLimitBytes = 1 << 20
 
-    func run(_ arguments: [String], environment: [String: String] = [:], input: String = "", timeout: Duration) async throws -> Result {
+    /// - Parameter namespace: the network namespace to run it in, as `ip netns` names it.
+    func run(
+        _ arguments: [String], environment: [String: String] = [:], input: String = "", namespace: String? = nil, timeout: Duration
+    ) async throws -> Result {
+        if let namespace {
+            let result = try await HostTool(name: "ip", package: "iproute2").run(
+                ["netns", "exec", namespace, name] + arguments, environment: environment, input: input, timeout: timeout)
+            if result.status != 0, result.errors.hasPrefix("exec of \"") { throw missing }
+            return result
+        }
         var variables: [Environment.Key: String?] = [
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
         ]
@@ -35,10 +44,14 @@ struct HostTool: Sendable {
                     }
                 return Result(status: status, output: result.standardOutput, errors: result.standardError)
             } catch let error as SubprocessError where error.code == .executableNotFound {
-                throw Problem(
-                    "tool-missing", status: 500, title: "The program “\(name)” is not there",
-                    remedy: package.map { "apt-get install \($0)" } ?? "Is its path right, and may it be executed?")
+                throw missing
             }
         }
+    }
+
+    private var missing: Problem {
+        Problem(
+            "tool-missing", status: 500, title: "The program “\(name)” is not there",
+            remedy: package.map { "apt-get install \($0)" } ?? "Is its path right, and may it be executed?")
     }
 }

@@ -31,6 +31,8 @@ public struct BMC: Codable, Sendable, Equatable, Identifiable {
     /// What the kind needs beyond that, as `outlet` for SNMP.
     public var options: [String: String]
     public var facts: BMCFacts?
+    /// A boot override that an operation had set and that is not yet proved gone.
+    public var heldOverride: HeldOverride?
     public var observed: ObservedBMC
     public var createdAt: Timestamp
     public var updatedAt: Timestamp
@@ -45,6 +47,19 @@ public struct BMC: Codable, Sendable, Equatable, Identifiable {
         observed = ObservedBMC()
         createdAt = now
         updatedAt = now
+    }
+}
+
+/// A boot override that stands until the operation that wanted it has its machine.
+public struct HeldOverride: Codable, Sendable, Equatable {
+    public var operation: OperationID
+    public var wanted: BootOverride
+    public var since: Timestamp
+
+    public init(operation: OperationID, wanted: BootOverride, since: Timestamp) {
+        self.operation = operation
+        self.wanted = wanted
+        self.since = since
     }
 }
 

@@ -15,6 +15,8 @@ public struct BMCStatus: Codable, Hashable, Sendable {
     public let password: String
     /// SHA-256 of its certificate, as `sha256:…` in hex.
     public let certificate: String
+    /// Where it speaks IPMI 2.0, as address:port.
+    public let ipmi: String?
 }
 
 /// The BMC of one lab machine, on the management network.
@@ -24,6 +26,8 @@ final class LabBMC: Sendable {
 
     let bmc: VirtualBMC
     let server: VirtualBMCServer
+    let ipmi: VirtualIPMIServer
+    private let ipmiThread: MultiThreadedEventLoopGroup
     let status: BMCStatus
 
     /// Listens from now on.
@@ -40,9 +44,28 @@ final class LabBMC: Sendable {
         self.server = try await VirtualBMCServer(
             bmc, socket: try await NamespaceSocket.bound(address, port: 443, namespace: network.lab.namespace),
             certificates: certificates)
+        ipmiThread = try await NamespaceSocket.thread(in: network.lab.namespace)
+        ipmi = try await VirtualIPMIServer(
+            bmc, host: address.description, port: Int(VirtualIPMIServer.port), loop: ipmiThread.any())
         status = BMCStatus(
             url: "https://\(address)", user: Self.user, password: password,
-            certificate: try certificates[0].fingerprint)
+            certificate: try certificates[0].fingerprint, ipmi: "\(address):\(VirtualIPMIServer.port)")
+    }
+
+    /// Answers on both until cancelled or closed.
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.server.run() }
+            group.addTask { try await self.ipmi.run() }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    func close() async {
+        await ipmi.close()
+        try? await ipmiThread.shutdownGracefully()
+        await server.close()
     }
 
     /// The faults of the machine that are its BMC's.
@@ -81,6 +104,18 @@ enum NamespaceSocket {
             try? await group.shutdownGracefully()
             throw error
         }
+    }
+
+    /// A thread that is in the namespace to stay, for what makes its sockets itself.
+    static func thread(in namespace: String) async throws -> MultiThreadedEventLoopGroup {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let entered = try await group.any().submit { clinux_enter_netns(namespace) }.get()
+        guard entered == 0 else {
+            try? await group.shutdownGracefully()
+            throw LabError(
+                .commandFailed, "cannot enter \(namespace): \(String(cString: strerror(-entered)))", remedy: "Is the lab up?")
+        }
+        return group
     }
 
     /// Moves the calling thread, which must be one to throw away.

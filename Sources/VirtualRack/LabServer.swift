@@ -51,7 +51,7 @@ public struct LabServer: Sendable {
                     for await added in await rack.bmcsToRun() {
                         tasks.addTask {
                             do {
-                                try await added.server.run()
+                                try await added.run()
                             } catch {
                                 log.warning("a BMC ended", metadata: ["url": "\(added.status.url)", "error": "\(error)"])
                             }

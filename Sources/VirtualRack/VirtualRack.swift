@@ -207,7 +207,7 @@ public actor VirtualRack {
     }
 
     private func removeBMC(_ name: String) async {
-        await bmcs.removeValue(forKey: name)?.server.close()
+        await bmcs.removeValue(forKey: name)?.close()
     }
 
     // MARK: Faults

@@ -29,6 +29,10 @@ private let epoch = ContinuousClock.now
             #expect(try await line.perform(.cycle, policy: policy).requests == 2)
             #expect(good.state.withLock { $0.resets } == ["On", "ForceOff", "On"])
 
+            let uri = "http://10.0.0.1/boot.efi"
+            #expect(try await bmc.networkBoot(uri: uri, uefi: nil) == BootOverride(target: .http, uri: uri), "its firmware is UEFI, it says")
+            #expect(try await bmc.networkBoot(uri: uri, uefi: false) == BootOverride(target: .pxe, uefi: false), "it was seen to be none")
+            #expect(try await bmc.networkBoot(uri: nil, uefi: true) == BootOverride(target: .pxe, uefi: true), "there is nothing to fetch")
             try await bmc.setBoot(BootOverride(target: .http, uri: "http://10.0.0.1/boot.efi"))
             let read = try await bmc.bootOverride()
             #expect(read.target == .http && !read.persistent && read.uri == "http://10.0.0.1/boot.efi")

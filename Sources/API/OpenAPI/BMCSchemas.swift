@@ -13,6 +13,7 @@ extension Schemas {
             ],
             optional: [
                 "userName": text, "machine": id("m"), "system": text, "fingerprint": text,
+                "heldOverride": object(["operation": id("op"), "wanted": reference("BootOverride"), "since": time]),
                 "facts": object(
                     ["macs": list(text), "counts": ["type": "object", "additionalProperties": integer]],
                     optional: ["vendor": text, "model": text, "firmware": text, "systemUUID": text, "serial": text]),
@@ -22,7 +23,7 @@ extension Schemas {
             ["kind": words(BMCKind.self), "address": text],
             optional: [
                 "userName": text, "password": ["type": "string", "writeOnly": true], "machine": text, "system": text,
-                "fingerprint": text, "trustsAuthorities": boolean, "options": textMap,
+                "fingerprint": text, "trustsAuthorities": boolean, "options": textMap, "makesMachine": boolean, "macs": list(text),
             ]),
         "BMCScanRequest": object(["network": text]),
         "FoundBMCs": object([

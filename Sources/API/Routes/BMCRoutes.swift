@@ -119,7 +119,10 @@ public struct HardwareLogReply: Codable, Sendable {
 }
 
 extension BMCRequest: RequestBodyForm {
-    static let fields = ["kind", "address", "userName", "password", "machine", "system", "fingerprint", "trustsAuthorities", "options"]
+    static let fields = [
+        "kind", "address", "userName", "password", "machine", "system", "fingerprint", "trustsAuthorities", "options", "makesMachine",
+        "macs",
+    ]
 }
 
 /// What a scan found, in the order of addresses.

@@ -117,7 +117,7 @@ extension ControlPlane {
         return machine
     }
 
-    private func newMachine() -> Machine {
+    func newMachine() -> Machine {
         var id = MachineID.random(length: 6)
         while snapshot.machines[id] != nil { id = .random(length: 6) }
         // An id is always a valid name.

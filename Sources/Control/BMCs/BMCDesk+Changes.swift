@@ -36,14 +36,26 @@ extension BMCDesk {
                 "machine-has-bmc", status: 409, title: "\(machine) has a BMC already: \(other.id) at \(other.address)",
                 remedy: "Take the other away first: hostler bmc remove \(other.id)")
         }
+        var newMachine: [Mutation] = []
+        if bmc.machine == nil, request.makesMachine == true {
+            do {
+                let made = try control.machine(in: bmc, macs: request.macs ?? [], by: actor)
+                bmc.machine = made.machine
+                newMachine = made.mutations
+            } catch {
+                await way.close()
+                throw error
+            }
+        }
         let secret = BMCSecret(current: try request.password.map { try vault.seal($0, context: BMCSecret.context(bmc.id)) })
         let added = OperationTransition.Happening(
             kind: "bmc.added", actor: actor, message: "BMC \(bmc.address) (\(bmc.kind.rawValue)) added",
             evidence: bmc.fingerprint.map { ["fingerprint": $0] } ?? [:])
-        try await records.store.commit([
+        let revision = try await records.store.commit([
             try bmc.put(.absent), try secret.put(for: bmc.id, .absent),
             try control.event(added, machine: bmc.machine, operation: nil).put(.absent),
-        ])
+        ] + newMachine)
+        if !newMachine.isEmpty { await control.snapshots.reached(revision) }
         fleet.put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: control.environment.now))
         return bmc
     }
@@ -51,7 +63,7 @@ extension BMCDesk {
     /// Looks for BMCs in a network, and says which of them are in the record.
     public func scan(_ network: IPv4Prefix, by actor: String) async throws -> [FoundBMC] {
         let known = try await records.all(BMC.self).map(\.value)
-        let found = try await BMCScan().run(network).map { found in
+        let found = try await BMCScan(network: ways.network).run(network).map { found in
             var found = found
             found.known = known.first { bmc in bmc.address == found.address || RedfishAddress(bmc.address)?.description == found.address }?.id
             return found
@@ -111,6 +123,7 @@ extension BMCDesk {
             .delete(key: found.key, if: .exists), .delete(key: BMCSecret.key(found.id), if: .none),
             try control.event(gone, machine: found.machine, operation: nil).put(.absent),
         ])
+        starts.withLock { _ = $0.held.remove(found.id) }
         await fleet.remove(found.id)?.power.close()
     }
 

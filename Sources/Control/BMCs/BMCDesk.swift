@@ -14,6 +14,9 @@ public final class BMCDesk: Sendable {
         /// For one BMC in a sweep.
         public var sweepTimeout: Duration = .seconds(15)
         public var power = PowerPursuit.Policy()
+        /// What a machine's UEFI fetches to come to the agent; nil: its DHCP server says.
+        public var bootURI: @Sendable (Machine) -> String? = { _ in nil }
+        public var start = StartPolicy()
         public init() {}
     }
 
@@ -24,6 +27,8 @@ public final class BMCDesk: Sendable {
     public let fleet = BMCFleet()
     /// Those whose password is being changed or found out.
     let settling = Mutex<Set<BMCID>>([])
+    /// Which machines are being started, and when those are tried again where it failed.
+    let starts = Mutex(StartLedger())
     var records: Records { control.records }
 
     /// Reads the records, and makes the lines. Nothing is sent yet.
@@ -33,6 +38,7 @@ public final class BMCDesk: Sendable {
         let desk = BMCDesk(control: control, vault: vault, ways: ways, settings: settings)
         for bmc in try await desk.records.all(BMC.self).map(\.value) {
             do {
+                if bmc.heldOverride != nil { desk.starts.withLock { _ = $0.held.insert(bmc.id) } }
                 try await desk.connect(bmc)
             } catch {
                 control.environment.logger.error("a BMC cannot be spoken to", metadata: ["bmc": "\(bmc.id)", "error": "\(error)"])
@@ -51,6 +57,16 @@ public final class BMCDesk: Sendable {
     /// Finishes what a kill left half done, then keeps looking at every BMC. Runs until cancelled.
     public func run() async throws {
         await settlePasswords()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.sweep() }
+            group.addTask { try await self.startMachines() }
+            try await group.next()
+            group.cancelAll()
+        }
+        for line in fleet.removeAll() { await line.power.close() }
+    }
+
+    private func sweep() async throws {
         while !Task.isCancelled {
             let started = ContinuousClock.now
             await fleet.sweep(timeout: settings.sweepTimeout) { observation in
@@ -63,7 +79,6 @@ public final class BMCDesk: Sendable {
             }
             try await Task.sleep(until: started + settings.sweepEvery)
         }
-        for line in fleet.removeAll() { await line.power.close() }
     }
 
     // MARK: Looking

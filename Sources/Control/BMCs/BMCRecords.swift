@@ -1,6 +1,7 @@
-internal import Hardware
+public import Hardware
 public import Model
 internal import Store
+public import Wire
 
 extension BMC: StoredResource {
     public static let prefix = "/bmcs/"
@@ -35,6 +36,10 @@ public struct BMCRequest: Codable, Sendable, Equatable {
     public var fingerprint: String?
     public var trustsAuthorities: Bool?
     public var options: [String: String]?
+    /// Where no known machine fits, its machine is new to the record and comes into it.
+    public var makesMachine: Bool?
+    /// Network ports of a new machine, for a BMC that does not tell them, as by IPMI.
+    public var macs: [MACAddress]?
 
     public init(kind: BMCKind = .redfish, address: String) {
         self.kind = kind
@@ -46,8 +51,13 @@ public struct BMCRequest: Codable, Sendable, Equatable {
 public struct BMCWays: Sendable {
     /// Where programs for `exec` lie; nil: ``ExecPower/folder``.
     public var execFolder: String?
+    /// From where BMCs are reached.
+    public var network = BMCNetwork.own
     /// In place of all kinds, for tests.
     var substitute: (@Sendable (BMC, _ password: String?) throws(Problem) -> any PowerSwitch)?
 
-    public init(execFolder: String? = nil) { self.execFolder = execFolder }
+    public init(execFolder: String? = nil, network: BMCNetwork = .own) {
+        self.execFolder = execFolder
+        self.network = network
+    }
 }

@@ -12,17 +12,17 @@ extension BMCWays {
             guard let address = HostAddress(bmc.address) else { throw Self.invalidAddress(bmc, "a host, or host:port") }
             var options = try IPMIBMC.Options(bmc.options)
             options.port = address.port ?? options.port
-            return IPMIBMC(host: address.host, credentials: try credentials(bmc, password), options: options)
+            return IPMIBMC(host: address.host, credentials: try credentials(bmc, password), options: options, network: network)
         case .exec:
             return try ExecPower(
                 program: bmc.address, folder: execFolder ?? ExecPower.folder, userName: bmc.userName, password: password, options: bmc.options)
         case .wol:
             guard let mac = MACAddress(bmc.address.lowercased()) else { throw Self.invalidAddress(bmc, "the machine's MAC address") }
-            return try WakeOnLAN(mac: mac, options: bmc.options)
+            return try WakeOnLAN(mac: mac, options: bmc.options, network: network)
         case .snmp:
             guard let address = HostAddress(bmc.address) else { throw Self.invalidAddress(bmc, "the PDU's host") }
             let host = address.port.map { "\(address.host):\($0)" } ?? address.host
-            return try SNMPPower(host: host, community: password ?? "private", options: bmc.options)
+            return try SNMPPower(host: host, community: password ?? "private", options: bmc.options, network: network)
         }
     }
 
@@ -37,7 +37,8 @@ extension BMCWays {
             QuirkTable.quirks(for: .init(vendor: $0.vendor, model: $0.model, firmware: $0.firmware))
         }
         let client = RedfishClient(
-            transport: HTTPTransport(address, trust: trust, trustsAuthorities: bmc.trustsAuthorities), address: address.description,
+            transport: HTTPTransport(address, trust: trust, trustsAuthorities: bmc.trustsAuthorities, network: network),
+            address: address.description,
             credentials: credentials, quirks: quirks ?? .none)
         return RedfishBMC(client: client, trust: bmc.trustsAuthorities ? nil : trust, system: bmc.system)
     }

@@ -40,6 +40,9 @@ public struct BootTrace: Sendable, Equatable {
         return now - lastAsked < .seconds(30)
     }
 
+    /// Whether the boot script was fetched at `start` or after.
+    func hasScript(since start: Timestamp) -> Bool { script.map { $0 >= start } ?? false }
+
     /// Seconds by part, as a step's evidence: `firmware` from `start` to the first question, `dhcp` to the script,
     /// `load` from there to an agent's hello at `end`, or `system` and `cloudInit` to an installed system's call home.
     public func evidence(from start: Timestamp?, to end: Timestamp) -> [String: String] {

@@ -121,7 +121,7 @@ public struct OperationTransition: Sendable, Equatable {
             current.name,
             Problem(
                 "no-sign-of-life", title: "\(current.name.rawValue): no sign of life from \(machine.name) for \(silence)",
-                detail: "Last heard: \(machine.observed.lastSeen.map { "\($0)" } ?? "never").",
+                detail: "Last heard: \(machine.observed.lastSeen.map { "\($0)" } ?? "never").\(current.wordsOfBMC)",
                 remedy: "Look at its console and its power. hostler machine show \(machine.id) tells what is known."),
             now)
         return true
@@ -285,12 +285,12 @@ public struct OperationTransition: Sendable, Equatable {
         note("machine.held", by: "control", "\(machine.name) is on hold: \(problem.title)")
     }
 
-    private mutating func update(_ name: StepName, _ change: (inout Step) -> Void) {
+    mutating func update(_ name: StepName, _ change: (inout Step) -> Void) {
         guard let index = operation.steps.firstIndex(where: { $0.name == name }) else { return }
         change(&operation.steps[index])
     }
 
-    private mutating func note(_ kind: String, by actor: String, _ message: String, _ evidence: [String: String] = [:]) {
+    mutating func note(_ kind: String, by actor: String, _ message: String, _ evidence: [String: String] = [:]) {
         events.append(Happening(kind: kind, actor: actor, message: message, evidence: evidence))
     }
 }

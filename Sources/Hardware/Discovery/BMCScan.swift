@@ -20,7 +20,11 @@ public struct BMCScan: Sendable {
     }
 
     let limits: Limits
-    public init(_ limits: Limits = Limits()) { self.limits = limits }
+    let network: BMCNetwork
+    public init(_ limits: Limits = Limits(), network: BMCNetwork = .own) {
+        self.limits = limits
+        self.network = network
+    }
 
     /// What answered, in the order of addresses.
     public func run(_ network: IPv4Prefix) async throws -> [FoundBMC] {
@@ -71,7 +75,7 @@ public struct BMCScan: Sendable {
     private func service(_ address: IPv4Address) async -> (IPv4Address, FoundBMC)? {
         guard let place = RedfishAddress("\(limits.usesTLS ? "https" : "http")://\(address):\(limits.redfishPort)") else { return nil }
         let trust = CertificateTrust(pinned: nil)
-        let transport = HTTPTransport(place, trust: trust, timeout: limits.timeout)
+        let transport = HTTPTransport(place, trust: trust, timeout: limits.timeout, network: network)
         // Never sent: the service root needs no login.
         let client = RedfishClient(transport: transport, address: place.description, credentials: .init(userName: "", password: ""))
         let root = try? await client.serviceRoot()
@@ -116,11 +120,13 @@ public struct BMCScan: Sendable {
     }
 
     private func open(_ ears: Ears) async throws -> any Channel {
-        try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Listener(ears)) }
-            }
-            .bind(host: "0.0.0.0", port: 0).get()
+        try await network.run {
+            try await DatagramBootstrap(group: network.group)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Listener(ears)) }
+                }
+                .bind(host: "0.0.0.0", port: 0).get()
+        }
     }
 
     /// What was heard; a flood is cut off.

@@ -32,10 +32,12 @@ public final class IPMIBMC: PowerSwitch {
     private let options: Options
     private let credentials: Mutex<BMCCredentials>
     private let quirks = Mutex<Quirks?>(nil)
+    private let network: BMCNetwork
     private static let tool = HostTool(name: "ipmitool", package: "ipmitool")
 
-    public init(host: String, credentials: BMCCredentials, options: Options = Options()) {
+    public init(host: String, credentials: BMCCredentials, options: Options = Options(), network: BMCNetwork = .own) {
         self.host = host
+        self.network = network
         self.options = options
         self.credentials = Mutex(credentials)
     }
@@ -49,7 +51,8 @@ public final class IPMIBMC: PowerSwitch {
         if let suite = options.cipherSuite { line += ["-C", String(suite)] }
         if csv { line.append("-c") }
         let result = try await Self.tool.run(
-            line + arguments, environment: ["IPMI_PASSWORD": known.password], input: input, timeout: options.timeout)
+            line + arguments, environment: ["IPMI_PASSWORD": known.password], input: input,
+            namespace: network.namespace, timeout: options.timeout)
         guard result.status == 0 else { throw IPMIText.problem(result, arguments.joined(separator: " "), host) }
         return result.output
     }
@@ -93,6 +96,10 @@ public final class IPMIBMC: PowerSwitch {
                 detail: "wanted: \(wanted.words); it has: \(read.words)",
                 remedy: "Set it again; if it stays so, put network boot first in the machine's own boot order.")
         }
+    }
+
+    public func networkBoot(uri: String?, uefi: Bool?) async throws -> BootOverride {
+        BootOverride(target: .pxe, uefi: uefi ?? options.efi)
     }
 
     public func bootOverride() async throws -> BootOverride {

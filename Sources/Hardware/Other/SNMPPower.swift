@@ -51,10 +51,12 @@ public final class SNMPPower: PowerSwitch {
     private let host: String
     private let community: String
     private let outlet: Outlet
+    private let network: BMCNetwork
     private static let get = HostTool(name: "snmpget", package: "snmp")
     private static let set = HostTool(name: "snmpset", package: "snmp")
 
-    public init(host: String, community: String, options: [String: String]) throws(Problem) {
+    public init(host: String, community: String, options: [String: String], network: BMCNetwork = .own) throws(Problem) {
+        self.network = network
         guard !host.hasPrefix("-"), community.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") }) else {
             throw Problem("bmc-address-invalid", status: 422, title: "Host or community have characters that SNMP does not")
         }
@@ -87,7 +89,7 @@ public final class SNMPPower: PowerSwitch {
         guard FileManager.default.createFile(atPath: folder + "/snmp.conf", contents: Data(settings.utf8), attributes: [.posixPermissions: 0o600]) else {
             throw Problem.bmc("unreachable", "The settings for the SNMP tools could not be written")
         }
-        let result = try await tool.run(["-t", "2", "-r", "2"] + arguments, environment: ["SNMPCONFPATH": folder], timeout: .seconds(20))
+        let result = try await tool.run(["-t", "2", "-r", "2"] + arguments, environment: ["SNMPCONFPATH": folder], namespace: network.namespace, timeout: .seconds(20))
         guard result.status == 0 else {
             throw Problem.bmcUnreachable(host, RedfishAnswer.printable((result.errors + " " + result.output).trimmed))
         }

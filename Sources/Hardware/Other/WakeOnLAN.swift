@@ -18,9 +18,11 @@ public final class WakeOnLAN: PowerSwitch {
     private let mac: MACAddress
     private let broadcast: IPv4Address
     private let probe: (host: String, port: Int)?
+    private let network: BMCNetwork
 
     /// - Parameter options: `broadcast` (an address, 255.255.255.255 if not given), `probe` (host:port).
-    public init(mac: MACAddress, options: [String: String] = [:]) throws(Problem) {
+    public init(mac: MACAddress, options: [String: String] = [:], network: BMCNetwork = .own) throws(Problem) {
+        self.network = network
         self.mac = mac
         var broadcast = IPv4Address.broadcast
         var probe: (String, Int)?
@@ -51,8 +53,10 @@ public final class WakeOnLAN: PowerSwitch {
     public func readPower() async throws -> PowerReading {
         guard let probe else { return PowerReading(state: .unknown) }
         do {
-            let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-                .connectTimeout(.seconds(2)).connect(host: probe.host, port: probe.port).get()
+            let channel = try await network.run {
+                try await ClientBootstrap(group: self.network.group)
+                    .connectTimeout(.seconds(2)).connect(host: probe.host, port: probe.port).get()
+            }
             try? await channel.close()
             return PowerReading(state: .on)
         } catch let error as NIOConnectionError {
@@ -67,9 +71,11 @@ public final class WakeOnLAN: PowerSwitch {
 
     public func request(_ request: PowerRequest) async throws {
         guard request == .on else { throw unable("do “\(request.rawValue)”") }
-        let channel = try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelOption(.socketOption(.so_broadcast), value: 1)
-            .bind(host: "0.0.0.0", port: 0).get()
+        let channel = try await network.run {
+            try await DatagramBootstrap(group: self.network.group)
+                .channelOption(.socketOption(.so_broadcast), value: 1)
+                .bind(host: "0.0.0.0", port: 0).get()
+        }
         let target = try SocketAddress(ipAddress: broadcast.description, port: 9)
         let packet = ByteBuffer(bytes: MagicPacket.bytes(for: mac))
         do {

@@ -11,6 +11,10 @@ public protocol PowerSwitch: Sendable {
     func facts() async throws -> BMCFacts
     func setBoot(_ wanted: BootOverride) async throws
     func bootOverride() async throws -> BootOverride
+    /// How to have it start from the network once: by UEFI HTTP from `uri` where this BMC and its firmware can, else by PXE.
+    ///
+    /// - Parameter uefi: what its firmware is known to be; nil: what the BMC says.
+    func networkBoot(uri: String?, uefi: Bool?) async throws -> BootOverride
     func health() async throws -> (health: HealthState, readings: [SensorReading])
     func log(limit: Int) async throws -> [HardwareLogEntry]
     func clearLog() async throws
@@ -42,6 +46,7 @@ extension PowerSwitch {
     public func facts() async throws -> BMCFacts { BMCFacts() }
     public func setBoot(_ wanted: BootOverride) async throws { throw unable("set where the machine boots from") }
     public func bootOverride() async throws -> BootOverride { throw unable("tell where the machine boots from") }
+    public func networkBoot(uri: String?, uefi: Bool?) async throws -> BootOverride { throw unable("set where the machine boots from") }
     public func health() async throws -> (health: HealthState, readings: [SensorReading]) { throw unable("read sensors") }
     public func log(limit: Int) async throws -> [HardwareLogEntry] { throw unable("show an event log") }
     public func clearLog() async throws { throw unable("clear an event log") }

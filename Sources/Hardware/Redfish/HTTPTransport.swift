@@ -44,11 +44,16 @@ public final class HTTPTransport: RedfishTransport {
     private let address: RedfishAddress
     private let client: HTTPClient
     private let timeout: Duration
+    private let network: BMCNetwork
 
     /// - Parameters:
     ///   - timeout: for one answer, where the request has none of its own.
     ///   - trustsAuthorities: a certificate that the host's CAs vouch for is enough.
-    public init(_ address: RedfishAddress, trust: CertificateTrust, trustsAuthorities: Bool = false, timeout: Duration = .seconds(20)) {
+    public init(
+        _ address: RedfishAddress, trust: CertificateTrust, trustsAuthorities: Bool = false, timeout: Duration = .seconds(20),
+        network: BMCNetwork = .own
+    ) {
+        self.network = network
         self.address = address
         self.trust = trust
         self.timeout = timeout
@@ -68,7 +73,7 @@ public final class HTTPTransport: RedfishTransport {
         if address.scheme == "https", !trustsAuthorities {
             configuration.http1_1ConnectionDebugInitializer = { channel in Self.admit(channel, trust) }
         }
-        client = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton, configuration: configuration)
+        client = HTTPClient(eventLoopGroup: network.group, configuration: configuration)
     }
 
     public func close() async { try? await client.shutdown() }
@@ -106,11 +111,14 @@ public final class HTTPTransport: RedfishTransport {
         }
         let limit = request.timeout ?? timeout
         let deadline = NIODeadline.now() + .nanoseconds(limit.wholeMilliseconds * 1_000_000)
-        let response = try await client.execute(outgoing, deadline: deadline)
-        let body = try await response.body.collect(upTo: RedfishAnswer.bodyLimitBytes)
-        var headers: [String: String] = [:]
-        for (name, value) in response.headers where headers.count < 64 { headers[name.lowercased()] = value }
-        return RedfishReply(status: Int(response.status.code), headers: headers, body: Array(body.readableBytesView))
+        let question = outgoing
+        return try await network.run {
+            let response = try await self.client.execute(question, deadline: deadline)
+            let body = try await response.body.collect(upTo: RedfishAnswer.bodyLimitBytes)
+            var headers: [String: String] = [:]
+            for (name, value) in response.headers where headers.count < 64 { headers[name.lowercased()] = value }
+            return RedfishReply(status: Int(response.status.code), headers: headers, body: Array(body.readableBytesView))
+        }
     }
 
     private static func admit(_ channel: any Channel, _ trust: CertificateTrust) -> EventLoopFuture<Void> {

@@ -81,6 +81,17 @@ public final class RedfishBMC: PowerSwitch {
 
     // MARK: Boot
 
+    public func networkBoot(uri: String?, uefi: Bool?) async throws -> BootOverride {
+        let boot = try await system().boot
+        let pxe = BootOverride(target: .pxe, uefi: uefi)
+        guard let uri, uefi ?? (boot.mode?.lowercased() != "legacy"),
+            // There a URI is a setting of the firmware that stays; nobody would take it back.
+            !client.quirks.has(.httpBootByDellBIOS), !client.quirks.has(.httpBootByHPEBIOS),
+            boot.allowedTargets?.contains(where: { $0.lowercased() == "uefihttp" }) == true
+        else { return pxe }
+        return BootOverride(target: .http, uri: uri, uefi: uefi)
+    }
+
     public func bootOverride() async throws -> BootOverride { BootOverridePlan.reading(try await system().boot) }
 
     /// Sets the override and reads it back; throws where the BMC has something else afterwards.

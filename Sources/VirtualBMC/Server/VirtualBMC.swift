@@ -20,6 +20,7 @@ public final class VirtualBMC: Sendable {
 
     private struct State {
         var service: RedfishService
+        var ipmi = IPMIService()
         var faults: [Misbehaviour] = []
         var requests = 0
         var flipGeneration = 0
@@ -195,6 +196,52 @@ public final class VirtualBMC: Sendable {
         RedfishMoment(
             now: now(), reading: await hardware.reading(),
             nonce: Hex.encode((0..<16).map { _ in UInt8.random(in: .min ... .max) }))
+    }
+
+    // MARK: IPMI
+
+    /// The answer to a datagram on UDP port 623; nil: none.
+    public func reply(toIPMI datagram: [UInt8]) async -> [UInt8]? {
+        let (faults, count) = state.withLock { state in
+            state.requests += 1
+            return (state.faults, state.requests)
+        }
+        for fault in faults {
+            switch fault {
+            case .drop(let oneIn) where count % oneIn == 0: return nil
+            case .hang: return nil
+            case .slow(let milliseconds): try? await Task.sleep(for: .milliseconds(milliseconds))
+            default: break
+            }
+        }
+        let power = await hardware.reading().power
+        let nonce = (0..<48).map { _ in UInt8.random(in: .min ... .max) }
+        let answer = state.withLock { state in
+            state.ipmi.answer(datagram, at: IPMIMoment(now: now(), power: power, redfish: state.service, nonce: nonce))
+        }
+        switch answer {
+        case .silence: return nil
+        case .reply(let bytes): return bytes
+        case .perform(let order, let pending):
+            let isDone = await carryOut(order, faults)
+            return state.withLock { $0.ipmi.finish(pending, succeeded: isDone, nonce: nonce) }
+        }
+    }
+
+    /// Whether it came about, as far as is told.
+    private func carryOut(_ order: BMCOrder, _ faults: [Misbehaviour]) async -> Bool {
+        guard !faults.contains(.lie) else { return true }
+        do {
+            if case .boot = order, faults.contains(.forgetBoot) {
+                try await hardware.perform(.boot(nil))
+            } else {
+                try await hardware.perform(order)
+            }
+            change { $0.done(order, at: now()) }
+            return true
+        } catch {
+            return false
+        }
     }
 
     // MARK: Listeners

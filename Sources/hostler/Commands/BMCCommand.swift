@@ -63,6 +63,9 @@ struct BMCCommand: AsyncParsableCommand {
         @Option(help: "Redfish: which system, where the BMC has several.") var system: String?
         @Option(help: "Trust only the certificate of this fingerprint, SHA256:….") var fingerprint: String?
         @Flag(help: "Trust certificates that the server's CAs vouch for, instead of a pin.") var authorities = false
+        @Flag(name: .customLong("new-machine"), help: "Where no known machine fits, take its machine into the record: it need not have been seen before.")
+        var newMachine = false
+        @Option(help: "A network port of the new machine, where the BMC does not tell them, as by IPMI; may be repeated.") var mac: [String] = []
         @Option(help: "KEY=VALUE for the kind, as outlet=3; may be repeated.") var option: [String] = []
 
         func run() async throws {
@@ -77,6 +80,11 @@ struct BMCCommand: AsyncParsableCommand {
                 guard parts.count == 2 else { throw ValidationError("“\(text)” is not KEY=VALUE") }
                 return (parts[0], parts[1])
             }) { _, last in last }
+            request.makesMachine = newMachine ? true : nil
+            request.macs = try mac.isEmpty ? nil : mac.map { text in
+                guard let mac = MACAddress(text.lowercased()) else { throw ValidationError("“\(text)” is no MAC address") }
+                return mac
+            }
             if user != nil || kind == .snmp { request.password = try SecretInput.read("Password of \(user ?? address): ") }
             let wanted = request
             try await APIClient.with(connection) { client in

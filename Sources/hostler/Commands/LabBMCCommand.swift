@@ -12,7 +12,7 @@ struct LabBMCCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show address, account and certificate of each machine’s BMC.",
-            discussion: "They answer in the lab’s network namespace: ip netns exec hostler-lab curl …")
+            discussion: "They answer in the lab’s network namespace: ip netns exec hostler-lab curl …, and by IPMI at the same address.")
 
         @OptionGroup var choice: LabCommand.Choice
 
@@ -31,6 +31,7 @@ struct LabBMCCommand: AsyncParsableCommand {
         @Option(help: "An IPv4 address of this host.") var host = "127.0.0.1"
         @Option(help: "0 takes a free one.") var port = 8443
         @Flag(help: "HTTP instead of HTTPS.") var plain = false
+        @Option(help: "A UDP port for IPMI 2.0 as well; 0 takes a free one.") var ipmiPort: Int?
         @Option(help: "The administrator's name.") var user = "admin"
         @Option(help: "The administrator's password, 8 characters or more.") var password = "hostler-lab"
         @Option(help: "\(Misbehaviour.kinds.joined(separator: ", ")), as in slow=500; give it again for more.")
@@ -51,9 +52,16 @@ struct LabBMCCommand: AsyncParsableCommand {
             let server = try await VirtualBMCServer(bmc, host: host, port: port, certificates: certificates)
             print("\(plain ? "http" : "https")://\(host):\(server.address.port ?? port)/redfish/v1/ \(user) \(password)")
             for certificate in certificates.prefix(1) { print("certificate \(try certificate.fingerprint)") }
+            let ipmi = if let ipmiPort { try await VirtualIPMIServer(bmc, host: host, port: ipmiPort) } else { nil as VirtualIPMIServer? }
+            if let ipmi { print("ipmi \(host):\(ipmi.address.port ?? 0)") }
             // A pipe would keep it for itself until there is more.
             fflush(nil)
-            try await server.run()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await server.run() }
+                if let ipmi { group.addTask { try await ipmi.run() } }
+                try await group.next()
+                group.cancelAll()
+            }
         }
     }
 }

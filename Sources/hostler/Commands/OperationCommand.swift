@@ -58,7 +58,9 @@ struct OperationCommand: AsyncParsableCommand {
             }
             let head = "\(operation.id)  \(operation.kind.rawValue) of \(operation.machine): \(operation.state.rawValue), "
                 + "asked for by \(operation.requestedBy) at \(operation.createdAt)"
-            let problem = operation.problem.map { "\n" + ProblemText.text($0, terminal: .standard) } ?? ""
+            // What holds up an open operation stands in its step.
+            let told = operation.problem ?? (operation.isOpen ? operation.currentStep?.problem : nil)
+            let problem = told.map { "\n" + ProblemText.text($0, terminal: .standard) } ?? ""
             return head + "\n" + table.text(terminal: .standard) + problem
         }
     }

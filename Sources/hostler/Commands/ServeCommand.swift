@@ -45,7 +45,12 @@ struct ServeCommand: AsyncParsableCommand {
 
         var networks = try (file.networks ?? []).map { try $0.bootNetwork() }
         if let interface { networks.append(try network(interface)) }
-        if let lab { networks.append(try ServerConfiguration.network(ofLab: lab, address: try prefix(address ?? "10.77.0.1/24"))) }
+        var bmcNamespace = file.bmcNamespace
+        if let lab {
+            networks.append(try ServerConfiguration.network(ofLab: lab, address: try prefix(address ?? "10.77.0.1/24")))
+            // A lab's BMCs are on a network of the lab's own.
+            bmcNamespace = bmcNamespace ?? networks.last?.namespace
+        }
 
         let tls: APIConfiguration.TLS =
             if noTls || file.api?.tls == false { .off }
@@ -56,7 +61,8 @@ struct ServeCommand: AsyncParsableCommand {
         let program = ServerProgram(
             stateDirectory: state,
             bootFiles: bootFiles ?? environment["HOSTLER_BOOT_FILES"] ?? file.bootFiles ?? "/usr/share/hostler/boot",
-            api: api, networks: networks, identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api), logger: logger)
+            api: api, networks: networks, bmcNamespace: bmcNamespace,
+            identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api), logger: logger)
         try program.check()
         // Thousands of machines may watch their metadata at once, each by a connection.
         _ = clinux_raise_file_limit()

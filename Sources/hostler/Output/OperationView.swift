@@ -36,14 +36,18 @@ struct OperationView {
     private mutating func tellChanges(_ operation: Model.Operation, _ now: Timestamp) {
         for step in operation.steps where step.state != .pending {
             let tenths = step.progress.map { Int($0.fraction * 10) }
-            let key = "\(step.state.rawValue) \(step.attempts) \(step.state == .running ? tenths ?? 0 : 0)"
+            let key = "\(step.state.rawValue) \(step.attempts) \(step.state == .running ? tenths ?? 0 : 0) \(step.problem?.code ?? "") \(step.evidence["power"] ?? "")"
             guard told[step.name] != key else { continue }
             told[step.name] = key
             var text = "\(operation.id) \(step.name.rawValue) \(step.state.rawValue)"
             if step.attempts > 1 { text += " attempt=\(step.attempts)" }
             if step.state == .running, let progress = step.progress { text += " \(Int(progress.fraction * 100))%" }
             if step.state != .running, let took = Self.took(step, now) { text += " \(Quantity.duration(took))" }
-            if let problem = step.problem { text += " (\(problem.title))" }
+            if let problem = step.problem {
+                text += " (\(problem.title))"
+            } else if step.state == .running, let power = step.evidence["power"] {
+                text += " (power \(power))"
+            }
             Terminal.write(text + "\n")
         }
     }

@@ -12,6 +12,8 @@ struct ServerConfiguration: Codable, Sendable {
     var api: API?
     var networks: [Network]?
     var identity: Identity?
+    /// The network namespace from which BMCs are reached; without it the program's own.
+    var bmcNamespace: String?
 
     /// Who machines are to others.
     struct Identity: Codable, Sendable {

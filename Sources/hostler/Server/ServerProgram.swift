@@ -17,6 +17,8 @@ struct ServerProgram {
     var bootFiles: String
     var api: APIConfiguration
     var networks: [BootNetwork]
+    /// From which BMCs are reached; nil: the program's own.
+    var bmcNamespace: String?
     var identity: IdentitySettings
     var logger: Logger
 
@@ -38,7 +40,7 @@ struct ServerProgram {
         let issuer = try await IdentityWiring.open(
             identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
-        let bmcs = try await BMCDesk.open(control: control, vault: Vault(keyFile: stateDirectory + "/vault.key"))
+        let bmcs = try await openBMCs(control)
 
         let services = networks.map {
             MachineServices(
@@ -78,6 +80,25 @@ struct ServerProgram {
             group.cancelAll()
         }
         try await store.close()
+    }
+
+    private func openBMCs(_ control: ControlPlane) async throws -> BMCDesk {
+        var ways = BMCWays()
+        if let bmcNamespace {
+            let group = try await NamespaceThreads.group(namespace: bmcNamespace, threads: 1)
+            ways.network = BMCNetwork(group: group, namespace: bmcNamespace)
+        }
+        var settings = BMCDesk.Settings()
+        let networks = networks
+        let hasProgram = FileManager.default.fileExists(atPath: bootFiles + "/ipxe.efi")
+        settings.bootURI = { machine in
+            // Where it was last seen; a machine that was not seen yet can only be on the one network that there is.
+            let own = machine.observed.address.flatMap { address in networks.first { $0.address.contains(address) } }
+            guard hasProgram, let network = own ?? (networks.count == 1 ? networks.first : nil) else { return nil }
+            return "\(network.baseURL)/boot/ipxe.efi"
+        }
+        return try await BMCDesk.open(
+            control: control, vault: Vault(keyFile: stateDirectory + "/vault.key"), ways: ways, settings: settings)
     }
 
     /// Counts the restores from a backup; 0 for a store that never was.
