@@ -12,6 +12,7 @@ public final class MachineServices: Sendable {
     public let dhcp: DHCPService
     public let http: BootHTTPServer
     public let metadata: MetadataService
+    private let routers: RouterSilence
     private let neighbours: NeighbourTable
     private let files: BootFilePaths
     private let logger: Logger
@@ -21,7 +22,7 @@ public final class MachineServices: Sendable {
     public var counters: [String: [String: Int]] {
         [
             "dhcp": dhcp.counters.all, "tftp": tftp.withLock { $0?.counters.all } ?? [:], "http": http.counters.all,
-            "metadata": metadata.counters.all,
+            "metadata": metadata.counters.all, "ipv6": routers.counters.all,
         ]
     }
 
@@ -33,6 +34,8 @@ public final class MachineServices: Sendable {
         self.files = files
         self.logger = logger
         dhcp = DHCPService(network: network, control: control, store: store, bootFolder: files.boot, logger: logger)
+        routers = RouterSilence(
+            interface: network.interface, control: control, advertisement: MetadataService.advertisement(on: network), logger: logger)
         let neighbours = NeighbourTable(interface: network.interface)
         self.neighbours = neighbours
         let routes = BootRoutes(
@@ -58,6 +61,7 @@ public final class MachineServices: Sendable {
         let host = network.address.address.description
         try await neighbours.open(on: group.next())
         var channels = try await dhcp.start(on: group)
+        if let listening = try await routers.start(on: group) { channels.append(listening) }
         let listening = network.metadata.enabled ? try await metadata.start(on: group) : nil
         do {
             try await serve(host, &channels, on: group)

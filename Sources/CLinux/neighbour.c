@@ -7,8 +7,6 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <netinet/icmp6.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -202,33 +200,6 @@ int clinux_neighbour6(int fd, const char *interface, const uint8_t address[16], 
         }
     }
     return 0;
-}
-
-int clinux_router_socket(const char *interface)
-{
-    unsigned index = if_nametoindex(interface);
-    if (index == 0)
-        return -errno;
-    int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6);
-    if (fd < 0)
-        return -errno;
-    struct icmp6_filter filter;
-    ICMP6_FILTER_SETBLOCKALL(&filter);
-    ICMP6_FILTER_SETPASS(ND_ROUTER_SOLICIT, &filter);
-    // RFC 4861 §6.1: whoever gets one drops it unless it comes from this very link.
-    int hops = 255, link = (int)index;
-    struct ipv6_mreq group = {.ipv6mr_interface = index};
-    inet_pton(AF_INET6, "ff02::2", &group.ipv6mr_multiaddr);
-    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, strlen(interface)) < 0
-        || setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) < 0
-        || setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) < 0
-        || setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &link, sizeof link) < 0
-        || setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &group, sizeof group) < 0) {
-        int code = errno;
-        close(fd);
-        return -code;
-    }
-    return fd;
 }
 
 int clinux_raise_file_limit(void)

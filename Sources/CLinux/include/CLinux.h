@@ -3,6 +3,7 @@
 
 #include "namespace.h"
 #include "neighbour.h"
+#include "router.h"
 #if __has_include("agent.h")
 #include "agent.h"
 #endif

@@ -30,10 +30,6 @@ int clinux_route_socket(void);
 /// As `clinux_neighbour`, for IPv6 (rtnetlink(7), RTM_GETNEIGH; Linux 5.0).
 int clinux_neighbour6(int socket, const char *interface, const uint8_t address[16], uint8_t mac[6]);
 
-/// A raw ICMPv6 socket of one interface that hears router solicitations and no other message, and sends as RFC 4861
-/// wants it: with hop limit 255. The kernel computes the checksums. A negated errno when it failed.
-int clinux_router_socket(const char *interface);
-
 /// Raises the soft limit of open files to the hard one. 0, or a negated errno.
 int clinux_raise_file_limit(void);
 

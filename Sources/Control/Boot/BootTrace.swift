@@ -14,6 +14,7 @@ public struct BootTrace: Sendable, Equatable {
     }
 
     private var firmware: Timestamp?
+    private var lastAsked: Timestamp?
     private var script: Timestamp?
     private var system: Timestamp?
 
@@ -25,11 +26,18 @@ public struct BootTrace: Sendable, Equatable {
             // iPXE asks a second time; a question after the script is another boot's.
             if script != nil { self = BootTrace() }
             firmware = firmware ?? now
+            lastAsked = now
         case .script:
             script = script ?? now
         case .system:
             if script != nil { system = system ?? now }
         }
+    }
+
+    /// Whether firmware asked for something to boot in the last half minute, and no system has asked since.
+    public func isBooting(at now: Timestamp) -> Bool {
+        guard let lastAsked, system == nil else { return false }
+        return now - lastAsked < .seconds(30)
     }
 
     /// Seconds by part, as a step's evidence: `firmware` from `start` to the first question, `dhcp` to the script,
@@ -67,6 +75,9 @@ public final class BootTraces: Sendable {
             $0[mac, default: BootTrace()].note(mark, at: now)
         }
     }
+
+    /// Whether the machine with this port is between its firmware's question and its system's.
+    public func isBooting(_ mac: MACAddress, at now: Timestamp) -> Bool { trace(of: mac)?.isBooting(at: now) ?? false }
 
     func trace(of mac: MACAddress) -> BootTrace? { traces.withLock { $0[mac] } }
     func trace(of machine: Machine) -> BootTrace? { machine.interfaces.lazy.compactMap { self.trace(of: $0.mac) }.first }
