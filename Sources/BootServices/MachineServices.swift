@@ -34,7 +34,8 @@ public final class MachineServices: Sendable {
         self.files = files
         self.logger = logger
         dhcp = DHCPService(network: network, control: control, store: store, bootFolder: files.boot, logger: logger)
-        routers = RouterSilence(interface: network.interface, control: control, logger: logger)
+        routers = RouterSilence(
+            interface: network.interface, control: control, advertisement: MetadataService.advertisement(on: network), logger: logger)
         let neighbours = NeighbourTable(interface: network.interface)
         self.neighbours = neighbours
         let routes = BootRoutes(

@@ -21,8 +21,7 @@ static int prepare(int fd, const char *interface)
     if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, strlen(interface)) < 0)
         return -errno;
     int hops = 255;
-    if (setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &hops, sizeof hops) < 0
-        || setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) < 0)
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &hops, sizeof hops) < 0)
         return -errno;
     struct ipv6_mreq routers;
     memset(&routers, 0, sizeof routers);
@@ -32,9 +31,7 @@ static int prepare(int fd, const char *interface)
     routers.ipv6mr_interface = if_nametoindex(interface);
     if (routers.ipv6mr_interface == 0)
         return -errno;
-    int link = (int)routers.ipv6mr_interface;
-    if (setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &routers, sizeof routers) < 0
-        || setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &link, sizeof link) < 0)
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &routers, sizeof routers) < 0)
         return -errno;
     return 0;
 }

@@ -64,9 +64,17 @@ struct MetadataIPv6Tests {
         return await client.receive()
     }
 
-    @Test("says what it says by IPv4, with the same token, to a machine that knows the way by an advertisement")
+    @Test("says what it says by IPv4, with the same token, to a machine that asked its link for a router")
     func dialects() async throws {
         try await serving { services, wire, group in
+            // Its way by IPv4 it has by DHCP; here it is given one.
+            try TestWire.ip("-n \(wire.client) route add 169.254.169.254 dev wire0")
+            let first = try #require(await client("169.254.169.254", group))
+            await first.close()
+            // It asks for a router when its link comes up: now that somebody is there who answers.
+            for state in ["down", "up"] { try TestWire.ip("-n \(wire.client) link set wire0 \(state)") }
+            try TestWire.waitForLink(wire.client, "wire0")
+            try TestWire.ip("-n \(wire.client) route add 169.254.169.254 dev wire0")
             let host = "[fd00:ec2::254]"
             let six = try #require(await client("fd00:ec2::254", group))
             let token = try #require(
@@ -79,9 +87,8 @@ struct MetadataIPv6Tests {
             #expect(try await ask(six, "GET", "/latest/meta-data/mac", host: host, "X-Other: none")?.status == 401)
             #expect(try await ask(six, "GET", "/latest/meta-data/mac", host: "[fd00:ec2::1]", field)?.status == 403)
             await six.close()
-            #expect(services.counters["metadata"]?["router-advertisements"] ?? 0 > 0)
-            // By IPv4 the machine has its way by DHCP; here it is given one. It is the same machine, so the token is good.
-            try TestWire.ip("-n \(wire.client) route add 169.254.169.254 dev wire0")
+            #expect(services.counters["ipv6"]?["told-prefix"] ?? 0 > 0)
+            // It is the same machine by IPv4, so the token is good.
             let four = try #require(await client("169.254.169.254", group))
             #expect(try await ask(four, "GET", "/latest/meta-data/mac", host: "169.254.169.254", field)?.text == Self.mac.description)
             await four.close()

@@ -15,19 +15,26 @@ internal import Wire
 /// it stands still for a quarter of a minute at each boot. It is told at once that there is none. Only a machine whose
 /// firmware has just asked this server for something to boot is answered, at its own address alone, with an
 /// advertisement that configures nothing; where a router is heard, it speaks, and this stays silent.
+///
+/// A system that asks can be told that the prefix of the metadata service is on the link; that is so whatever routers
+/// there are.
 public final class RouterSilence: Sendable {
     public let counters = Counters()
     private let interface: String
     private let control: ControlPlane
     private let logger: Logger
+    /// What a machine that is not booting hears; nil: nothing.
+    private let advertisement: [UInt8]?
     private let routerHeard = Mutex<Timestamp?>(nil)
 
     /// Routers repeat themselves at least every half hour (RFC 4861 §6.2.1, MaxRtrAdvInterval).
     private static let routersMemory = Duration.seconds(1800)
 
-    public init(interface: String, control: ControlPlane, logger: Logger) {
+    /// - Parameter advertisement: what systems that ask for a router are told beside.
+    public init(interface: String, control: ControlPlane, advertisement: [UInt8]? = nil, logger: Logger) {
         self.interface = interface
         self.control = control
+        self.advertisement = advertisement
         self.logger = logger
     }
 
@@ -55,8 +62,7 @@ public final class RouterSilence: Sendable {
     /// The answer to a message, if it gets one.
     func answer(to bytes: [UInt8], from source: SocketAddress) -> [UInt8]? {
         let now = control.now
-        // Routers forward nothing of the link's own addresses: it is from this wire.
-        guard IPv6Address(source.ipAddress ?? "")?.isLinkLocal == true, let message = RouterDiscovery(parsing: bytes) else {
+        guard source.isLinkLocal, let message = RouterDiscovery(parsing: bytes) else {
             counters.add("dropped")
             return nil
         }
@@ -66,11 +72,22 @@ public final class RouterSilence: Sendable {
             return nil
         case .solicitation(let mac):
             counters.add("asked")
-            guard let mac, control.bootTraces.isBooting(mac, at: now) else { return nil }
+            guard let mac, control.bootTraces.isBooting(mac, at: now) else {
+                if advertisement != nil { counters.add("told-prefix") }
+                return advertisement
+            }
             if let heard = routerHeard.withLock({ $0 }), now - heard < Self.routersMemory { return nil }
             counters.add("answered")
-            return RouterAdvertisement.nothing.bytes
+            return RouterDiscovery.nothingHere
         }
+    }
+}
+
+extension SocketAddress {
+    /// fe80::/10 (RFC 4291 §2.5.6): from this wire, as routers forward none.
+    fileprivate var isLinkLocal: Bool {
+        guard case .v6(let address) = self else { return false }
+        return withUnsafeBytes(of: address.address.sin6_addr) { $0[0] == 0xfe && $0[1] & 0xc0 == 0x80 }
     }
 }
 

@@ -5,6 +5,7 @@ internal import Metadata
 internal import Model
 public import NIOCore
 internal import NIOPosix
+internal import NetBoot
 internal import Wire
 
 /// The metadata service of one network: port 80 of 169.254.169.254, and of fd00:ec2::254 where the interface has IPv6,
@@ -39,6 +40,13 @@ public final class MetadataService: Sendable {
         self.logger = logger
     }
 
+    /// What tells a network's machines that fd00:ec2::254 is on their link; nil: they are not to be told.
+    static func advertisement(on network: BootNetwork) -> [UInt8]? {
+        let settings = network.metadata
+        guard settings.enabled, settings.ipv6, settings.advertise, network.mode == .server else { return nil }
+        return address6.map(RouterDiscovery.onLink)
+    }
+
     /// Puts the addresses on the interface and listens. Ends with ``Listening/stop()``.
     public func start(on group: any EventLoopGroup) async throws -> Listening {
         let neighbours = neighbours
@@ -53,10 +61,6 @@ public final class MetadataService: Sendable {
         if network.metadata.ipv6, let address = Self.address6 {
             do {
                 try await open(.v6(address), door, &listening, on: group)
-                if network.metadata.advertise, network.mode == .server {
-                    listening.channels.append(try await RouterAdvertiser.start(
-                        prefix: address, interface: network.interface, counters: counters, on: group.next()))
-                }
             } catch {
                 // Without IPv6 on the interface there is no address to have.
                 logger.notice("no metadata service by IPv6", metadata: ["interface": "\(network.interface)", "why": "\(error)"])

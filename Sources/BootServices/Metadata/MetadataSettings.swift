@@ -6,7 +6,7 @@ public struct MetadataSettings: Sendable, Codable, Equatable {
     public var enabled = true
     /// Whether it answers at fd00:ec2::254 as well, where the interface has IPv6.
     public var ipv6 = true
-    /// Whether machines are told by router advertisements that fd00:ec2::/64 is on the link. Only where Hostler gives the
+    /// Whether a system that asks for IPv6 routers is told that fd00:ec2::/64 is on the link. Only where Hostler gives the
     /// addresses: beside another DHCP server the network is another's.
     public var advertise = true
     /// The IP TTL of replies. 1: they reach the machine, and no container behind it.

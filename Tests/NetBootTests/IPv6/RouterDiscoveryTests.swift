@@ -39,9 +39,9 @@ struct RouterDiscoveryTests {
 
     @Test("what machines are told is an advertisement of no router, that configures nothing")
     func nothingHere() {
-        #expect(RouterDiscovery(parsing: RouterAdvertisement.nothing.bytes) == .advertisement(lifetimeSeconds: 0))
-        #expect(RouterAdvertisement.nothing.bytes.count == 16)
-        #expect(RouterAdvertisement.nothing.bytes.dropFirst().allSatisfy { $0 == 0 })
+        #expect(RouterDiscovery(parsing: RouterDiscovery.nothingHere) == .advertisement(lifetimeSeconds: 0))
+        #expect(RouterDiscovery.nothingHere.count == 16)
+        #expect(RouterDiscovery.nothingHere.dropFirst().allSatisfy { $0 == 0 })
     }
 
     @Test("a real router's lifetime is read")
