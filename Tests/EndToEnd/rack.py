@@ -218,10 +218,12 @@ class Rack:
 
     def run(self, machine, *command, timeout=60):
         """The output of a command on an installed machine, over SSH with the key that its user-data names."""
-        address = self.machine(machine)["observed"]["address"]
+        return self.run_as("debian", self.machine(machine)["observed"]["address"], *command, timeout=timeout)
+
+    def run_as(self, user, address, *command, timeout=60):
         done = self.enter(
             "ssh", "-i", self.state / "key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o",
-            "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20", f"debian@{address}",
+            "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20", f"{user}@{address}",
             *command, check_status=False, timeout=timeout)
         return done.stdout.strip() if done.returncode == 0 else None
 

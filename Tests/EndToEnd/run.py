@@ -4,7 +4,8 @@
     run.py [--images DIR] [PART …]
 
 DIR holds an image store with debian-12. Parts, all of them in this order unless some are named (later
-ones need the machines that `discovery` brings): clients, discovery, damage, kills, again, backup, leave.
+ones need the machines that `discovery` brings, and `rescue` and `wipe` running ones): clients, discovery, damage,
+kills, again, backup, rescue, wipe, leave.
 """
 import argparse
 import concurrent.futures
@@ -234,6 +235,57 @@ class Story:
             check(not rack.installs_of(found["id"]), "nothing was installed again")
         self.ok("with yesterday's backup they are adopted, and go to their local disks all the same")
 
+    def rescue(self):
+        """A shell on a machine whose system does not matter; and then its system again, untouched."""
+        rack, machine = self.rack, self.ids["node2"]
+        rack.run(machine, "sh", "-c", "'echo kept > kept; sync'")
+        rack.admin("machine", "rescue", machine, "--ssh-key", f"{rack.state / 'key'}.pub")
+        operation = self.open_operation(machine, "rescue")
+        rack.power("node2", "cycle")
+        shell = until(300, "the rescue shell is open", lambda: self.step(operation, "rescue-shell").get("evidence"))
+        told = rack.run_as("root", shell["address"], "cat /proc/cmdline; wc -c </dev/vda")
+        check(told and "hostler.nonce=" in told, f"the shell is the agent's: {told}")
+        check(self.host_key(shell["address"]) == shell["hostKey"].split()[1], "its host key is the one in the record")
+        rack.admin("operation", "cancel", operation)
+        check(rack.ended(operation, 120)["state"] == "cancelled", "the rescue is over")
+        until(300, "its own system is back", lambda: rack.run(machine, "cat", "kept") == "kept", pause=3)
+        check(rack.machine(machine)["state"] == "running", "the record says so")
+        self.ok("UEFI: a rescue shell by SSH, its host key in the record; cancelled, the machine runs its own system again")
+
+    def wipe(self):
+        """A running machine's disk is emptied, with the proof; then it is installed anew, without its firmware between."""
+        rack, node = self.rack, "node1"
+        machine = self.ids[node]
+        rack.admin("machine", "wipe", machine, "--yes", "--no-wait")
+        operation = self.open_operation(machine, "wipe")
+        rack.power(node, "cycle")
+        ended = rack.ended(operation, 600)
+        check(ended["state"] == "succeeded", f"the wipe ended {ended['state']}: {ended.get('problem')}")
+        check(self.step(operation, "verify-wipe").get("evidence"), "the proof is in the operation")
+        with open(rack.disk(node), "rb") as disk:
+            while part := disk.read(1 << 24):
+                check(not part.strip(b"\0"), f"the disk is empty before byte {disk.tell()}")
+        wiped = rack.machine(machine)
+        check(wiped["state"] == "ready" and not wiped.get("installed"), f"the record knows no system of it: {wiped['state']}")
+        self.ok("BIOS: a running machine is wiped, with the proof; its disk holds nothing but zeros")
+        operation = rack.install(machine, "web-3", "--restart", "kexec")
+        ended = rack.ended(operation)
+        check(ended["state"] == "succeeded", f"{operation} ended {ended['state']}: {ended.get('problem')}")
+        self.expect_system(node, "web-3")
+        self.boots_again(node)
+        self.ok("BIOS: installed anew, by kexec straight into its kernel; and through its firmware at the next boot")
+
+    def open_operation(self, machine, kind):
+        operations = self.rack.patiently("/v1/operations?limit=1000")["items"]
+        return next(o["id"] for o in operations if o["machine"] == machine and o["kind"] == kind and o["state"] == "running")
+
+    def step(self, operation, name):
+        return next(step for step in self.rack.operation(operation)["steps"] if step["name"] == name)
+
+    def host_key(self, address):
+        told = self.rack.enter("ssh-keyscan", "-t", "ed25519", address, check_status=False).stdout
+        return next((line.split()[2] for line in told.splitlines() if line.startswith(address)), None)
+
     def leave(self):
         rack = self.rack
         rack.stop()
@@ -252,7 +304,7 @@ class Story:
             return ""
 
 
-PARTS = ["clients", "discovery", "damage", "kills", "again", "backup", "leave"]
+PARTS = ["clients", "discovery", "damage", "kills", "again", "backup", "rescue", "wipe", "leave"]
 
 
 def main():
