@@ -193,7 +193,7 @@ let package = Package(
         .testTarget(
             name: "BootServicesTests",
             dependencies: [
-                "BootServices", "Control", "Identity", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1,
+                "BootServices", "CLinux", "Control", "Identity", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1,
                 logging,
             ],
             swiftSettings: settings),

@@ -8,10 +8,17 @@ final class LeaseTable: Sendable {
 
     func set(_ lease: DHCPLease) {
         leases.withLock {
-            $0.byAddress[lease.address] = lease
+            if let former = $0.byAddress.updateValue(lease, forKey: lease.address), former.mac != lease.mac,
+                $0.byMAC[former.mac] == lease.address
+            {
+                $0.byMAC[former.mac] = nil
+            }
             $0.byMAC[lease.mac] = lease.address
         }
     }
+
+    /// How many ports it remembers: those that have a lease, or had the last one of its address.
+    var portCount: Int { leases.withLock { $0.byMAC.count } }
 
     func lease(at address: IPv4Address) -> DHCPLease? { leases.withLock { $0.byAddress[address] } }
 

@@ -14,21 +14,21 @@ internal import Wire
 /// iPXE asks for routers (RFC 4861 §6.3.7) beside DHCP, and goes on only when both have ended: on a wire without IPv6
 /// it stands still for a quarter of a minute at each boot. It is told at once that there is none. Only a machine whose
 /// firmware has just asked this server for something to boot is answered, at its own address alone, with an
-/// advertisement that configures nothing; where a router is heard, it speaks, and this stays silent.
+/// advertisement that configures nothing; where a router has said that it is there, it speaks, and this stays silent.
 ///
 /// A system that asks can be told that the prefix of the metadata service is on the link; that is so whatever routers
 /// there are.
 public final class RouterSilence: Sendable {
     public let counters = Counters()
-    private let interface: String
+    fileprivate let interface: String
     private let control: ControlPlane
     private let logger: Logger
     /// What a machine that is not booting hears; nil: nothing.
     private let advertisement: [UInt8]?
-    private let routerHeard = Mutex<Timestamp?>(nil)
-
-    /// Routers repeat themselves at least every half hour (RFC 4861 §6.2.1, MaxRtrAdvInterval).
-    private static let routersMemory = Duration.seconds(1800)
+    /// Routers by address, and until when they said that they are there (RFC 4861 §6.3.4).
+    private let routers = Mutex<[IPv6Address: Timestamp]>([:])
+    /// So many at once; of more it is enough to know these.
+    private static let routerLimit = 16
 
     /// - Parameter advertisement: what systems that ask for a router are told beside.
     public init(interface: String, control: ControlPlane, advertisement: [UInt8]? = nil, logger: Logger) {
@@ -62,13 +62,14 @@ public final class RouterSilence: Sendable {
     /// The answer to a message, if it gets one.
     func answer(to bytes: [UInt8], from source: SocketAddress) -> [UInt8]? {
         let now = control.now
-        guard source.isLinkLocal, let message = RouterDiscovery(parsing: bytes) else {
+        // Routers forward nothing of the link's own addresses: it is from this wire.
+        guard let sender = MetadataSource(source)?.ipv6, sender.isLinkLocal, let message = RouterDiscovery(parsing: bytes) else {
             counters.add("dropped")
             return nil
         }
         switch message {
         case .advertisement(let lifetime):
-            if lifetime > 0 { routerHeard.withLock { $0 = now } }
+            hear(sender, until: now + .seconds(Int(lifetime)), at: now)
             return nil
         case .solicitation(let mac):
             counters.add("asked")
@@ -76,18 +77,25 @@ public final class RouterSilence: Sendable {
                 if advertisement != nil { counters.add("told-prefix") }
                 return advertisement
             }
-            if let heard = routerHeard.withLock({ $0 }), now - heard < Self.routersMemory { return nil }
+            guard !hearsRouter else { return nil }
             counters.add("answered")
             return RouterDiscovery.nothingHere
         }
     }
-}
 
-extension SocketAddress {
-    /// fe80::/10 (RFC 4291 §2.5.6): from this wire, as routers forward none.
-    fileprivate var isLinkLocal: Bool {
-        guard case .v6(let address) = self else { return false }
-        return withUnsafeBytes(of: address.address.sin6_addr) { $0[0] == 0xfe && $0[1] & 0xc0 == 0x80 }
+    /// Lifetime 0: it is a router no more.
+    private func hear(_ router: IPv6Address, until end: Timestamp, at now: Timestamp) {
+        routers.withLock { routers in
+            routers = routers.filter { now < $0.value }
+            routers[router] = nil
+            if now < end, routers.count < Self.routerLimit { routers[router] = end }
+        }
+    }
+
+    /// Whether a router is there by its own word.
+    var hearsRouter: Bool {
+        let now = control.now
+        return routers.withLock { $0.values.contains { now < $0 } }
     }
 }
 
@@ -96,8 +104,30 @@ private final class RouterSilenceHandler: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
     typealias OutboundOut = AddressedEnvelope<ByteBuffer>
     private let silence: RouterSilence
+    private var clock: RepeatedTask?
+    private var questionsLeft = 3
 
     init(silence: RouterSilence) { self.silence = silence }
+
+    /// A router that has been there for long repeats itself after half an hour: it is asked (RFC 4861 §6.3.7,
+    /// RTR_SOLICITATION_INTERVAL, MAX_RTR_SOLICITATIONS).
+    func channelActive(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        clock = context.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(4)) { task in
+            let handler = bound.value
+            guard handler.questionsLeft > 0, !handler.silence.hearsRouter else { return task.cancel() }
+            handler.questionsLeft -= 1
+            // By a socket of its own: a failure would close this one. While the link is not up, or our address there is
+            // not proved to be unique, it fails.
+            if clinux_router_solicit(handler.silence.interface) != 0 { handler.silence.counters.add("not-asked") }
+        }
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        clock?.cancel()
+        context.fireChannelInactive()
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let envelope = unwrapInboundIn(data)

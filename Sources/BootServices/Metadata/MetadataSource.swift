@@ -17,6 +17,10 @@ enum MetadataSource: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    var ipv6: IPv6Address? {
+        if case .v6(let address) = self { address } else { nil }
+    }
+
     var description: String {
         switch self {
         case .v4(let address): address.description

@@ -7,4 +7,8 @@
 /// limit 255, as RFC 4861 §6.1 asks. A negated errno where the interface has no IPv6.
 int clinux_router_socket(const char *interface);
 
+/// Asks the link's routers to say that they are there (RFC 4861 §6.3.7). 0, or a negated errno: where the interface has
+/// no address that it may speak from yet, EADDRNOTAVAIL.
+int clinux_router_solicit(const char *interface);
+
 #endif

@@ -1,3 +1,4 @@
+import CLinux
 import Control
 import Logging
 import NIOCore
@@ -41,17 +42,34 @@ struct RouterSilenceTests {
         #expect(silence.answer(to: solicitation(mac), from: try #require(linkLocal)) == nil)
     }
 
-    @Test("where a router speaks, Hostler is silent for half an hour")
+    private func router(lifetimeSeconds: UInt16) -> [UInt8] {
+        [134, 0, 0, 0, 64, 0, UInt8(lifetimeSeconds >> 8), UInt8(lifetimeSeconds & 255), 0, 0, 0, 0, 0, 0, 0, 0]
+    }
+
+    @Test("where a router speaks, Hostler is silent for as long as the router said, and until it takes its word back")
     func router() async throws {
         let (silence, control) = try await silence()
         let asker = try #require(linkLocal)
-        let router: [UInt8] = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0]
-        #expect(silence.answer(to: router, from: asker) == nil)
-        control.bootTraces.note(.firmware, of: mac, at: clock.now)
-        #expect(silence.answer(to: solicitation(mac), from: asker) == nil)
-        clock.advance(.seconds(1800))
-        control.bootTraces.note(.firmware, of: mac, at: clock.now)
-        #expect(silence.answer(to: solicitation(mac), from: asker) != nil)
+        let other = try SocketAddress(ipAddress: "fe80::1", port: 0)
+        func isAnswered() -> Bool {
+            control.bootTraces.note(.firmware, of: mac, at: clock.now)
+            return silence.answer(to: solicitation(mac), from: asker) != nil
+        }
+        #expect(silence.answer(to: router(lifetimeSeconds: 600), from: other) == nil)
+        #expect(!isAnswered())
+        clock.advance(.seconds(599))
+        #expect(!isAnswered())
+        clock.advance(.seconds(1))
+        #expect(isAnswered())
+        // RFC 4861 §6.2.1 lets it be 9000 s.
+        _ = silence.answer(to: router(lifetimeSeconds: 9000), from: other)
+        clock.advance(.seconds(8999))
+        #expect(!isAnswered())
+        _ = silence.answer(to: router(lifetimeSeconds: 1800), from: other)
+        _ = silence.answer(to: router(lifetimeSeconds: 0), from: asker)
+        #expect(!isAnswered(), "it was another that is none")
+        _ = silence.answer(to: router(lifetimeSeconds: 0), from: other)
+        #expect(isAnswered())
     }
 
     @Test("what comes through a router is dropped")
@@ -81,11 +99,65 @@ struct RouterSilenceTests {
         try await here.shutdownGracefully()
     }
 
-    @Test("without IPv6 on the interface there is nothing to listen on, and machines are served all the same")
-    func noIPv6() async throws {
+    @Test("on a wire: a router that is there already is asked, and heard", .enabled(if: TestWire.isPossible))
+    func asks() async throws {
+        let wire = try TestWire()
+        for space in [wire.server, wire.client] {
+            // Link-local addresses that are good at once: the first question goes out.
+            try TestWire.ip("netns exec \(space) sysctl -qw net.ipv6.conf.wire0.accept_dad=0")
+            try TestWire.ip("-n \(space) link set wire0 down")
+            try TestWire.ip("-n \(space) link set wire0 up")
+        }
+        for space in [wire.server, wire.client] { try TestWire.waitForLink(space, "wire0") }
+        let there = try await NamespaceThreads.group(namespace: wire.client, threads: 1)
+        let answer = router(lifetimeSeconds: 1800)
+        let loop = there.next()
+        let descriptor = try await loop.submit { clinux_router_socket("wire0") }.get()
+        let played = try await DatagramBootstrap(group: loop)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PlayedRouter(answer: answer)) }
+            }
+            .withBoundSocket(descriptor).get()
         let (silence, _) = try await silence()
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let here = try await NamespaceThreads.group(namespace: wire.server, threads: 1)
+        let channel = try #require(try await silence.start(on: here))
+        let isHeard = await eventually { silence.hearsRouter }
+        #expect(isHeard)
+        #expect(silence.counters["asked"] == 0, "its own question is none that it hears")
+        try await channel.close()
+        try await played.close()
+        try await here.shutdownGracefully()
+        try await there.shutdownGracefully()
+    }
+
+    @Test("without IPv6 on the interface there is nothing to listen on, and machines are served all the same",
+        .enabled(if: TestWire.isPossible), arguments: [true, false])
+    func noIPv6(isThere: Bool) async throws {
+        let wire = try TestWire()
+        if isThere {
+            try TestWire.ip("netns exec \(wire.server) sysctl -qw net.ipv6.conf.wire0.disable_ipv6=1")
+        } else {
+            try TestWire.ip("-n \(wire.server) link delete wire0")
+        }
+        let (silence, _) = try await silence()
+        let group = try await NamespaceThreads.group(namespace: wire.server, threads: 1)
         #expect(try await silence.start(on: group) == nil)
         try await group.shutdownGracefully()
+    }
+}
+
+/// A router that speaks when it is asked.
+private final class PlayedRouter: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+    private let answer: [UInt8]
+
+    init(answer: [UInt8]) { self.answer = answer }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let question = unwrapInboundIn(data)
+        guard question.data.readableBytesView.first == 133 else { return }
+        let reply = AddressedEnvelope(remoteAddress: question.remoteAddress, data: ByteBuffer(bytes: answer))
+        context.writeAndFlush(wrapOutboundOut(reply), promise: nil)
     }
 }
