@@ -44,7 +44,7 @@ import X509
     }
 
     private func work(_ control: ControlPlane, _ session: String) async throws -> AgentWork {
-        try await control.task(for: session, query: TaskQuery(operation: nil, generation: 0), base: testBase, patience: .milliseconds(200)).work
+        try await control.task(for: session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .milliseconds(200)).work
     }
 
     @Test("the first boot is taken on trust, the next is judged by it, and an image goes to an attested machine only") func attested() async throws {
@@ -58,13 +58,13 @@ import X509
             let second = try await boot(control, key: String(repeating: "b", count: 64))
             // What the boot before proved says nothing of this one.
             let operation = try await install(control, second.machine)
-            await #expect(throws: Problem.self) { try await control.seed(of: operation.id, base: testBase) }
+            await #expect(throws: Problem.self) { try await control.seed(of: operation.id, base: testBase, wantsProof: false) }
             try await prove(tpm, control, second.session)
             guard case .install = try await work(control, second.session) else {
                 Issue.record("no work for an attested machine")
                 return
             }
-            _ = try await control.seed(of: operation.id, base: testBase)
+            _ = try await control.seed(of: operation.id, base: testBase, wantsProof: false)
             record = try #require(try await control.machine(named: first.machine.rawValue).value.attestation)
             let events = try await control.records.all(Event.self).map(\.value.kind)
             #expect(events.count { $0 == "attestation.good" } == 2)
@@ -129,25 +129,46 @@ import X509
                 func url() -> String { String(control.rawConfigURL(for: testMAC).split(separator: "/").last ?? "") }
                 let nonce = url()
                 guard required else {
-                    #expect(try await control.userData(of: id) == Array("secret".utf8))
-                    #expect(try await control.rawConfig(nonce: nonce, of: id, mac: testMAC) == Array("secret".utf8))
+                    #expect(try await control.userData(of: id, wantsProof: false) == Array("secret".utf8))
+                    #expect(try await control.rawConfig(nonce: nonce, of: id, mac: testMAC, wantsProof: false) == Array("secret".utf8))
                     return
                 }
-                #expect(await code { _ = try await control.userData(of: id) } == "attestation-missing")
-                #expect(await code { _ = try await control.vendorData(of: id, base: testBase) } == "attestation-missing")
-                #expect(await code { _ = try await control.rawConfig(nonce: nonce, of: id, mac: testMAC) } == "attestation-missing")
+                #expect(await code { _ = try await control.userData(of: id, wantsProof: false) } == "attestation-missing")
+                #expect(await code { _ = try await control.vendorData(of: id, base: testBase, wantsProof: false) } == "attestation-missing")
+                #expect(await code { _ = try await control.rawConfig(nonce: nonce, of: id, mac: testMAC, wantsProof: false) } == "attestation-missing")
                 try await prove(PlayedTPM(), control, reply.session)
                 #expect(control.standing(of: try #require(control.snapshot.machines[id])) == .attested)
-                #expect(try await control.userData(of: id) == Array("secret".utf8))
+                #expect(try await control.userData(of: id, wantsProof: false) == Array("secret".utf8))
                 // The refusal has not spent it.
-                #expect(try await control.rawConfig(nonce: nonce, of: id, mac: testMAC) == Array("secret".utf8))
+                #expect(try await control.rawConfig(nonce: nonce, of: id, mac: testMAC, wantsProof: false) == Array("secret".utf8))
                 // Another boot that proves nothing, seen on a network that asks for nothing.
                 let again = control.nonces.make(for: testMAC, now: control.now)
                 _ = try await control.hello(hello(nonce: again, key: String(repeating: "b", count: 64)), from: IPv4Address("10.99.0.50"))
                 #expect(control.standing(of: try #require(control.snapshot.machines[id])) == .none)
-                #expect(await code { _ = try await control.userData(of: id, at: IPv4Address("10.77.0.50")) } == "attestation-missing")
-                #expect(try await control.userData(of: id, at: IPv4Address("10.99.0.50")) == Array("secret".utf8))
+                #expect(await code { _ = try await control.userData(of: id, wantsProof: true) } == "attestation-missing")
+                #expect(try await control.userData(of: id, wantsProof: false) == Array("secret".utf8))
             }
+        }
+    }
+
+    @Test("an installation and its seed ask for proof where the machine asks, wherever it was seen last") func whereItAsks() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            // Seen on a network that asks for nothing.
+            let nonce = control.nonces.make(for: testMAC, now: control.now)
+            let reply = try await control.hello(hello(nonce: nonce, key: String(repeating: "a", count: 64)), from: IPv4Address("10.99.0.50"))
+            try await control.record(inventory(), of: reply.machine)
+            let operation = try await install(control, reply.machine)
+            _ = try await control.seed(of: operation.id, base: testBase, wantsProof: false)
+            await #expect(throws: Problem.self) { try await control.seed(of: operation.id, base: testBase, wantsProof: true) }
+            #expect(await code { try control.requireTrust(of: reply.machine, wantsProof: true) } == "attestation-missing")
+            try control.requireTrust(of: reply.machine, wantsProof: false)
+            let query = TaskQuery(operation: nil, generation: 0)
+            let task = try await control.task(for: reply.session, query: query, base: testBase, wantsProof: true, patience: .milliseconds(200))
+            guard case .wait = task.work else {
+                Issue.record("work for a machine that proved nothing")
+                return
+            }
+            #expect(try await control.operation(operation.id).value.problem?.code == "attestation-missing")
         }
     }
 

@@ -25,13 +25,13 @@ struct InstallTests {
     private func install(_ control: ControlPlane, _ reply: HelloReply) async throws -> Model.Operation {
         let operation = try await control.start(
             .install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
-        let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+        let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
         #expect(task.operation == operation.id)
         return try await control.operation(operation.id).value
     }
 
     private func proof(_ control: ControlPlane, _ operation: Model.Operation) async throws -> String {
-        let seed = try await control.seed(of: operation.id, base: testBase)
+        let seed = try await control.seed(of: operation.id, base: testBase, wantsProof: false)
         let text = String(decoding: seed.bytes, as: UTF8.self)
         let marker = "/call-home/\(operation.id)/"
         let start = try #require(text.range(of: marker)).upperBound
@@ -98,7 +98,7 @@ struct InstallTests {
             _ = try await control.report(report(operation, .chooseDisk), of: id)
             _ = try await control.report(report(operation, .writeImage, .progress), of: id)
             let second = try await boot(control, key: String(repeating: "b", count: 64))
-            let task = try await control.task(for: second.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, patience: .seconds(1))
+            let task = try await control.task(for: second.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .seconds(1))
             guard case .install(let work) = task.work else { Issue.record("no work: \(task)"); return }
             #expect(work.done == [.agent, .chooseDisk])
             #expect(work.disk == "D1", "the disk that was chosen stays the disk")
@@ -189,7 +189,7 @@ struct InstallTests {
             try await control.record(facts, of: id)
             #expect(try await control.machine(named: id.rawValue).value.state == .running)
             if case .localDisk = control.boots(testMAC).verdict {} else { Issue.record("not to its disk: \(control.boots(testMAC))") }
-            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, patience: .seconds(1))
+            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .seconds(1))
             guard case .reboot = task.work else { Issue.record("no reboot: \(task)"); return }
         }
     }
@@ -244,7 +244,7 @@ struct InstallTests {
             let key = "ssh-ed25519 AAAA"
             let operation = try await control.start(.rescue(RescueRequest(sshKeys: [key])), on: id.rawValue, by: "test")
             func ask(_ query: TaskQuery, _ patience: Duration) async throws -> AgentTask {
-                try await control.task(for: reply.session, query: query, base: testBase, patience: patience)
+                try await control.task(for: reply.session, query: query, base: testBase, wantsProof: false, patience: patience)
             }
             let mine = TaskQuery(operation: operation.id, generation: operation.generation)
             _ = try await ask(TaskQuery(operation: nil, generation: 0), .seconds(30))
@@ -264,12 +264,12 @@ struct InstallTests {
         let control = try await open(MemoryStore())
         try await running(control) { control in
             let (reply, id) = try await discover(control)
-            async let waiting = control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+            async let waiting = control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
             while control.waitingAgents == 0 { await Task.yield() }
             let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
             guard case .wait = try await waiting.work else { Issue.record("work for a question of before"); return }
             #expect(try await !control.operation(operation.id).value.isDone(.agent))
-            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
             #expect(task.operation == operation.id)
         }
     }

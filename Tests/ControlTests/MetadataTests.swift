@@ -24,7 +24,7 @@ struct ControlMetadataTests {
     private func install(_ control: ControlPlane, _ agent: HelloReply, _ request: InstallRequest) async throws -> Model.Operation {
         let id = agent.machine
         let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
-        _ = try await control.task(for: agent.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+        _ = try await control.task(for: agent.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
         for step in InstallTests.order {
             _ = try await control.report(
                 StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded,
@@ -34,7 +34,7 @@ struct ControlMetadataTests {
     }
 
     private func callHome(_ control: ControlPlane, _ operation: Model.Operation) async throws {
-        let vendor = String(decoding: try #require(try await control.vendorData(of: operation.machine, base: testBase)), as: UTF8.self)
+        let vendor = String(decoding: try #require(try await control.vendorData(of: operation.machine, base: testBase, wantsProof: false)), as: UTF8.self)
         let proof = try #require(vendor.split(separator: "/").first { $0.utf8.prefix(64).count == 64 }).prefix(64)
         try await control.callHome(operation: operation.id, proof: String(proof), hostKeys: [], evidence: [:])
     }
@@ -45,12 +45,12 @@ struct ControlMetadataTests {
         try await running(control) { control in
             let agent = try await agent(control)
             let id = agent.machine
-            #expect(try await control.userData(of: id) == nil)
+            #expect(try await control.userData(of: id, wantsProof: false) == nil)
             let operation = try await install(control, agent, InstallRequest(image: "debian-12", sshKeys: [publicKey], userData: base64("#!/bin/sh")))
-            for _ in 0..<2 { #expect(try await control.userData(of: id) == Array("#!/bin/sh".utf8)) }
+            for _ in 0..<2 { #expect(try await control.userData(of: id, wantsProof: false) == Array("#!/bin/sh".utf8)) }
             try await callHome(control, operation)
-            #expect(try await control.userData(of: id) == nil)
-            #expect(try await control.vendorData(of: id, base: testBase) == nil)
+            #expect(try await control.userData(of: id, wantsProof: false) == nil)
+            #expect(try await control.vendorData(of: id, base: testBase, wantsProof: false) == nil)
             #expect(control.snapshot.machines[id]?.installed?.sshKeys == [publicKey])
         }
     }
@@ -65,8 +65,8 @@ struct ControlMetadataTests {
             let machine = try await control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test").value
             #expect(machine.desired.userData?.byteCount == 6)
             #expect(machine.desired.userData?.digest.hasPrefix("sha256:2bb80d53") == true)
-            #expect(try await control.userData(of: id) == Array("secret".utf8))
-            #expect(try await control.userData(of: id) == nil)
+            #expect(try await control.userData(of: id, wantsProof: false) == Array("secret".utf8))
+            #expect(try await control.userData(of: id, wantsProof: false) == nil)
             let events = try await control.records.all(Event.self).map(\.value)
             #expect(events.contains { $0.kind == "machine.user-data-read" && $0.machine == id })
             #expect(!events.contains { "\($0)".contains("secret") })
@@ -115,15 +115,15 @@ struct ControlMetadataTests {
                 machine: id.rawValue, with: MachinePatch(userData: UserDataPatch(content: base64("{\"ignition\":{}}"))), expecting: nil, by: "test")
             func nonce() -> String { String(control.rawConfigURL(for: testMAC).split(separator: "/").last ?? "") }
             let first = nonce()
-            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: first, of: id, mac: MACAddress(value: 1)) }
-            #expect(try await control.rawConfig(nonce: first, of: id, mac: testMAC) == Array("{\"ignition\":{}}".utf8))
-            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: first, of: id, mac: testMAC) }
+            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: first, of: id, mac: MACAddress(value: 1), wantsProof: false) }
+            #expect(try await control.rawConfig(nonce: first, of: id, mac: testMAC, wantsProof: false) == Array("{\"ignition\":{}}".utf8))
+            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: first, of: id, mac: testMAC, wantsProof: false) }
             let second = nonce()
             clock.advance(.seconds(901))
-            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: second, of: id, mac: testMAC) }
+            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: second, of: id, mac: testMAC, wantsProof: false) }
             // A nonce of the agent's is not one of a configuration's, nor the other way round.
             let agent = control.nonces.make(for: testMAC, now: control.now)
-            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: agent, of: id, mac: testMAC) }
+            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: agent, of: id, mac: testMAC, wantsProof: false) }
             let request = hello(nonce: nonce(), key: String(repeating: "b", count: 64))
             await #expect(throws: Problem.self) { _ = try await control.hello(request, from: nil) }
         }
@@ -142,7 +142,7 @@ struct ControlMetadataTests {
             let request = InstallRequest(
                 image: "debian-12", hostname: "web-1", sshKeys: [publicKey], userData: base64("#cloud-config\n{secret: yes}\n"), dataSource: source)
             let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
-            let volume = try await control.seed(of: operation.id, base: testBase, placement: placement)
+            let volume = try await control.seed(of: operation.id, base: testBase, placement: placement, wantsProof: false)
             let text = String(decoding: volume.bytes, as: UTF8.self)
             let key = control.metadataSessions.key(machine: id, incarnation: operation.id.rawValue)
             #expect(text.contains(source == .configDrive ? "CONFIG-2" : "CIDATA"))
@@ -154,7 +154,7 @@ struct ControlMetadataTests {
             #expect(written.contains("http://169.254.169.254/k/\(seedKey)/nocloud/") == (source == .noCloudHTTP))
             #expect(written.contains("http://169.254.169.254/k/\(seedKey)\"") == (source == .ec2))
             #expect(text.contains(key + "\n") && !(text + written).contains("/k/\(key)"))
-            #expect(try await control.seed(of: operation.id, base: testBase, placement: placement).digest == volume.digest)
+            #expect(try await control.seed(of: operation.id, base: testBase, placement: placement, wantsProof: false).digest == volume.digest)
             #expect(control.snapshot.machines[id].map { !"\($0)".contains(key) } == true)
         }
     }

@@ -129,7 +129,8 @@ struct BootRoutes: Sendable {
         }
         guard let stranger else { return false }
         refusals.note(
-            "foreign-mac", source: address.description, event: "boot.impostor", machine: control.snapshot.machine(with: stranger)?.id,
+            "foreign-mac", source: address.description, mac: stranger, event: "boot.impostor",
+            machine: control.snapshot.machine(with: stranger)?.id,
             evidence: ["mac": stranger.description, "asked-for": macs.first?.description ?? ""])
         return true
     }
@@ -151,10 +152,19 @@ struct BootRoutes: Sendable {
 
     // MARK: Agents
 
+    /// Whether the request comes by a network that wants attestation: this one does, or it is another's address that asks
+    /// here, through a router or a host that is in both.
+    private func wantsProof(_ request: BootRequest) -> Bool {
+        let address = request.remote?.ipAddress.flatMap { IPv4Address($0) }
+        return network.attestation || address.map { control.requiresAttestation(at: $0) } ?? false
+    }
+
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
         let machine = try control.machine(session: request.bearer ?? "")
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
-        return .bytes(.ok, type: "application/octet-stream", try await control.seed(of: id, base: network.baseURL, placement: network.placement).bytes)
+        let seed = try await control.seed(
+            of: id, base: network.baseURL, placement: network.placement, wantsProof: wantsProof(request))
+        return .bytes(.ok, type: "application/octet-stream", seed.bytes)
     }
 
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
@@ -175,7 +185,8 @@ struct BootRoutes: Sendable {
             try await control.record(try decode(request) as Inventory, of: machine.id)
             return .bytes(.noContent, type: "text/plain", [])
         case "task":
-            return Self.json(.ok, try await control.task(for: session, query: decode(request), base: network.baseURL, placement: network.placement))
+            return Self.json(.ok, try await control.task(
+                for: session, query: decode(request), base: network.baseURL, placement: network.placement, wantsProof: wantsProof(request)))
         case "report":
             return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
         case "tpm-enrol":

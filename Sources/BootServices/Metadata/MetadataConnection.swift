@@ -41,6 +41,8 @@ final class MetadataConnection: ChannelInboundHandler {
     private let door: MetadataDoor
     private let crowd: MetadataCrowd
     private let source: MetadataSource
+    /// Whose it was when it came, for the log of refusals.
+    private let neighbour: MACAddress?
     private var state = State.reading
     private var received = ByteBuffer()
     private var known: Known?
@@ -48,7 +50,8 @@ final class MetadataConnection: ChannelInboundHandler {
     private var quietSince = NIODeadline.now()
     private var context: ChannelHandlerContext?
 
-    init(door: MetadataDoor, crowd: MetadataCrowd, source: MetadataSource) {
+    init(door: MetadataDoor, crowd: MetadataCrowd, source: MetadataSource, neighbour: MACAddress?) {
+        self.neighbour = neighbour
         self.door = door
         self.crowd = crowd
         self.source = source
@@ -108,7 +111,7 @@ final class MetadataConnection: ChannelInboundHandler {
     private func answer(_ head: RequestHead, _ context: ChannelHandlerContext) {
         door.counters.add("requests")
         if case .refuse(let status, let why)? = door.desk.refusal(of: head) {
-            door.refusals.note(why.rawValue, source: source.description)
+            door.refusals.note(why.rawValue, source: source.description, mac: neighbour)
             return send(.refusal(status), head, context)
         }
         let known = whoAsks()
@@ -118,7 +121,8 @@ final class MetadataConnection: ChannelInboundHandler {
         }
         let now = door.control.now
         guard door.mayAsk(asker.machine, now: now) else {
-            door.refusals.note(MetadataAnswer.Refusal.tooMany.rawValue, source: source.description, machine: asker.machine)
+            door.refusals.note(
+                MetadataAnswer.Refusal.tooMany.rawValue, source: source.description, mac: asker.mac, machine: asker.machine)
             var reply = MetadataReply.refusal(503)
             reply.header = "Retry-After: 1"
             return send(reply, head, context)
@@ -170,10 +174,11 @@ final class MetadataConnection: ChannelInboundHandler {
         switch testimony {
         case .machine: break
         case .stranger(let why):
-            door.refusals.note(MetadataAnswer.Refusal.stranger.rawValue, source: source.description, evidence: ["why": why])
+            door.refusals.note(
+                MetadataAnswer.Refusal.stranger.rawValue, source: source.description, mac: neighbour, evidence: ["why": why])
         case .impostor(let mac, let rightful, let machine):
             door.refusals.note(
-                "impostor", source: source.description, event: "metadata.impostor", machine: machine,
+                "impostor", source: source.description, mac: mac, event: "metadata.impostor", machine: machine,
                 evidence: ["mac": mac.description, "rightful-mac": rightful?.description ?? "none"])
         }
     }
@@ -186,7 +191,8 @@ final class MetadataConnection: ChannelInboundHandler {
             default: nil
             }
         door.refusals.note(
-            why.rawValue, source: source.description, event: event, machine: asker.machine, evidence: ["mac": asker.mac.description])
+            why.rawValue, source: source.description, mac: asker.mac, event: event, machine: asker.machine,
+            evidence: ["mac": asker.mac.description])
     }
 
     private func fetch(
@@ -205,7 +211,7 @@ final class MetadataConnection: ChannelInboundHandler {
     }
 
     private func refuse(_ status: Int, _ why: MetadataAnswer.Refusal, _ context: ChannelHandlerContext) {
-        door.refusals.note(why.rawValue, source: source.description)
+        door.refusals.note(why.rawValue, source: source.description, mac: neighbour)
         received.clear()
         write(.refusal(status), isHead: false, closes: true, context)
     }

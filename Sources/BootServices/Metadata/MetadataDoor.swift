@@ -9,6 +9,8 @@ internal import Wire
 final class MetadataDoor: Sendable {
     /// Open at once, from all machines: 10,000 that watch, and as many again half as often.
     static let connectionLimit = 16_384
+    /// Of these, by IPv6, by which no machine has to come.
+    static let connectionLimit6 = 4096
     /// From the first moment without a whole request to the end: an idle client costs no more than this.
     static let patience = TimeAmount.seconds(15)
 
@@ -18,15 +20,15 @@ final class MetadataDoor: Sendable {
     let placement: Placement
     /// Where systems call home.
     let base: String
-    /// Hostler's own address on the network: where a machine asks, whatever address it asks from.
-    private let here: IPv4Address
+    /// Whether this network gives secrets to attested machines only, whatever address one has.
+    private let wantsProof: Bool
     let tokens: (any WorkloadTokens)?
     let refusals: RefusalLog
     let counters: Counters
     let patience: TimeAmount
     private let settings: MetadataSettings
     private let buckets = Mutex<[MachineID: TokenBucket]>([:])
-    private let open = Mutex<(all: Int, bySource: [MetadataSource: Int])>((0, [:]))
+    private let open = Mutex<(all: Int, ipv6: Int, byNeighbour: [MACAddress?: Int])>((0, 0, [:]))
 
     init(
         control: ControlPlane, desk: MetadataDesk, witness: WireWitness, network: BootNetwork, tokens: (any WorkloadTokens)?,
@@ -37,7 +39,7 @@ final class MetadataDoor: Sendable {
         self.witness = witness
         placement = network.placement
         base = network.baseURL
-        here = network.address.address
+        wantsProof = network.attestation
         settings = network.metadata
         self.tokens = tokens
         self.refusals = refusals
@@ -45,22 +47,39 @@ final class MetadataDoor: Sendable {
         counters = refusals.counters
     }
 
-    /// Whether one more connection from there is taken; if so, ``leave(_:)`` must follow.
-    func enter(_ source: MetadataSource) -> Bool {
-        open.withLock { open in
-            let here = open.bySource[source] ?? 0
-            guard open.all < Self.connectionLimit, here < settings.connectionsPerMachine else { return false }
-            open.all += 1
-            open.bySource[source] = here + 1
-            return true
-        }
+    /// A connection's place among those that are open.
+    struct Seat: Sendable {
+        /// Whose it is, by the kernel's neighbour table; nil: nobody's that is known.
+        var neighbour: MACAddress?
+        var isIPv6: Bool
     }
 
-    func leave(_ source: MetadataSource) {
+    /// A place for one more connection from there, for which ``leave(_:)`` must follow; nil: there is none.
+    ///
+    /// They are counted by MAC address: by IPv6 a machine gives itself as many addresses as it likes. Whoever has none
+    /// that is known shares one count with all others of that kind.
+    func enter(_ source: MetadataSource) -> Seat? {
+        let isIPv6 = if case .v6 = source { true } else { false }
+        let seat = Seat(neighbour: witness.neighbour(at: source), isIPv6: isIPv6)
+        let hasRoom = open.withLock { open in
+            let here = open.byNeighbour[seat.neighbour] ?? 0
+            guard open.all < Self.connectionLimit, !isIPv6 || open.ipv6 < Self.connectionLimit6, here < settings.connectionsPerMachine
+            else { return false }
+            open.all += 1
+            open.ipv6 += isIPv6 ? 1 : 0
+            open.byNeighbour[seat.neighbour] = here + 1
+            return true
+        }
+        if !hasRoom { refusals.note("connections", source: source.description, mac: seat.neighbour) }
+        return hasRoom ? seat : nil
+    }
+
+    func leave(_ seat: Seat) {
         open.withLock { open in
             open.all -= 1
-            let here = (open.bySource[source] ?? 1) - 1
-            open.bySource[source] = here == 0 ? nil : here
+            open.ipv6 -= seat.isIPv6 ? 1 : 0
+            let here = (open.byNeighbour[seat.neighbour] ?? 1) - 1
+            open.byNeighbour[seat.neighbour] = here == 0 ? nil : here
         }
     }
 
@@ -88,10 +107,10 @@ final class MetadataDoor: Sendable {
         do {
             switch secret {
             case .userData:
-                guard let bytes = try await control.userData(of: asker.machine, at: here) else { return .refusal(404) }
+                guard let bytes = try await control.userData(of: asker.machine, wantsProof: wantsProof) else { return .refusal(404) }
                 return MetadataReply(200, bytes, type: "application/octet-stream")
             case .noCloudUserData:
-                let bytes = try await control.userData(of: asker.machine, at: here)
+                let bytes = try await control.userData(of: asker.machine, wantsProof: wantsProof)
                 return MetadataReply(200, bytes ?? NoCloudSeed.emptyUserData, type: "application/octet-stream")
             case .vendorData:
                 return MetadataReply(200, try await vendorData(for: asker) ?? NoCloudSeed.emptyUserData)
@@ -101,31 +120,35 @@ final class MetadataDoor: Sendable {
                 return try await rawConfig(nonce, for: asker)
             }
         } catch let problem as Problem where problem.status == 403 {
-            // The machine is who it says, and has not proved what it booted.
-            refusals.note(
-                problem.code, source: asker.address.description, event: "metadata.secret-refused", machine: asker.machine,
-                evidence: ["mac": asker.mac.description, "code": problem.code])
-            return .refusal(403)
+            return refusal(unproved: asker, problem)
         } catch {
             counters.add("failed")
             return .refusal(503)
         }
     }
 
+    /// The machine is who it says, and has not proved what it booted.
+    private func refusal(unproved asker: Asker, _ problem: Problem) -> MetadataReply {
+        refusals.note(
+            problem.code, source: asker.address.description, mac: asker.mac, event: "metadata.secret-refused", machine: asker.machine,
+            evidence: ["mac": asker.mac.description, "code": problem.code])
+        return .refusal(403)
+    }
+
     private func vendorData(for asker: Asker) async throws -> [UInt8]? {
-        try await control.vendorData(of: asker.machine, base: base, at: here)
+        try await control.vendorData(of: asker.machine, base: base, wantsProof: wantsProof)
     }
 
     private func rawConfig(_ nonce: String, for asker: Asker) async throws -> MetadataReply {
         do {
             guard let bytes = try await control.rawConfig(
-                nonce: nonce, of: asker.machine, mac: asker.mac, at: here)
+                nonce: nonce, of: asker.machine, mac: asker.mac, wantsProof: wantsProof)
             else { return .refusal(404) }
             return MetadataReply(200, bytes, type: "application/octet-stream")
-        } catch let problem as Problem {
+        } catch let problem as Problem where BootNonces.refusals.contains(problem.code) {
             refusals.note(
-                MetadataAnswer.Refusal.badNonce.rawValue, source: asker.address.description, event: "metadata.nonce-refused",
-                machine: asker.machine, evidence: ["mac": asker.mac.description, "code": problem.code])
+                MetadataAnswer.Refusal.badNonce.rawValue, source: asker.address.description, mac: asker.mac,
+                event: "metadata.nonce-refused", machine: asker.machine, evidence: ["mac": asker.mac.description, "code": problem.code])
             return .refusal(403)
         }
     }
@@ -134,8 +157,12 @@ final class MetadataDoor: Sendable {
     /// this network, here.
     func identity(_ identity: MetadataAnswer.Identity, for asker: Asker, view: InstanceView) async -> MetadataReply {
         guard let tokens else { return .refusal(404) }
+        do throws(Problem) {
+            try control.requireTrust(of: asker.machine, wantsProof: wantsProof)
+        } catch {
+            return refusal(unproved: asker, error)
+        }
         do {
-            try control.requireTrust(of: asker.machine, at: here)
             switch identity {
             case .signature, .pkcs7:
                 let signed = try await tokens.sign(document: MetadataDesk.identityDocument(view), of: asker.machine)
@@ -149,7 +176,7 @@ final class MetadataDoor: Sendable {
                 return MetadataReply(200, MetadataDesk.tokenDocument(token), type: "application/json")
             }
         } catch let problem as Problem {
-            refusals.note(problem.code, source: asker.address.description, machine: asker.machine)
+            refusals.note(problem.code, source: asker.address.description, mac: asker.mac, machine: asker.machine)
             return .refusal(problem.status)
         } catch {
             counters.add("failed")

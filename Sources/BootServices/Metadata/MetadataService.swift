@@ -70,6 +70,18 @@ public final class MetadataService: Sendable {
         return listening
     }
 
+    private func advertise(_ address: IPv6Address, _ listening: inout Listening, on group: any EventLoopGroup) async {
+        guard network.metadata.advertise else { return }
+        do {
+            listening.channels.append(try await RouterAdvertiser.start(
+                prefix: address, interface: network.interface, counters: counters, on: group.next()))
+        } catch {
+            // The service is there; a machine needs a route to it.
+            logger.notice(
+                "\(address) is not advertised", metadata: ["interface": "\(network.interface)", "why": "\(error)"])
+        }
+    }
+
     /// Without an address of its own: for tests on loopback, which say themselves who a neighbour is.
     func start(
         host: String, port: Int, on group: any EventLoopGroup, patience: TimeAmount = MetadataDoor.patience,
@@ -82,7 +94,8 @@ public final class MetadataService: Sendable {
         return listening
     }
 
-    private func door(
+    /// What the connections of one start share.
+    func door(
         patience: TimeAmount = MetadataDoor.patience, _ lookUp: @escaping @Sendable (MetadataSource) -> MACAddress?
     ) -> MetadataDoor {
         let settings = network.metadata
@@ -158,14 +171,12 @@ public final class MetadataService: Sendable {
         _ channel: any Channel, _ door: MetadataDoor, _ crowds: [ObjectIdentifier: MetadataCrowd]
     ) -> EventLoopFuture<Void> {
         guard let source = channel.remoteAddress.flatMap({ MetadataSource($0) }),
-            let crowd = crowds[ObjectIdentifier(channel.eventLoop)], door.enter(source)
-        else {
-            door.refusals.note("connections", source: channel.remoteAddress?.ipAddress ?? "nobody")
-            return channel.close()
-        }
-        channel.closeFuture.whenComplete { _ in door.leave(source) }
+            let crowd = crowds[ObjectIdentifier(channel.eventLoop)], let seat = door.enter(source)
+        else { return channel.close() }
+        channel.closeFuture.whenComplete { _ in door.leave(seat) }
         return channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(MetadataConnection(door: door, crowd: crowd, source: source))
+            try channel.pipeline.syncOperations.addHandler(
+                MetadataConnection(door: door, crowd: crowd, source: source, neighbour: seat.neighbour))
         }
     }
 

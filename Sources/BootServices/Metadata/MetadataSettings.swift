@@ -21,7 +21,7 @@ public struct MetadataSettings: Sendable, Codable, Equatable {
     public var zone = "a"
     /// Per machine; a burst of twice as many passes.
     public var requestsPerSecond = 200
-    /// Open at once, per address.
+    /// Open at once, per MAC address.
     public var connectionsPerMachine = 64
 
     public init() {}

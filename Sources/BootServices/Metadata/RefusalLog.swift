@@ -2,19 +2,37 @@ internal import Control
 internal import Logging
 internal import Model
 internal import Synchronization
+internal import Wire
 
 /// Tells of what was refused: a counter each time, a line of the log and, where somebody tried to be another, an event
-/// once a minute for the same thing. Whoever floods the service fills neither the log nor the store.
+/// once a minute for the same thing of the same one. Whoever floods the service fills neither the log nor the store,
+/// and silences nobody that is better known than itself.
 final class RefusalLog: Sendable {
     static let pause = Duration.seconds(60)
-    /// Different things told of in a minute, at most.
-    static let limit = 64
+
+    /// How well the one that was refused is known. Each kind has room of its own.
+    enum Standing: Hashable, CaseIterable {
+        case machine
+        /// A MAC address that is no machine's.
+        case neighbour
+        /// An address, of which by IPv6 everybody has as many as it likes.
+        case nobody
+
+        /// Different things told of in a minute, at most.
+        var limit: Int {
+            switch self {
+            case .machine: 1024
+            case .neighbour: 128
+            case .nobody: 32
+            }
+        }
+    }
 
     let counters: Counters
     private let service: String
     private let control: ControlPlane
     private let logger: Logger
-    private let told = Mutex<[String: Timestamp]>([:])
+    private let told = Mutex<[Standing: [String: Timestamp]]>([:])
 
     /// - Parameter service: its name in the log and in events.
     init(service: String, control: ControlPlane, counters: Counters, logger: Logger) {
@@ -26,10 +44,15 @@ final class RefusalLog: Sendable {
 
     /// - Parameters:
     ///   - why: a stable word, the counter's name after `refused-`.
+    ///   - mac: who it was on the wire, as far as the kernel knows.
     ///   - event: the kind of the event to record; nil: none.
-    func note(_ why: String, source: String, event: String? = nil, machine: MachineID? = nil, evidence: [String: String] = [:]) {
+    func note(
+        _ why: String, source: String, mac: MACAddress? = nil, event: String? = nil, machine: MachineID? = nil,
+        evidence: [String: String] = [:]
+    ) {
         counters.add("refused-\(why)")
-        guard isFirst("\(why)|\(source)|\(machine?.rawValue ?? "")") else { return }
+        let standing: Standing = machine != nil ? .machine : mac != nil ? .neighbour : .nobody
+        guard isFirst("\(why)|\(machine?.rawValue ?? mac?.description ?? source)", standing) else { return }
         logger.notice(
             "\(service) refused",
             metadata: ["why": "\(why)", "source": "\(source)", "machine": "\(machine?.rawValue ?? "none")", "evidence": "\(evidence)"])
@@ -46,15 +69,15 @@ final class RefusalLog: Sendable {
         }
     }
 
-    private func isFirst(_ key: String) -> Bool {
+    private func isFirst(_ key: String, _ standing: Standing) -> Bool {
         let now = control.now
-        return told.withLock { told in
-            if let last = told[key], now < last + Self.pause { return false }
-            if told.count >= Self.limit {
-                told = told.filter { now < $0.value + Self.pause }
-                guard told.count < Self.limit else { return false }
+        return told.withLock { all in
+            if let last = all[standing]?[key], now < last + Self.pause { return false }
+            if all[standing, default: [:]].count >= standing.limit {
+                all[standing] = all[standing]?.filter { now < $0.value + Self.pause }
+                guard all[standing, default: [:]].count < standing.limit else { return false }
             }
-            told[key] = now
+            all[standing, default: [:]][key] = now
             return true
         }
     }

@@ -28,6 +28,9 @@ final class WireWitness: Sendable {
         self.lookUp = lookUp
     }
 
+    /// What the kernel's neighbour table has for an address.
+    func neighbour(at source: MetadataSource) -> MACAddress? { lookUp(source) }
+
     func testimony(on source: MetadataSource, in snapshot: RackSnapshot) -> Testimony {
         guard let mac = lookUp(source) else { return .stranger(why: "no neighbour has \(source)") }
         switch source {
@@ -56,14 +59,16 @@ final class WireWitness: Sendable {
     }
 
     /// By IPv6: machines give themselves these addresses, so none is another's; who asks is who has the MAC address.
-    /// What it is told, and what its tokens are bound to, is its IPv4 address here.
+    /// What it is told, and what its tokens are bound to, is its IPv4 address here: one that it has on another network is
+    /// none of this one's.
     private func testimony(on mac: MACAddress, in snapshot: RackSnapshot) -> Testimony {
         guard let machine = snapshot.machine(with: mac) else { return .stranger(why: "\(mac) is no machine's") }
         let now = control.now.milliseconds
-        let leased = machine.interfaces.lazy.compactMap { self.leases.lease(of: $0.mac) }.first { $0.isActive(atMilliseconds: now) }
-        let fixed = machine.desired.network?.staticAddresses.first { network.address.contains($0) }
-        guard let address = leased?.address ?? fixed ?? machine.observed.address else {
-            return .stranger(why: "\(machine.id) has no IPv4 address that is known")
+        let leased = machine.interfaces.lazy.compactMap { self.leases.lease(of: $0.mac) }
+            .filter { $0.isActive(atMilliseconds: now) }.map(\.address)
+        let known = Array(leased) + (machine.desired.network?.staticAddresses ?? []) + (machine.observed.address.map { [$0] } ?? [])
+        guard let address = known.first(where: network.address.contains) else {
+            return .stranger(why: "\(machine.id) has no IPv4 address here that is known")
         }
         return .machine(asker(machine, address, mac, in: snapshot))
     }

@@ -217,8 +217,10 @@ extension ControlPlane {
     /// - Parameters:
     ///   - base: `http://address:port` of this program as the machine reaches it.
     ///   - placement: where the machines of its network stand.
+    ///   - wantsProof: whether that network gives images to attested machines only.
     public func task(
-        for session: String, query: TaskQuery, base: String, placement: Placement? = nil, patience: Duration = .seconds(30)
+        for session: String, query: TaskQuery, base: String, placement: Placement? = nil, wantsProof: Bool,
+        patience: Duration = .seconds(30)
     ) async throws -> AgentTask {
         // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
         // an operation that was begun meanwhile is for the agent to ask for again.
@@ -237,7 +239,7 @@ extension ControlPlane {
             if snapshot.openOperation(of: machine)?.currentStep?.name == .agent {
                 return AgentTask(operation: nil, generation: machine.generation, work: .wait)
             }
-            let task = try await task(for: machine, base: base, placement: placement)
+            let task = try await task(for: machine, base: base, placement: placement, wantsProof: wantsProof)
             // An agent that has work and asks for other is told at once when its own is over.
             let isNews = task.map { $0.operation != query.operation || $0.generation != query.generation } ?? (query.operation != nil)
             if !isNews, await iterator.next() != nil { continue }
@@ -256,7 +258,7 @@ extension ControlPlane {
         }
     }
 
-    private func task(for machine: Machine, base: String, placement: Placement?) async throws -> AgentTask? {
+    private func task(for machine: Machine, base: String, placement: Placement?, wantsProof: Bool) async throws -> AgentTask? {
         guard let operation = snapshot.openOperation(of: machine) else {
             switch BootGate.decide(machine: machine, operation: nil, policy: DiscoveryPolicy()) {
             case .localDisk(let why): return AgentTask(operation: nil, generation: machine.generation + 1, work: .reboot(reason: why))
@@ -266,14 +268,14 @@ extension ControlPlane {
         guard operation.state == .running, let current = operation.currentStep, current.name.isAgentWork,
             current.state == .running
         else { return nil }
-        if operation.kind == .install, !isTrusted(machine) {
+        if operation.kind == .install, !isTrusted(machine, wantsProof: wantsProof) {
             try await refuseUnattested(machine)
             return nil
         }
         let work: AgentWork
         switch operation.request {
         case .inspect: work = .inspect
-        case .install(let request): work = .install(try await installWork(operation, request, machine, base, placement))
+        case .install(let request): work = .install(try await installWork(operation, request, machine, base, placement, wantsProof))
         case .wipe(let request):
             work = .wipe(WipeWork(disks: request.disks, done: operation.steps.filter { $0.state == .succeeded }.map(\.name)))
         case .rescue(let request): work = .rescue(RescueWork(sshKeys: request.sshKeys))
@@ -282,12 +284,13 @@ extension ControlPlane {
     }
 
     private func installWork(
-        _ operation: Model.Operation, _ request: InstallRequest, _ machine: Machine, _ base: String, _ placement: Placement?
+        _ operation: Model.Operation, _ request: InstallRequest, _ machine: Machine, _ base: String, _ placement: Placement?,
+        _ wantsProof: Bool
     ) async throws -> InstallWork {
         guard let digest = request.digest, let image = try await images.image(digest: digest) else {
             throw Problem.notFound("image", request.image, remedy: "It was removed meanwhile; cancel the operation.")
         }
-        let seed = try await seed(of: operation.id, base: base, placement: placement)
+        let seed = try await seed(of: operation.id, base: base, placement: placement, wantsProof: wantsProof)
         let chosen = operation.step(.chooseDisk).flatMap { $0.state == .succeeded ? $0.evidence["serial"] ?? $0.evidence["wwn"] : nil }
         return InstallWork(
             record: InstallRecord(
@@ -311,12 +314,13 @@ extension ControlPlane {
     }
 
     /// The seed of an open installation. Its system calls home at `base`, `http://address:port`; its network is told of
-    /// where it stands.
-    public func seed(of id: OperationID, base: String, placement: Placement? = nil) async throws -> SeedVolume {
+    /// where it stands. There is none for a machine that has not proved its boot, where its network or, by `wantsProof`,
+    /// the one that it asks on wants that.
+    public func seed(of id: OperationID, base: String, placement: Placement? = nil, wantsProof: Bool) async throws -> SeedVolume {
         guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
-            let stored = try await records.store.get(SeedSecrets.key(id)), snapshot.machines[operation.machine].map(isTrusted) == true
+            let stored = try await records.store.get(SeedSecrets.key(id)), let machine = snapshot.machines[operation.machine],
+            isTrusted(machine, wantsProof: wantsProof)
         else { throw Problem.notFound("seed", id.rawValue) }
-        let machine = snapshot.machines[operation.machine]
         return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)") {
             try SeedVolume(
                 SeedSource(

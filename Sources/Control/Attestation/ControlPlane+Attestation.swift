@@ -4,7 +4,7 @@ internal import FoundationEssentials
 public import Model
 internal import Store
 internal import TPM
-internal import Wire
+public import Wire
 
 // What a machine's TPM proves to the control plane.
 extension ControlPlane {
@@ -88,21 +88,32 @@ extension ControlPlane {
         environment.attestedNetworks.contains { network in machine.observed.address.map(network.contains) ?? true }
     }
 
-    /// Whether a machine may be handed what its network gives to attested machines only.
-    func isTrusted(_ machine: Machine) -> Bool { !requiresAttestation(of: machine) || hasGoodBoot(machine) }
+    /// Whether whoever has this address is on a network that wants attestation.
+    public func requiresAttestation(at address: IPv4Address) -> Bool {
+        environment.attestedNetworks.contains { $0.contains(address) }
+    }
 
-    /// The same for a machine that asks on the network of `address`, whatever address the record saw last: one with ports
-    /// on two networks gets nothing on the one that wants proof by being seen on the other.
+    /// Whether a machine may be handed what its network gives to attested machines only.
     ///
-    /// Throws a ``Problem`` with status 403 that says what is missing.
-    func requireTrust(in machine: Machine, at address: IPv4Address?) throws(Problem) {
-        let isRequired = requiresAttestation(of: machine)
-            || environment.attestedNetworks.contains { network in address.map(network.contains) ?? false }
-        guard !isRequired || hasGoodBoot(machine) else {
+    /// - Parameter wantsProof: whether the network that it asks on wants attestation, by its own configuration and not by
+    ///   an address, which a machine has a say in: one with ports on two networks gets nothing on the one that wants proof
+    ///   by being seen on the other.
+    func isTrusted(_ machine: Machine, wantsProof: Bool) -> Bool {
+        !(wantsProof || requiresAttestation(of: machine)) || hasGoodBoot(machine)
+    }
+
+    /// Throws a ``Problem`` with status 403 that says what is missing, where ``isTrusted(_:wantsProof:)`` says no.
+    func requireTrust(in machine: Machine, wantsProof: Bool) throws(Problem) {
+        guard isTrusted(machine, wantsProof: wantsProof) else {
             var problem = missingTrust(in: machine)
             problem.status = 403
             throw problem
         }
+    }
+
+    /// The same for the machine of that name; one that is not in the record has nothing to be given.
+    public func requireTrust(of id: MachineID, wantsProof: Bool) throws(Problem) {
+        if let machine = snapshot.machines[id] { try requireTrust(in: machine, wantsProof: wantsProof) }
     }
 
     /// How the last boot of the agent was judged; a judgement of an earlier one says nothing of it.

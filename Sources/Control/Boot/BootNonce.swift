@@ -12,6 +12,8 @@ internal import FoundationEssentials
 public struct BootNonces: Sendable {
     /// How long a nonce may be spent: a boot over a slow network, no more.
     public static let lifetime: Duration = .seconds(900)
+    /// The codes of what is wrong with a nonce, and with nothing else of who shows it.
+    public static let refusals: Set<String> = ["nonce-invalid", "nonce-expired", "nonce-spent"]
     private let key: SymmetricKey
 
     /// What a nonce may be spent on.

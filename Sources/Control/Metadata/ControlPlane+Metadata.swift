@@ -27,11 +27,11 @@ extension ControlPlane {
     /// The user-data of a machine that proved to be itself. Nil: there is none, or none that may be read any more.
     ///
     /// What may be read once is marked as read before it is given: a crash in between loses it, and never gives it twice.
-    /// Throws a ``Problem`` with status 403 where the network of the machine, or that of `address` on which it asks, gives
-    /// secrets to attested machines only, and this one is none.
-    public func userData(of id: MachineID, at address: IPv4Address? = nil) async throws -> [UInt8]? {
+    /// Throws a ``Problem`` with status 403 where the network of the machine, or (`wantsProof`) the one that it asks on,
+    /// gives secrets to attested machines only, and this one is none.
+    public func userData(of id: MachineID, wantsProof: Bool) async throws -> [UInt8]? {
         guard let machine = snapshot.machines[id] else { return nil }
-        try requireTrust(in: machine, at: address)
+        try requireTrust(in: machine, wantsProof: wantsProof)
         if let operation = snapshot.openOperation(of: machine), operation.kind == .install {
             return try await seedUserData(of: operation.id)
         }
@@ -57,11 +57,6 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
-    /// Throws where the network of `address`, on which a machine asks, gives secrets to attested machines only, and it is none.
-    public func requireTrust(of id: MachineID, at address: IPv4Address) throws(Problem) {
-        if let machine = snapshot.machines[id] { try requireTrust(in: machine, at: address) }
-    }
-
     func storedUserData(of id: MachineID) async throws -> [UInt8]? {
         guard let stored = try await records.store.get(StoredUserData.key(id)) else { return nil }
         return try InstallAdmission.decode(userData: RecordCoding.decode(StoredUserData.self, from: stored).userData)
@@ -84,10 +79,10 @@ extension ControlPlane {
     }
 
     /// What Hostler itself adds to a system's first boot while it is being installed: its call home at `base`. Nil afterwards.
-    /// Asks for attestation as ``userData(of:at:)`` does.
-    public func vendorData(of id: MachineID, base: String, at address: IPv4Address? = nil) async throws -> [UInt8]? {
+    /// Asks for attestation as ``userData(of:wantsProof:)`` does.
+    public func vendorData(of id: MachineID, base: String, wantsProof: Bool) async throws -> [UInt8]? {
         guard let machine = snapshot.machines[id] else { return nil }
-        try requireTrust(in: machine, at: address)
+        try requireTrust(in: machine, wantsProof: wantsProof)
         guard let operation = snapshot.openOperation(of: machine), operation.kind == .install,
             let stored = try await records.store.get(SeedSecrets.key(operation.id))
         else { return nil }
@@ -101,17 +96,17 @@ extension ControlPlane {
         "http://169.254.169.254/hostler/v1/config/\(nonces.make(for: mac, purpose: .config, now: now))"
     }
 
-    /// Spends a configuration's nonce and gives what it is good for. Asks for attestation as ``userData(of:at:)`` does,
-    /// before the nonce is spent.
+    /// Spends a configuration's nonce and gives what it is good for. Asks for attestation as
+    /// ``userData(of:wantsProof:)`` does, before the nonce is spent.
     public func rawConfig(
-        nonce: String, of machine: MachineID, mac: MACAddress, at address: IPv4Address? = nil
+        nonce: String, of machine: MachineID, mac: MACAddress, wantsProof: Bool
     ) async throws -> [UInt8]? {
         let (name, expires) = try nonces.check(nonce, mac: mac, purpose: .config, now: now)
-        if let record = snapshot.machines[machine] { try requireTrust(in: record, at: address) }
+        try requireTrust(of: machine, wantsProof: wantsProof)
         var generator = SystemRandomNumberGenerator()
         // Every reading is one of its own: a second one is refused, whoever it is.
         try await spend(name, boot: "config-\(String(generator.next(), radix: 16))", expires: expires)
-        return try await userData(of: machine, at: address)
+        return try await userData(of: machine, wantsProof: wantsProof)
     }
 
     /// The key of a machine's present installation, as its disk gets it.

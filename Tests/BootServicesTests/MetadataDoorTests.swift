@@ -1,0 +1,183 @@
+import Logging
+import Metadata
+import Model
+import NetBoot
+import Store
+import Testing
+import Wire
+
+@testable import BootServices
+@testable import Control
+
+@Suite("Who comes to the metadata service by which network", .timeLimit(.minutes(1)))
+struct MetadataDoorTests {
+    private func network(attested: Bool = false) throws -> BootNetwork {
+        var network = BootNetwork(name: "test", interface: "lo", address: try #require(IPv4Prefix("127.0.0.1/24")))
+        network.attestation = attested
+        return network
+    }
+
+    /// A machine's agent boots, seen at an address of whichever network.
+    private func hello(_ control: ControlPlane, _ mac: MACAddress, key: String = "b", from address: String) async throws -> MachineID {
+        let hello = HelloRequest(
+            nonce: control.nonces.make(for: mac, now: control.now), sessionKey: String(repeating: key, count: 64), mac: mac, macs: [mac],
+            uuid: nil, serial: nil, firmware: .bios, version: "test")
+        return try await control.hello(hello, from: IPv4Address(address)).machine
+    }
+
+    private func asker(_ rack: MetadataRack, _ id: MachineID, at address: String) throws -> Asker {
+        Asker(
+            machine: id, incarnation: try rack.incarnation(2), address: try #require(IPv4Address(address)), mac: MetadataRack.mac(2))
+    }
+
+    @Test("by IPv6 a machine that is known on another network only is a stranger here")
+    func elsewhere() async throws {
+        try await MetadataRack.with { rack in
+            let mac = MetadataRack.mac(9)
+            let witness = WireWitness(network: try network(), control: rack.control, leases: LeaseTable()) { _ in mac }
+            let source = MetadataSource.v6(try #require(IPv6Address("fd00:ec2::9")))
+            let id = try await hello(rack.control, mac, from: "10.99.0.9")
+            guard case .stranger = witness.testimony(on: source, in: rack.control.snapshot) else {
+                Issue.record("an address of another network was taken for one here")
+                return
+            }
+            _ = try await hello(rack.control, mac, key: "c", from: "127.0.0.9")
+            guard case .machine(let asker) = witness.testimony(on: source, in: rack.control.snapshot) else {
+                Issue.record("the machine is not known where it was seen")
+                return
+            }
+            #expect(asker.machine == id && asker.address == IPv4Address("127.0.0.9"))
+        }
+    }
+
+    @Test("a network that wants proof gives no secret and no identity without, to whatever address the machine has")
+    func attestedNetwork() async throws {
+        let issuer = EveryIssuer()
+        try await MetadataRack.with(attested: true, issuer: { _, _ in issuer }) { rack in
+            let id = try rack.machine(2).id
+            let patch = MachinePatch(userData: UserDataPatch(content: Base64Bytes(base64: "c2VjcmV0"), access: .always))
+            _ = try await rack.control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test")
+            _ = try await hello(rack.control, MetadataRack.mac(2), from: "10.99.0.9")
+            let door = rack.service.door { _ in nil }
+            let asker = try asker(rack, id, at: "10.99.0.9")
+            for secret in [MetadataAnswer.Secret.userData, .noCloudUserData, .vendorData, .openStackVendorData] {
+                #expect(await door.secret(secret, for: asker).status == 403, "\(secret)")
+            }
+            let view = try #require(door.view(of: asker, in: rack.control.snapshot))
+            for identity in [MetadataAnswer.Identity.token(audience: "a"), .pkcs7, .signature, .sshHostCertificates] {
+                #expect(await door.identity(identity, for: asker, view: view).status == 403, "\(identity)")
+            }
+            try await prove(rack, id)
+            #expect(await door.secret(.userData, for: asker).body == Array("secret".utf8))
+            #expect(await door.identity(.sshHostCertificates, for: asker, view: view).body == Array("certificate\n".utf8))
+        }
+    }
+
+    @Test("a raw configuration that is refused for want of proof is told of as that, and its nonce stays good")
+    func rawConfig() async throws {
+        try await MetadataRack.with(attested: true) { rack in
+            let id = try rack.machine(2).id
+            let patch = MachinePatch(userData: UserDataPatch(content: Base64Bytes(base64: "c2VjcmV0"), access: .always))
+            _ = try await rack.control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test")
+            let nonce = try #require(rack.control.rawConfigURL(for: MetadataRack.mac(2)).split(separator: "/").last)
+            let client = try RawClient(from: "127.0.0.2", port: rack.port)
+            #expect(client.get("/hostler/v1/config/\(nonce)").status == 403)
+            let counters = rack.service.counters
+            #expect(counters["refused-attestation-missing"] == 1 && counters["refused-bad-nonce"] == 0)
+            try await prove(rack, id)
+            let now = try RawClient(from: "127.0.0.2", port: rack.port)
+            #expect(now.get("/hostler/v1/config/\(nonce)").body == "secret")
+            #expect(now.get("/hostler/v1/config/\(nonce)").status == 403)
+            #expect(counters["refused-attestation-missing"] == 1 && counters["refused-bad-nonce"] == 1)
+        }
+    }
+
+    /// As if the machine's TPM had proved this boot of its agent.
+    private func prove(_ rack: MetadataRack, _ id: MachineID) async throws {
+        let found = try #require(try await rack.control.records.get(Machine.self, id: id.rawValue))
+        var machine = found.value
+        var attestation = MachineAttestation(
+            endorsementKey: "", endorsementCertificate: nil, attestationKey: Base64Bytes(base64: ""), enrolledAt: rack.control.now)
+        attestation.standing = .attested
+        attestation.boot = machine.observed.agent?.boot
+        machine.attestation = attestation
+        try await rack.control.records.store.commit([machine.put(.revision(found.revision))])
+        let isThere = await eventually { rack.control.snapshot.machines[id]?.attestation != nil }
+        #expect(isThere)
+    }
+
+    @Test("connections are counted by MAC address, and IPv6 has its part of them")
+    func connections() async throws {
+        var settings = MetadataSettings()
+        settings.connectionsPerMachine = 3
+        func address(_ number: UInt64) throws -> MetadataSource {
+            .v6(try #require(IPv6Address([0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0] + MACAddress(value: number).bytes + [0, 0])))
+        }
+        try await MetadataRack.with(settings) { rack in
+            // One host with many addresses; whoever has an even last byte is nobody that the kernel knows.
+            let mac = MetadataRack.mac(2)
+            let door = rack.service.door { source in
+                guard case .v6(let address) = source else { return mac }
+                return address.bytes[13].isMultiple(of: 2) ? nil : mac
+            }
+            var seats: [MetadataDoor.Seat] = []
+            for number in 1...20 { if let seat = door.enter(try address(UInt64(number))) { seats.append(seat) } }
+            #expect(seats.count { $0.neighbour == mac } == 3 && seats.count { $0.neighbour == nil } == 3)
+            #expect(door.enter(.v4(IPv4Address(value: 0x7f00_0002))) == nil, "it is the same machine by IPv4")
+            for seat in seats { door.leave(seat) }
+            let again = try #require(door.enter(.v4(IPv4Address(value: 0x7f00_0002))))
+            door.leave(again)
+        }
+        try await MetadataRack.with(settings) { rack in
+            let door = rack.service.door { source in
+                guard case .v6(let address) = source else { return nil }
+                return MACAddress(Array(address.bytes[8..<14]))
+            }
+            let taken = try (1...MetadataDoor.connectionLimit6 + 5).count { door.enter(try address(UInt64($0))) != nil }
+            #expect(taken == MetadataDoor.connectionLimit6)
+            #expect(door.enter(.v4(IPv4Address(value: 0x7f00_0002))) != nil, "there is room left for IPv4")
+        }
+    }
+
+    @Test("who floods the log of refusals with addresses silences no machine, and no other MAC address")
+    func refusals() async throws {
+        try await MetadataRack.with { rack in
+            let log = RefusalLog(service: "test", control: rack.control, counters: Counters(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            for number in 0..<2000 { log.note("stranger", source: "fd00:ec2::\(number)", event: "test.stranger") }
+            for number in 0..<2000 { log.note("stranger", source: "fd00:ec2::\(number)", mac: MetadataRack.mac(7), event: "test.flood") }
+            #expect(log.counters["events"] == RefusalLog.Standing.nobody.limit + 1)
+            log.note("impostor", source: "127.0.0.2", mac: MetadataRack.mac(8), event: "test.neighbour")
+            log.note("needs-key", source: "127.0.0.2", mac: MetadataRack.mac(2), event: "test.machine", machine: try rack.machine(2).id)
+            #expect(try await rack.event("test.neighbour").evidence["source"] == "127.0.0.2")
+            #expect(try await rack.event("test.machine").machine == rack.machine(2).id)
+        }
+    }
+
+    @Test("a port whose address went to another is forgotten")
+    func leases() throws {
+        let table = LeaseTable()
+        let place = IPv4Address(value: 0x0a4d_0064)
+        func lease(_ number: Int, _ address: IPv4Address) -> DHCPLease {
+            let mac = MetadataRack.mac(number)
+            return DHCPLease(address: address, client: .mac(mac), mac: mac, grantedMilliseconds: 0, expiresMilliseconds: 1, state: .bound)
+        }
+        for number in 1...100 { table.set(lease(number, place)) }
+        #expect(table.portCount == 1)
+        #expect(table.lease(of: MetadataRack.mac(100))?.address == place && table.lease(of: MetadataRack.mac(99)) == nil)
+        // One that has moved on keeps what it has.
+        table.set(lease(100, IPv4Address(value: 0x0a4d_0065)))
+        table.set(lease(1, place))
+        #expect(table.lease(of: MetadataRack.mac(100))?.address.value == 0x0a4d_0065 && table.portCount == 2)
+    }
+}
+
+/// Gives an identity to whoever asks.
+private struct EveryIssuer: WorkloadTokens {
+    func mint(machine: MachineID, audience: String, lifetime: Duration?) async throws -> WorkloadToken {
+        WorkloadToken(token: "token", audience: audience, expiresAt: Timestamp(milliseconds: 0))
+    }
+    func sign(document: [UInt8], of machine: MachineID) async throws -> DocumentSignatures {
+        DocumentSignatures(signature: "signature", pkcs7: "pkcs7")
+    }
+    func sshHostCertificates(of machine: MachineID) async throws -> [String] { ["certificate"] }
+}
