@@ -147,6 +147,7 @@ public struct MetadataDesk: Sendable {
         if head.method == .put { return .refuse(status: 405, why: .method) }
         // A boot nonce is a proof of its own, and whoever has it has nothing else yet.
         if path.count == 4, path.starts(with: ["hostler", "v1", "config"]), let nonce = path.last {
+            if head.method == .head { return Self.headRefused }
             return .secret(.rawConfig(nonce: nonce))
         }
         switch checked ?? check(head, of: asker, now: now) {
@@ -156,6 +157,10 @@ public struct MetadataDesk: Sendable {
         }
         guard let proof = proof ?? (policy.allowsTokenless ? .wire : nil) else { return .refuse(status: 401, why: .noToken) }
         let answer = Self.answer(at: path, head, view)
+        switch answer {
+        case .secret, .identity: if head.method == .head { return Self.headRefused }
+        default: break
+        }
         let needed: Proof =
             switch answer {
             case .secret: .seed
@@ -163,7 +168,17 @@ public struct MetadataDesk: Sendable {
             default: .wire
             }
         guard proof >= needed || !policy.secretsNeedKey else { return .refuse(status: 403, why: .needsKey) }
-        return answer
+        return proof >= .key ? answer : Self.withoutCallHome(answer)
+    }
+
+    /// The call home's proof is for root alone, whatever the policy: with it any user of the machine could call home before
+    /// its system does, and name host keys of his own. Systems that have their data by the seed key have it on their disk.
+    private static func withoutCallHome(_ answer: MetadataAnswer) -> MetadataAnswer {
+        switch answer {
+        case .secret(.vendorData): .reply(.init(200, NoCloudSeed.emptyUserData))
+        case .secret(.openStackVendorData): .reply(.json(OpenStackTree.vendorData(nil)))
+        default: answer
+        }
     }
 
     private func token(_ head: RequestHead, _ proof: Proof) -> MetadataAnswer {
@@ -177,6 +192,8 @@ public struct MetadataDesk: Sendable {
     // MARK: Paths
 
     private static let nothing = MetadataAnswer.refuse(status: 404, why: .notFound)
+    /// A question about a secret would spend it: it may be one that is read once, or be made anew at each reading.
+    private static let headRefused = MetadataAnswer.refuse(status: 405, why: .method)
 
     private static func answer(at path: ArraySlice<String>, _ head: RequestHead, _ view: InstanceView) -> MetadataAnswer {
         guard let first = path.first else { return .reply(.init(EC2Tree.versions.joined(separator: "\n"))) }

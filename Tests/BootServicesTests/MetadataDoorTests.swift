@@ -106,6 +106,25 @@ struct MetadataDoorTests {
         #expect(isThere)
     }
 
+    @Test("HEAD does not spend what is read once")
+    func heads() async throws {
+        try await MetadataRack.with { rack in
+            let id = try rack.machine(2).id
+            let patch = MachinePatch(userData: UserDataPatch(content: Base64Bytes(base64: "c2VjcmV0"), access: .once))
+            _ = try await rack.control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test")
+            let key = "/k/" + rack.control.metadataSessions.key(machine: id, incarnation: try rack.incarnation(2))
+            let nonce = try #require(rack.control.rawConfigURL(for: MetadataRack.mac(2)).split(separator: "/").last)
+            for path in [key + "/latest/user-data", "/hostler/v1/config/\(nonce)"] {
+                let client = try RawClient(from: "127.0.0.2", port: rack.port)
+                client.begin("HEAD", path)
+                #expect(client.readUntil("\r\n\r\n").hasPrefix("HTTP/1.1 405 "))
+            }
+            let client = try RawClient(from: "127.0.0.2", port: rack.port)
+            #expect(client.get("/hostler/v1/config/\(nonce)").body == "secret")
+            #expect(client.get(key + "/latest/user-data").status == 404)
+        }
+    }
+
     @Test("connections are counted by MAC address, and IPv6 has its part of them")
     func connections() async throws {
         var settings = MetadataSettings()

@@ -168,14 +168,42 @@ struct ControlMetadataTests {
         try await running(control) { control in
             let id = try await discovered(control)
             let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
-            let bytes = try #require(try await control.vendorData(of: id, base: testBase))
+            let bytes = try #require(try await control.vendorData(of: id, base: testBase, wantsProof: false))
             let text = String(decoding: bytes, as: UTF8.self)
             #expect(text.contains("#cloud-config\nphone_home:\n  url: \(testBase)/call-home/\(operation.id)/"))
             #expect(text.hasPrefix("Content-Type: multipart/mixed; boundary=\"hostler\"\n") == wanted)
             #expect(text.contains("Content-Type: text/x-shellscript") == wanted && text.contains("hostler-host-certificates.timer") == wanted)
             // On the drive as over the wire.
-            let volume = try await control.seed(of: operation.id, base: testBase)
+            let volume = try await control.seed(of: operation.id, base: testBase, wantsProof: false)
             #expect(String(decoding: volume.bytes, as: UTF8.self).contains(text))
+        }
+    }
+
+    @Test("where first-boot data is fetched, the call home stands in a file of root's, and only the system that was meant calls so",
+        arguments: [DataSource.ec2, .noCloudHTTP])
+    func callsHomeFromItsDisk(_ source: DataSource) async throws {
+        let clock = ManualClock()
+        let control = try await ControlPlane.open(
+            store: MemoryStore(), images: OneImage(),
+            environment: ControlEnvironment(now: { clock.now }, logger: Logger(label: "test"), bringsHostCertificates: true))
+        try await running(control) { control in
+            let agent = try await agent(control)
+            let operation = try await install(control, agent, InstallRequest(image: "debian-12", dataSource: source))
+            let text = String(decoding: try await control.seed(of: operation.id, base: testBase, wantsProof: false).bytes, as: UTF8.self)
+            // Whatever becomes of the certificates, the machine is started again.
+            #expect(text.contains("umask 077 && echo ") && text.contains(" | base64 -d | sh || true; } && sync && systemctl reboot --force"))
+            let words = text.split { !($0.isLetter || $0.isNumber || "+/=".contains($0)) }
+            let settings = try #require(
+                words.compactMap { Data(base64Encoded: String($0)) }.map { String(decoding: $0, as: UTF8.self) }.first { $0.hasPrefix("datasource_list") })
+            let url = try #require(settings.split(separator: "\"").first { $0.hasPrefix("\(testBase)/call-home/\(operation.id)/") })
+            let proof = String(try #require(url.split(separator: "/").last))
+            await #expect(throws: Problem.self) {
+                try await control.callHome(operation: operation.id, proof: proof, hostKeys: [], evidence: ["instance-id": "\(operation.id)-seed"])
+            }
+            for _ in 0..<2 {
+                try await control.callHome(operation: operation.id, proof: proof, hostKeys: [], evidence: ["instance-id": operation.id.rawValue])
+            }
+            #expect(try await control.operation(operation.id).value.state == .succeeded)
         }
     }
 

@@ -99,7 +99,7 @@ struct DeskTests {
         #expect(try ask("PUT", "/k/\(instanceKey)/latest/api/token", ttl) == .issueToken(seconds: 60, .key))
         // The key that cloud-init is given opens what it needs, and no identity: it writes down where it read.
         let seedKey = testSessions.seedKey(machine: asker.machine, incarnation: asker.incarnation)
-        for path in ["/latest/user-data", "/nocloud/user-data", "/nocloud/vendor-data", "/openstack/latest/vendor_data.json"] {
+        for path in ["/latest/user-data", "/nocloud/user-data"] {
             #expect(status(try ask("GET", "/k/\(seedKey)" + path)) == 200, "\(path)")
         }
         for path in ["/hostler/v1/token?audience=a", "/hostler/v1/ssh-host-certificates", "/latest/dynamic/instance-identity/pkcs7", "/latest/dynamic/instance-identity/signature"] {
@@ -111,6 +111,34 @@ struct DeskTests {
         let other = Asker(machine: asker.machine, incarnation: "op-ffffffff", address: address, mac: macs[0])
         #expect(status(try ask("GET", "/k/\(instanceKey)/latest/user-data", from: other)) == 403)
         #expect(try ask("GET", "/hostler/v1/config/n-1") == .secret(.rawConfig(nonce: "n-1")))
+    }
+
+    @Test("keeps the call home from whoever has no more than the seed key, which every local user can read")
+    func callHome() throws {
+        let seedKey = testSessions.seedKey(machine: asker.machine, incarnation: asker.incarnation)
+        let trusting = MetadataDesk(sessions: testSessions, policy: MetadataPolicy(allowsTokenless: true, secretsNeedKey: false))
+        let empty = [
+            "/nocloud/vendor-data": MetadataAnswer.reply(.init(200, NoCloudSeed.emptyUserData)),
+            "/openstack/latest/vendor_data.json": .reply(MetadataReply(200, Array("{}".utf8), type: "application/json")),
+        ]
+        for (path, nothing) in empty {
+            #expect(try ask("GET", "/k/\(seedKey)" + path) == nothing)
+            #expect(try ask("GET", path, token(asker, .seed)) == nothing)
+            #expect(try ask("GET", path, desk: trusting) == nothing)
+            #expect(try ask("GET", "/k/\(instanceKey)" + path) != nothing)
+        }
+        #expect(try ask("GET", "/k/\(instanceKey)/nocloud/vendor-data") == .secret(.vendorData))
+    }
+
+    @Test("refuses HEAD for what a reading may spend")
+    func heads() throws {
+        let paths = [
+            "/latest/user-data", "/nocloud/user-data", "/nocloud/vendor-data", "/openstack/latest/user_data", "/hostler/v1/user-data",
+            "/hostler/v1/token?audience=a", "/hostler/v1/ssh-host-certificates", "/latest/dynamic/instance-identity/pkcs7",
+            "/hostler/v1/config/n-1",
+        ]
+        for path in paths { #expect(try ask("HEAD", "/k/\(instanceKey)" + path) == .refuse(status: 405, why: .method), "\(path)") }
+        #expect(status(try ask("HEAD", "/k/\(instanceKey)/latest/meta-data/instance-id")) == 200)
     }
 
     @Test("answers nobody who comes through a proxy, by another name, or with another method")

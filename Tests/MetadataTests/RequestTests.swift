@@ -70,6 +70,19 @@ struct RequestTests {
         #expect(try #require(get("/a%3Ab")).target.parts == ["a:b"])
     }
 
+    @Test("names its host by a name or an address, with a port or none, and nothing behind it")
+    func hosts() {
+        for (text, name) in [
+            ("169.254.169.254", "169.254.169.254"), ("169.254.169.254:80", "169.254.169.254"), ("[FD00:EC2::254]", "[fd00:ec2::254]"),
+            ("[fd00:ec2::254]:80", "[fd00:ec2::254]"), ("[fd00:ec2::254]:", "[fd00:ec2::254]"),
+        ] {
+            #expect(RequestHead.hostName(text) == name, "\(text)")
+        }
+        for text in ["", ":80", "a:b", "[fd00:ec2::254", "[fd00:ec2::254]anything", "[fd00:ec2::254]:80a", "[fd00:ec2::254]80"] {
+            #expect(RequestHead.hostName(text) == nil, "\(text)")
+        }
+    }
+
     @Test("through a proxy shows it")
     func proxies() throws {
         for field in ["X-Forwarded-For: 10.0.0.1", "x-forwarded-for:", "Via: 1.1 squid", "Forwarded: for=10.0.0.1"] {

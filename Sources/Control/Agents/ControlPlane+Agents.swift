@@ -360,8 +360,10 @@ extension ControlPlane {
         guard let stored = try await records.store.get(SeedSecrets.key(id)),
             constantTimeEqual(try RecordCoding.decode(SeedSecrets.self, from: stored).proof, proof)
         else { throw refused }
-        // The call home of this data source is on the disk: it would come as well from a system that found nothing else.
-        if case .install(let request) = operation.request, request.dataSource == .ec2, evidence["instance-id"] != id.rawValue {
+        // The call home of these data sources is on the disk: it would come as well from a system that found nothing else.
+        if case .install(let request) = operation.request, request.dataSource == .ec2 || request.dataSource == .noCloudHTTP,
+            evidence["instance-id"] != id.rawValue
+        {
             throw Problem(
                 "instance-foreign", status: 409, title: "The system is up, but did not find its first-boot data",
                 detail: "It calls itself \(evidence["instance-id"] ?? "nothing").",

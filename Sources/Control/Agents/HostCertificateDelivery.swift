@@ -9,9 +9,11 @@ enum HostCertificateDelivery {
 
     /// A shell script that puts it there. Does nothing on a system without systemd or sshd.
     ///
-    /// - Parameter starts: whether the timer starts now; else with the next start.
-    static func script(starts: Bool) -> String {
-        let files = [(program, "755", fetch), (units + ".service", "644", service), (units + ".timer", "644", timer)]
+    /// - Parameters:
+    ///   - label: of the volume with the machine's key.
+    ///   - starts: whether the timer starts now; else with the next start.
+    static func script(from label: String, starts: Bool) -> String {
+        let files = [(program, "755", fetch(from: label)), (units + ".service", "644", service), (units + ".timer", "644", timer)]
         var lines = ["#!/bin/sh", "[ -d /etc/systemd/system ] && [ -d /etc/ssh ] || exit 0"]
         lines += files.map { path, mode, text in
             "echo \(Data(text.utf8).base64EncodedString()) | base64 -d > \(path) && chmod \(mode) \(path)"
@@ -21,56 +23,88 @@ enum HostCertificateDelivery {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// cloud-init's own Python does it: it is in every image that this reaches.
-    private static let fetch = #"""
+    /// The program. cloud-init's own Python runs it: it is in every image that this reaches.
+    static func fetch(from label: String) -> String {
+        #"""
         #!/usr/bin/python3
         """Brings this machine's SSH host certificates from Hostler's metadata service. Made by its installation."""
-        import os, subprocess, sys, tempfile, urllib.request
+        import os, re, subprocess, sys, tempfile, time, urllib.request
 
-        labels = [f"/dev/disk/by-label/{label}" for label in ("CIDATA", "CONFIG-2")]
-        volume = next((path for path in labels if os.path.exists(path)), None)
-        if volume is None:
-            sys.exit("the volume with this machine's key is not there")
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["mount", "-o", "ro", volume, folder], check=True)
-            try:
-                key = open(f"{folder}/hostler/key").read().strip()
-            finally:
-                subprocess.run(["umount", folder], check=True)
-        request = urllib.request.Request(
-            "http://169.254.169.254/hostler/v1/ssh-host-certificates", headers={"X-Hostler-Key": key})
-        lines = urllib.request.urlopen(request, timeout=20).read().decode().splitlines()
-        kinds = {"ssh-ed25519": "ed25519", "ecdsa-sha2": "ecdsa", "ssh-rsa": "rsa"}
-        settings = []
-        for line in lines:
-            kind = next((name for start, name in kinds.items() if line.startswith(start)), None)
-            if kind is None or not os.path.exists(f"/etc/ssh/ssh_host_{kind}_key"):
-                continue
-            path = f"/etc/ssh/ssh_host_{kind}_key-cert.pub"
+        VOLUME = "/dev/disk/by-label/\#(label)"
+        URL = "http://169.254.169.254/hostler/v1/ssh-host-certificates"
+        SSH = "/etc/ssh"
+        # Refused until the installation has ended, which its call home brings about. After the last one the next day's start.
+        PAUSES = [20 << count for count in range(8)]
+
+
+        def key():
+            if not os.path.exists(VOLUME):
+                sys.exit("the volume with this machine's key is not there")
+            with tempfile.TemporaryDirectory() as folder:
+                # Anybody's stick may have this label: nothing on it may do more than be read.
+                subprocess.run(["mount", "-t", "vfat", "-o", "ro,nosuid,nodev,noexec", VOLUME, folder], check=True)
+                try:
+                    with open(folder + "/hostler/key") as file:
+                        text = file.read(100).strip()
+                finally:
+                    subprocess.run(["umount", folder], check=True)
+            if not re.fullmatch("[0-9a-f]{64}", text):
+                sys.exit("what is on the volume is no key")
+            return text
+
+
+        def certificates(key):
+            # No proxy: the address is of this link, and the key for nobody else.
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            request = urllib.request.Request(URL, headers={"X-Hostler-Key": key})
+            for pause in PAUSES + [None]:
+                try:
+                    return opener.open(request, timeout=20).read(1 << 20).decode().splitlines()
+                except OSError as error:
+                    if pause is None:
+                        sys.exit(f"no certificates: {error}")
+                    print(f"no certificates yet, asked again in {pause} s: {error}", flush=True)
+                    time.sleep(pause)
+
+
+        def write(path, text):
             with open(path + ".new", "w") as file:
-                file.write(line + "\n")
+                file.write(text)
             os.replace(path + ".new", path)
-            settings.append(f"HostCertificate {path}\n")
-        os.makedirs("/etc/ssh/sshd_config.d", exist_ok=True)
-        with open("/etc/ssh/sshd_config.d/60-hostler-host-certificates.conf", "w") as file:
-            file.write("".join(settings))
-        subprocess.run(["systemctl", "try-reload-or-restart", "ssh.service"], check=True)
+
+
+        def main():
+            kinds = {"ssh-ed25519": "ed25519", "ecdsa-sha2": "ecdsa", "ssh-rsa": "rsa"}
+            settings = ""
+            for line in certificates(key()):
+                kind = next((name for start, name in kinds.items() if line.startswith(start)), None)
+                if kind and os.path.exists(f"{SSH}/ssh_host_{kind}_key"):
+                    path = f"{SSH}/ssh_host_{kind}_key-cert.pub"
+                    write(path, line + "\n")
+                    settings += f"HostCertificate {path}\n"
+            os.makedirs(SSH + "/sshd_config.d", exist_ok=True)
+            write(SSH + "/sshd_config.d/60-hostler-host-certificates.conf", settings)
+            # One that does not run, or is started by its socket, reads them when it starts.
+            for unit in ("ssh.service", "sshd.service"):
+                if subprocess.run(["systemctl", "is-active", "-q", unit]).returncode == 0:
+                    subprocess.run(["systemctl", "reload-or-restart", unit], check=True)
+                    break
+
+
+        main()
 
         """#
+    }
 
-    /// Refused until the installation has ended, which its call home brings about: it tries again.
     private static let service = """
         [Unit]
         Description=SSH host certificates from Hostler
         Wants=network-online.target
         After=network-online.target
-        StartLimitIntervalSec=0
 
         [Service]
         Type=oneshot
         ExecStart=\(program)
-        Restart=on-failure
-        RestartSec=20
 
         """
 

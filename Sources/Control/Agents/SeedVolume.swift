@@ -23,7 +23,9 @@ struct SeedSource {
 
     var hostname: String { request.hostname ?? operation.machine.rawValue }
     var callHomeURL: String { callHome + "/" + secrets.proof }
-    var vendorData: [UInt8] { Array(SeedVolume.vendorData(callHomeURL, bringsHostCertificates: bringsHostCertificates).utf8) }
+    /// The seed volume's.
+    var label: String { SeedVolume.label(request.dataSource) }
+    var vendorData: [UInt8] { Array(SeedVolume.vendorData(callHomeURL, certificatesFrom: bringsHostCertificates ? label : nil).utf8) }
     /// Where the metadata service is, with the key to it in the path: clients that know no header can have it too.
     var metadataURL: String { "http://169.254.169.254/k/\(seedKey)" }
 
@@ -47,12 +49,13 @@ public struct SeedVolume: Sendable {
 
     /// The same inputs always give the same bytes, so a seed can be made anew at any time.
     init(_ source: SeedSource) throws {
-        let label = source.request.dataSource == .configDrive ? "CONFIG-2" : "CIDATA"
         // The key to the machine's identity, which only root can read here; no data source looks at it.
         let key = FATVolume.File(name: "hostler/key", contents: Array((source.instanceKey + "\n").utf8))
-        bytes = try FATVolume(label: label, files: Self.files(source) + [key]).bytes
+        bytes = try FATVolume(label: source.label, files: Self.files(source) + [key]).bytes
         digest = "sha256:" + Hex.encode(SHA256.hash(data: bytes))
     }
+
+    static func label(_ source: DataSource?) -> String { source == .configDrive ? "CONFIG-2" : "CIDATA" }
 
     private static func files(_ source: SeedSource) throws -> [FATVolume.File] {
         switch source.request.dataSource ?? .noCloud {
@@ -66,12 +69,7 @@ public struct SeedVolume: Sendable {
             return try restarting(source, into: "NoCloud", [("datasource", ["NoCloud": settings])])
         case .ec2:
             let settings: JSONTree = ["strict_id": false, "metadata_urls": [.string(source.metadataURL)], "max_wait": 240, "timeout": 10]
-            // It has no vendor-data, which calls home elsewhere.
-            let home: JSONTree = [
-                "url": .string(source.callHomeURL),
-                "post": ["instance_id", "hostname", "pub_key_rsa", "pub_key_ecdsa", "pub_key_ed25519"], "tries": 20,
-            ]
-            return try restarting(source, into: "Ec2", [("datasource", ["Ec2": settings]), ("phone_home", home)])
+            return try restarting(source, into: "Ec2", [("datasource", ["Ec2": settings])])
         case .configDrive:
             return try configDrive(source)
         }
@@ -113,7 +111,9 @@ public struct SeedVolume: Sendable {
 
     /// Vendor data, which the user's own data overrules: the call home at the end of
     /// cloud-init's last stage, when everything of the user's has been applied.
-    static func vendorData(_ url: String, bringsHostCertificates: Bool = false) -> String {
+    ///
+    /// - Parameter label: of the volume with the key that SSH host certificates are fetched with; nil: none are.
+    static func vendorData(_ url: String, certificatesFrom label: String?) -> String {
         let config = """
             #cloud-config
             phone_home:
@@ -122,9 +122,9 @@ public struct SeedVolume: Sendable {
               tries: 20
 
             """
-        guard bringsHostCertificates else { return config }
+        guard let label else { return config }
         // RFC 2046 §5.1.3, as cloud-init reads it.
-        let parts = [("text/cloud-config", config), ("text/x-shellscript", HostCertificateDelivery.script(starts: true))]
+        let parts = [("text/cloud-config", config), ("text/x-shellscript", HostCertificateDelivery.script(from: label, starts: true))]
         return "Content-Type: multipart/mixed; boundary=\"hostler\"\nMIME-Version: 1.0\n\n"
             + parts.map { "--hostler\nContent-Type: \($0.0); charset=\"utf-8\"\nMIME-Version: 1.0\n\n\($0.1)\n" }.joined() + "--hostler--\n"
     }
@@ -138,7 +138,12 @@ public struct SeedVolume: Sendable {
     /// configuration, and that is in the image. So the drive's NoCloud seed, itself another instance, writes that
     /// configuration as the first thing, and restarts. The key stands in the URL: it is what proves this machine.
     private static func restarting(_ source: SeedSource, into name: String, _ settings: [(String, JSONTree)]) throws -> [FATVolume.File] {
-        var members: [(String, JSONTree)] = [("datasource_list", [.string(name)])] + settings
+        // The call home stands here and not in what is fetched: the key in the URL opens that to every local user.
+        let home: JSONTree = [
+            "url": .string(source.callHomeURL),
+            "post": ["instance_id", "hostname", "pub_key_rsa", "pub_key_ecdsa", "pub_key_ed25519"], "tries": 20,
+        ]
+        var members: [(String, JSONTree)] = [("datasource_list", [.string(name)])] + settings + [("phone_home", home)]
         if let network = source.machine?.desired.network, source.secrets.networkConfig == nil {
             members.append(("network", NetplanConfig.tree(network, hostler: source.placement?.prefix)))
         }
@@ -153,8 +158,7 @@ public struct SeedVolume: Sendable {
         }
         // The key is in it: nobody but root reads it.
         let script = (["umask 077"] + files.map { "echo \(Data($0.1).base64EncodedString()) | base64 -d > \($0.0)" }
-            + (source.bringsHostCertificates && name == "Ec2"
-                ? ["echo \(Data(HostCertificateDelivery.script(starts: false).utf8).base64EncodedString()) | base64 -d | sh"] : [])
+            + (source.bringsHostCertificates ? [certificates(source.label)] : [])
             + ["sync", "systemctl reboot --force"]).joined(separator: " && ")
         let userData: JSONTree = ["bootcmd": [["sh", "-c", .string(script)]]]
         let seed: JSONTree = [
@@ -163,6 +167,12 @@ public struct SeedVolume: Sendable {
         return noCloud(
             metaData: seed.bytes, userData: Array("#cloud-config\n".utf8) + userData.bytes + [UInt8(ascii: "\n")], vendorData: nil,
             network: source.networkConfig)
+    }
+
+    /// Without its certificates a system is still to be started.
+    private static func certificates(_ label: String) -> String {
+        let script = Data(HostCertificateDelivery.script(from: label, starts: false).utf8).base64EncodedString()
+        return "{ echo \(script) | base64 -d | sh || true; }"
     }
 
     // MARK: Config drive

@@ -83,12 +83,13 @@ extension ControlPlane {
     public func vendorData(of id: MachineID, base: String, wantsProof: Bool) async throws -> [UInt8]? {
         guard let machine = snapshot.machines[id] else { return nil }
         try requireTrust(in: machine, wantsProof: wantsProof)
-        guard let operation = snapshot.openOperation(of: machine), operation.kind == .install,
+        guard let operation = snapshot.openOperation(of: machine), case .install(let request) = operation.request,
             let stored = try await records.store.get(SeedSecrets.key(operation.id))
         else { return nil }
         let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
         let callHome = "\(base)/call-home/\(operation.id)/\(secrets.proof)"
-        return Array(SeedVolume.vendorData(callHome, bringsHostCertificates: environment.bringsHostCertificates).utf8)
+        let label = environment.bringsHostCertificates ? SeedVolume.label(request.dataSource) : nil
+        return Array(SeedVolume.vendorData(callHome, certificatesFrom: label).utf8)
     }
 
     /// The URL at which a system's raw configuration (Ignition, Talos) is read once, within minutes, by this MAC address.

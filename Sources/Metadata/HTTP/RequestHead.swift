@@ -167,13 +167,18 @@ public struct RequestHead: Sendable, Equatable {
         guard !value.isEmpty, value.utf8.count <= 255 else { return nil }
         var name = Substring(value)
         if name.hasPrefix("[") {
-            guard let close = name.firstIndex(of: "]") else { return nil }
+            guard let close = name.firstIndex(of: "]"), isPort(name[name.index(after: close)...]) else { return nil }
             name = name[...close]
         } else if let colon = name.firstIndex(of: ":") {
-            guard name[name.index(after: colon)...].utf8.allSatisfy({ (48...57).contains($0) }) else { return nil }
+            guard isPort(name[colon...]) else { return nil }
             name = name[..<colon]
         }
         return name.isEmpty ? nil : name.lowercased()
+    }
+
+    /// What may follow a host (RFC 3986 §3.2): nothing, or a colon and digits, of which there may be none.
+    private static func isPort(_ rest: Substring) -> Bool {
+        rest.isEmpty || (rest.first == ":" && rest.utf8.dropFirst().allSatisfy { (48...57).contains($0) })
     }
 
     /// Lines that end in CR LF; a CR or LF that stands alone is none (the rest is then no line at all).
