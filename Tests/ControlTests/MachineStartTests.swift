@@ -199,7 +199,7 @@ private final class StartingBMC: PowerSwitch {
             _ = try await desk.powerStatus(machine: "one")
             try await starting(desk) {
                 try await install(place)
-                _ = try await place.control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase)
+                _ = try await place.control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
                 try await place.until("the agent has it") { $0.state == .succeeded }
                 #expect(place.bmc.asked.isEmpty)
             }

@@ -70,18 +70,6 @@ public final class MetadataService: Sendable {
         return listening
     }
 
-    private func advertise(_ address: IPv6Address, _ listening: inout Listening, on group: any EventLoopGroup) async {
-        guard network.metadata.advertise else { return }
-        do {
-            listening.channels.append(try await RouterAdvertiser.start(
-                prefix: address, interface: network.interface, counters: counters, on: group.next()))
-        } catch {
-            // The service is there; a machine needs a route to it.
-            logger.notice(
-                "\(address) is not advertised", metadata: ["interface": "\(network.interface)", "why": "\(error)"])
-        }
-    }
-
     /// Without an address of its own: for tests on loopback, which say themselves who a neighbour is.
     func start(
         host: String, port: Int, on group: any EventLoopGroup, patience: TimeAmount = MetadataDoor.patience,
