@@ -1,4 +1,5 @@
 import BootServices
+import Control
 import FoundationEssentials
 import Model
 import VirtualRack
@@ -12,6 +13,7 @@ struct ServerConfiguration: Codable, Sendable {
     var api: API?
     var networks: [Network]?
     var identity: Identity?
+    var health: HealthPolicy?
 
     /// Who machines are to others.
     struct Identity: Codable, Sendable {

@@ -18,6 +18,7 @@ struct ServerProgram {
     var api: APIConfiguration
     var networks: [BootNetwork]
     var identity: IdentitySettings
+    var health = HealthPolicy()
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -38,7 +39,10 @@ struct ServerProgram {
         let issuer = try await IdentityWiring.open(
             identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
-        let bmcs = try await BMCDesk.open(control: control, vault: Vault(keyFile: stateDirectory + "/vault.key"))
+        var attention = BMCDesk.Settings()
+        attention.health = health
+        let bmcs = try await BMCDesk.open(
+            control: control, vault: Vault(keyFile: stateDirectory + "/vault.key"), settings: attention)
 
         let services = networks.map {
             MachineServices(
