@@ -80,6 +80,8 @@ bmc-install: binaries boot-files image
 
 ## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
 bench: deps binaries boot-files image
+	$(SWIFT) build $(SWIFT_DIST) --product bmc-bench
+	strip -o out/bin/bmc-bench $(DIST_BIN)/bmc-bench
 	scripts/bench.sh $(BENCH)
 
 ## make fuzz        libFuzzer on every parser, a minute each

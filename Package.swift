@@ -156,6 +156,8 @@ let package = Package(
         .target(
             name: "StoreConformance", dependencies: ["Store"], path: "Tests/StoreConformance", swiftSettings: settings),
         .executableTarget(name: "attestation-judge", dependencies: ["Attestation", "TPM", "Wire"], swiftSettings: settings),
+        .executableTarget(
+            name: "bmc-bench", dependencies: ["CLinux", "Control", "Hardware", "Model", "OCI", "Store", "Wire", logging], swiftSettings: settings),
         .executableTarget(name: "store-crasher", dependencies: ["Store", logging], swiftSettings: settings),
         .testTarget(
             name: "StoreTests",
@@ -166,7 +168,8 @@ let package = Package(
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "Control", "Attestation", "Hardware", "Model", "Store", "OCI", "TPM", "Wire", crypto, cryptoExtras, certificates, logging,
+                "Control", "Attestation", "Hardware", "Model", "Store", "OCI", "TPM", "VirtualBMC", "Wire", crypto, cryptoExtras,
+                certificates, logging,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Figures beside the peers', in one run on one machine: see docs/benchmarks.md for what is measured and how.
 #
-#   scripts/bench.sh [--only dhcp,http,tftp,metadata,memory,size,install,peer] [--runs N] [--installs N] …
+#   scripts/bench.sh [--only size,memory,http,tftp,dhcp,metadata,bmc,install,peer] [--runs N] [--installs N] …
 #
 # `--help` tells every option. Needs root; works in network namespaces and a lab of its own.
 set -euo pipefail

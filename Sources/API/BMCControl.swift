@@ -18,6 +18,18 @@ public protocol BMCControl: Sendable {
     func setBoot(_ wanted: BootOverride, machine: String, by actor: String) async throws -> BootOverride
     func bootOverride(machine: String) async throws -> BootOverride
     func health(machine: String) async throws -> MachineHealth
+    /// What was read of its sensors lately; asks nobody.
+    func sensors(machine: String) async throws -> SensorHistories
+    /// Of all BMCs, as this server knows them.
+    func vitals() -> [BMCVitals]
+    func firmwareSettings(machine: String) async throws -> FirmwareSettings
+    func stage(_ settings: [String: SettingValue], machine: String, by actor: String) async throws -> FirmwareSettings
+    func secureBoot(machine: String) async throws -> SecureBootSetting
+    func setSecureBoot(_ setting: SecureBootSetting, machine: String, by actor: String) async throws -> SecureBootSetting
+    /// Nil empties the drive.
+    func setMedia(_ url: String?, machine: String, by actor: String) async throws
+    func updateFirmware(from url: String, targets: [String], machine: String, by actor: String) async throws -> FirmwareUpdate
+    func firmwareUpdate(machine: String) async throws -> FirmwareUpdate
     func hardwareLog(machine: String, limit: Int) async throws -> [HardwareLogEntry]
     func clearHardwareLog(machine: String, by actor: String) async throws
 }

@@ -32,11 +32,16 @@ struct HostTool: Sendable {
         for (key, value) in environment { variables[Environment.Key(rawValue: key) ?? "_"] = value }
         let executable: Executable = name.hasPrefix("/") ? .path(.init(name)) : .name(name)
         let settings = variables
+        // In a session of its own, so that what it started ends with it: a child that is left would hold its output open.
+        var options = PlatformOptions()
+        options.createSession = true
+        options.teardownSequence = [.send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .milliseconds(100))]
+        let platform = options
         return try await Deadline.within(timeout, else: .bmc("silent", "“\(name)” did not end within \(timeout.wholeMilliseconds / 1000) s", remedy: "The BMC behind it may hang.")) {
             do {
                 let result = try await Subprocess.run(
-                    executable, arguments: Arguments(arguments), environment: .inherit.updating(settings), input: .string(input),
-                    output: .string(limit: Self.outputLimitBytes), error: .string(limit: 64 << 10))
+                    executable, arguments: Arguments(arguments), environment: .inherit.updating(settings), platformOptions: platform,
+                    input: .string(input), output: .string(limit: Self.outputLimitBytes), error: .string(limit: 64 << 10))
                 let status: Int =
                     switch result.terminationStatus {
                     case .exited(let code): Int(code)
@@ -45,6 +50,11 @@ struct HostTool: Sendable {
                 return Result(status: status, output: result.standardOutput, errors: result.standardError)
             } catch let error as SubprocessError where error.code == .executableNotFound {
                 throw missing
+            } catch let error as SubprocessError {
+                try Task.checkCancellation()
+                throw Problem.bmc(
+                    "error", "“\(name)” could not be run to its end", detail: "\(error)",
+                    remedy: "May it be executed, and does it print no more than \(Self.outputLimitBytes >> 20) MiB?")
             }
         }
     }

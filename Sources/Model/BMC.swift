@@ -90,7 +90,23 @@ public struct ObservedBMC: Codable, Sendable, Equatable {
     /// What went wrong the last time that it did; gone once the BMC answers again.
     public var problem: Problem?
     public var problemAt: Timestamp?
+    /// What is wrong with the machine's body; nil: nothing, or its sensors were never read.
+    public var faults: [HardwareFault]?
+    /// Up to where its event log was told.
+    public var logMark: HardwareLogMark?
     public init() { breaker = .closed }
+}
+
+/// A place in a BMC's event log: its entry's id and the time that the BMC gave it.
+public struct HardwareLogMark: Codable, Sendable, Equatable {
+    /// Nil where the newest that is known came by the event stream.
+    public var id: String?
+    public var time: String?
+
+    public init(id: String? = nil, time: String? = nil) {
+        self.id = id
+        self.time = time
+    }
 }
 
 public struct ObservedPower: Codable, Sendable, Equatable {

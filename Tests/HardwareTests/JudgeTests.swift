@@ -1,6 +1,7 @@
 import Foundation
 import Model
 import Testing
+import Wire
 
 @testable import Hardware
 
@@ -10,6 +11,10 @@ private enum Judge {
     static var sushy: String? { environment["HOSTLER_JUDGE_SUSHY"] }
     static var image: String { environment["HOSTLER_JUDGE_IMAGE"] ?? "" }
     static var ipmiPort: Int? { environment["HOSTLER_JUDGE_IPMI_PORT"].flatMap { Int($0) } }
+    /// host:port of an SNMP agent with APC's outlet 3, writable with the community “hands”.
+    static var pdu: String? { environment["HOSTLER_JUDGE_PDU"] }
+    /// A MAC address that is waited for on the wire.
+    static var sleeper: String? { environment["HOSTLER_JUDGE_SLEEPER"] }
 }
 
 @Suite("sushy-emulator", .serialized, .enabled(if: Judge.sushy != nil, "run by scripts/bmc-judges.sh")) struct SushyJudgeTests {
@@ -154,5 +159,35 @@ private enum Judge {
         #expect(await problem { _ = try await self.bmc().readPower() } != nil)
         try await bmc.setPassword("test")
         try await bmc.verify()
+    }
+}
+
+@Suite("net-snmp's agent as a PDU", .serialized, .enabled(if: Judge.pdu != nil, "run by scripts/power-judges.sh")) struct PDUJudgeTests {
+    @Test("an outlet is switched on, off and through a cycle, each read back from the agent") func outlet() async throws {
+        let pdu = try SNMPPower(host: try #require(Judge.pdu), community: "hands", options: ["outlet": "3", "model": "apc"])
+        let line = BMCLine(id: BMCID(unchecked: "bmc-0003"), power: pdu, now: wallClock)
+        var policy = PowerPursuit.Policy()
+        policy.poll = .milliseconds(100)
+        #expect(try await line.readPower().0.state == .off)
+        #expect(try await line.perform(.on, policy: policy).requests == 1)
+        #expect(try await line.perform(.cycle, policy: policy).requests == 2)
+        #expect(try await line.perform(.off, policy: policy).state == .off)
+        #expect(await problem { _ = try await line.perform(.shutdown, policy: policy) } == nil, "it is off already")
+    }
+
+    @Test("a wrong community and an outlet that is not there are told, and nothing is switched") func refused() async throws {
+        let host = try #require(Judge.pdu)
+        let stranger = try SNMPPower(host: host, community: "public", options: ["outlet": "3"])
+        #expect(await problem { _ = try await stranger.readPower() }?.code == "bmc-unreachable")
+        let missing = try SNMPPower(host: host, community: "hands", options: ["outlet": "40"])
+        let read = try? await missing.readPower().state
+        #expect(read == nil || read == .unknown)
+    }
+}
+
+@Suite("A sleeping machine", .enabled(if: Judge.sleeper != nil, "run by scripts/power-judges.sh")) struct SleeperJudgeTests {
+    @Test("it is woken by broadcast") func wake() async throws {
+        let power = try WakeOnLAN(mac: try #require(MACAddress(Judge.sleeper ?? "")))
+        try await power.request(.on)
     }
 }

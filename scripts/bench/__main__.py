@@ -7,10 +7,13 @@ of that file.
 import argparse
 import datetime
 import json
+import pathlib
 import signal
 import sys
+import tempfile
 import time
 
+import bmc
 import dhcp
 import install
 import metadata
@@ -30,6 +33,9 @@ def parts(options):
             with Wire() as wire:
                 keep(measure(wire, runs, say))
         return part
+    def bmcs(keep):
+        with tempfile.TemporaryDirectory(prefix="hostler-bench.") as folder:
+            bmc.measure(pathlib.Path(folder), say, keep)
     return {
         "size": lambda keep: keep(report.sizes()),
         "memory": on_wire(transfer.measure_memory, options.runs),
@@ -37,6 +43,7 @@ def parts(options):
         "tftp": on_wire(transfer.measure_tftp, options.runs),
         "dhcp": on_wire(dhcp.measure, options.runs),
         "metadata": lambda keep: keep(metadata.measure(options.runs, say)),
+        "bmc": bmcs,
         "install": lambda keep: install.measure(
             options.installs, options.firmware, options.restart, options.accelerator, say, keep),
         "peer": lambda keep: keep(peer.measure(options.peer_runs, options.peer_limit * 60, options.accelerator, say)),

@@ -121,6 +121,7 @@ def rows(parts):
         yield (f"a tag reaches its watcher, {eight['watchers']:,} watch, ms", f"{max(watch['one']):.0f}", "", "", "< 1,000")
         yield (f"a tag reaches {eight['watchers'] - 1:,} watchers of one machine, ms", f"{max(watch['all_of_one_machine']):.0f}", "", "", "")
         yield (f"`hostler serve` with {eight['machines']:,} machines, MB, RSS", f"{eight['resident_mb']:.0f}", "", "", "")
+    yield from bmc_rows(figures("bmc"))
     six = figures("memory")
     if six:
         idle, after = six["idle"], six["after-transfer"]
@@ -131,6 +132,27 @@ def rows(parts):
         for name in ("hostler", "hostler-init", "ramdisk", "kernel"):
             yield (f"size of {'`' + name + '`' if 'hostler' in name else 'the ' + name}, MB", f"{seven[name]:.1f}", "", "",
                    "< 40" if name == "ramdisk" else "")
+
+
+def bmc_rows(found):
+    if not found:
+        return
+    our, them = found["hostler"], found.get("sushy")
+    healthy = found["count"] - found["hung"]
+    rack = f"{found['count']} BMCs, {found['latency_ms']} ms each, {found['hung']} hung"
+    for what, ours, name, aim in (
+            ("first status sweep after a start, logins included", our["firstSweep"], "first_sweep", "≤ 3 s"),
+            (f"status sweep, median of {len(our['sweeps'])}", statistics.median(our["sweeps"]), "sweep", "≤ 3 s"),
+            ("all power on, each read to be on", our["powerOn"], "power_on", "≤ 10 s"),
+            ("all power off, each read to be off", our["powerOff"], "power_off", "≤ 10 s")):
+        beside = ratio = ""
+        if them:
+            beside = (f"sushy {them['version']}, the {healthy} healthy ones only: one by one {them['loop'][name]:.1f}, "
+                      f"{them['thread_count']} at a time {them['threads'][name]:.1f}")
+            ratio = f"{them['loop'][name] / ours:.0f} and {them['threads'][name] / ours:.1f} times as fast"
+        yield (f"{rack}: {what}, s", f"{ours:.2f}", beside, ratio, aim)
+    each = (our["residentConnected"] - our["residentBefore"]) / found["count"] / 1024
+    yield ("the same: memory for each BMC, connected, KiB", f"{each:.0f}", "", "", "")
 
 
 def text(results):

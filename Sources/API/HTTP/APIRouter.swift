@@ -7,7 +7,7 @@ internal import NIOCore
 enum APIRouter {
     static let routes: [Route] =
         MachineRoutes.routes + OperationRoutes.routes + EventRoutes.routes + ImageRoutes.routes + TokenRoutes.routes
-        + BMCRoutes.routes + IdentityRoutes.routes + SSHAuthorityRoutes.routes + ServerRoutes.routes
+        + BMCRoutes.routes + MachineSettingRoutes.routes + IdentityRoutes.routes + SSHAuthorityRoutes.routes + ServerRoutes.routes
 
     static func build(_ server: ServerState) -> Router<APIContext> {
         let router = Router(context: APIContext.self)

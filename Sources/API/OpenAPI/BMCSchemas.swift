@@ -8,7 +8,10 @@ extension Schemas {
                 "id": id("bmc"), "kind": words(BMCKind.self), "address": text, "trustsAuthorities": boolean, "options": textMap,
                 "observed": object(
                     ["breaker": words(BreakerState.self)],
-                    optional: ["power": reference("ObservedPower"), "problem": reference("ProblemRecord"), "problemAt": time]),
+                    optional: [
+                        "power": reference("ObservedPower"), "problem": reference("ProblemRecord"), "problemAt": time,
+                        "faults": list(reference("HardwareFault")), "logMark": object([:], optional: ["id": text, "time": text]),
+                    ]),
                 "createdAt": time, "updatedAt": time,
             ],
             optional: [
@@ -44,6 +47,18 @@ extension Schemas {
         "SensorReading": object(
             ["name": text, "kind": words(SensorReading.Kind.self), "health": words(HealthState.self)],
             optional: ["value": ["type": "number"], "unit": text, "lowerCritical": ["type": "number"], "upperCritical": ["type": "number"]]),
+        "HardwareFault": object([
+            "sensor": text, "kind": words(SensorReading.Kind.self), "health": words(HealthState.self), "why": text, "since": time,
+        ]),
+        "SensorHistories": object(
+            [
+                "machine": id("m"), "faults": list(reference("HardwareFault")),
+                "sensors": list(
+                    object([
+                        "reading": reference("SensorReading"), "at": time,
+                        "samples": list(object(["at": time, "value": ["type": "number"]])),
+                    ])),
+            ], optional: ["at": time]),
         "HardwareLog": object([
             "entries": list(object(["id": text, "severity": words(HealthState.self), "message": text], optional: ["time": text]))
         ]),

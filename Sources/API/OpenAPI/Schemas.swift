@@ -5,7 +5,7 @@ enum Schemas {
     static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/\(name)")] }
 
     static let all: [String: JSONValue] = machine.merging(operation) { $1 }.merging(bmc) { $1 }.merging(server) { $1 }
-        .merging(requests) { $1 }.merging(identity) { $1 }.merging(metadata) { $1 }
+        .merging(requests) { $1 }.merging(identity) { $1 }.merging(metadata) { $1 }.merging(machineSettings) { $1 }
 
     static let text: JSONValue = ["type": "string"]
     static let integer: JSONValue = ["type": "integer"]

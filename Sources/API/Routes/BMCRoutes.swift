@@ -89,6 +89,11 @@ enum BMCRoutes {
             summary: "A machine's sensors and health, read now", access: .role(.viewer), reply: .json("MachineHealth")
         ) { call in try .json(await bmcs(call).health(machine: call.path("machine"))) },
         Route(
+            method: .get, path: "/v1/machines/{machine}/sensors", name: "getMachineSensors",
+            summary: "What was read of a machine's sensors in the last hour, and what is wrong with it", access: .role(.viewer),
+            reply: .json("SensorHistories")
+        ) { call in try .json(await bmcs(call).sensors(machine: call.path("machine"))) },
+        Route(
             method: .get, path: "/v1/machines/{machine}/hardware-log", name: "getHardwareLog",
             summary: "The newest entries of the BMC's event log, newest first", access: .role(.viewer), query: [.limit],
             reply: .json("HardwareLog")
@@ -105,7 +110,7 @@ enum BMCRoutes {
         },
     ]
 
-    private static func bmcs(_ call: Call) throws(Problem) -> any BMCControl {
+    static func bmcs(_ call: Call) throws(Problem) -> any BMCControl {
         guard let bmcs = call.server.bmcs else {
             throw Problem("bmcs-off", status: 503, title: "This server speaks to no BMCs")
         }

@@ -29,6 +29,13 @@ enum ServerRoutes {
             method: .get, path: "/v1/status", name: "getStatus", summary: "The server's own state", access: .role(.viewer),
             reply: .json("Status"), handler: status),
         Route(
+            method: .get, path: "/metrics", name: "getMetrics", summary: "Metrics for Prometheus, in its text format 0.0.4",
+            access: .role(.viewer), reply: .init(status: .ok, schema: nil, contentType: Exposition.contentType)
+        ) { call in
+            let text = try await ServerMetrics.text(call.server)
+            return Response(status: .ok, headers: [.contentType: Exposition.contentType], body: .init(byteBuffer: .init(string: text)))
+        },
+        Route(
             method: .post, path: "/v1/backup", name: "takeBackup", summary: "A consistent copy of the state, as a file",
             access: .role(.admin),
             reply: .init(status: .ok, schema: nil, contentType: "application/octet-stream"), handler: backup),

@@ -11,7 +11,7 @@ extension BMCDesk {
         guard (1...255).contains(request.address.utf8.count), request.password?.utf8.count ?? 0 <= 256, request.options?.count ?? 0 <= 16 else {
             throw Problem("bmc-request-invalid", status: 422, title: "Address, password or options are missing or too long")
         }
-        if let same = try await records.all(BMC.self).first(where: { Self.isSame($0.value, request) })?.value {
+        if let same = roster.withLock({ roster in roster.values.first { Self.isSame($0.value, request) } })?.value {
             throw Problem(
                 "bmc-known", status: 409, title: "\(request.address) is known already, as \(same.id)",
                 remedy: "Look at it with: hostler bmc show \(same.id)")
@@ -30,7 +30,7 @@ extension BMCDesk {
             await way.close()
             throw error
         }
-        if let machine = bmc.machine, let other = try await records.all(BMC.self).first(where: { $0.value.machine == machine })?.value {
+        if let machine = bmc.machine, let other = roster.withLock({ roster in roster.values.first { $0.value.machine == machine } })?.value {
             await way.close()
             throw Problem(
                 "machine-has-bmc", status: 409, title: "\(machine) has a BMC already: \(other.id) at \(other.address)",
@@ -56,6 +56,7 @@ extension BMCDesk {
             try control.event(added, machine: bmc.machine, operation: nil).put(.absent),
         ] + newMachine)
         if !newMachine.isEmpty { await control.snapshots.reached(revision) }
+        keep(Versioned(value: bmc, revision: revision))
         fleet.put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: control.environment.now))
         return bmc
     }
@@ -107,7 +108,7 @@ extension BMCDesk {
         return try await edit(known.id) { bmc in
             bmc.facts = facts
             bmc.fingerprint = bmc.trustsAuthorities ? nil : bmc.fingerprint ?? fingerprint
-            bmc.observed = self.fleet.line(bmc.id)?.observed ?? bmc.observed
+            bmc.observed = self.fleet.line(bmc.id).map { Self.merged(bmc.observed, $0.observed) } ?? bmc.observed
             bmc.observed.power = ObservedPower(state: reading.state, at: self.control.now)
             if bmc.machine == nil, case .match(let machine, _) = BMCMatch.machine(for: facts, among: self.control.snapshot.machines.values) {
                 bmc.machine = machine
@@ -124,6 +125,8 @@ extension BMCDesk {
             try control.event(gone, machine: found.machine, operation: nil).put(.absent),
         ])
         starts.withLock { _ = $0.held.remove(found.id) }
+        roster.withLock { _ = $0.removeValue(forKey: found.id) }
+        wards.withLock { _ = $0.removeValue(forKey: found.id) }
         await fleet.remove(found.id)?.power.close()
     }
 

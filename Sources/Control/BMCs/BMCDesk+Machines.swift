@@ -7,6 +7,7 @@ extension BMCDesk {
     public func power(_ action: PowerAction, machine name: String, by actor: String) async throws -> PowerProof {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
+        try refuseWhileUpdating(bmc)
         do {
             let proof = try await line(bmc.id).perform(action, policy: settings.power)
             try await control.recordEvent(
@@ -50,12 +51,6 @@ extension BMCDesk {
     public func bootOverride(machine name: String) async throws -> BootOverride {
         let bmc = try await bmc(of: control.machine(named: name).value.id)
         return try await line(bmc.id).ask { try await $0.bootOverride() }
-    }
-
-    public func health(machine name: String) async throws -> MachineHealth {
-        let bmc = try await bmc(of: control.machine(named: name).value.id)
-        let (health, power) = try await line(bmc.id).ask { (try await $0.health(), try await $0.readPower()) }
-        return MachineHealth(health: health.health, power: power.state, readings: health.readings, at: control.now)
     }
 
     public func hardwareLog(machine name: String, limit: Int) async throws -> [HardwareLogEntry] {

@@ -17,6 +17,14 @@ public final class BMCDesk: Sendable {
         /// What a machine's UEFI fetches to come to the agent; nil: its DHCP server says.
         public var bootURI: @Sendable (Machine) -> String? = { _ in nil }
         public var start = StartPolicy()
+        public var health = HealthPolicy()
+        /// From one look at a BMC's log to the next, where it has no event stream.
+        public var logEvery: Duration = .seconds(300)
+        /// After so long a stream is opened anew.
+        public var streamLongest: Duration = .seconds(900)
+        public var eventBackoff = Backoff()
+        /// Within so long after a start the BMCs are listened to, each at a time of its own.
+        public var spread: Duration = .seconds(10)
         public init() {}
     }
 
@@ -29,6 +37,12 @@ public final class BMCDesk: Sendable {
     let settling = Mutex<Set<BMCID>>([])
     /// Which machines are being started, and when those are tried again where it failed.
     let starts = Mutex(StartLedger())
+    let wards = Mutex<[BMCID: Ward]>([:])
+    let updates = Mutex<[BMCID: FirmwareUpdate]>([:])
+    let updateRequests: AsyncStream<UpdateJob>
+    let updateJobs: AsyncStream<UpdateJob>.Continuation
+    /// The records as they were last written here, so that no question about one reads all.
+    let roster = Mutex<[BMCID: Versioned<BMC>]>([:])
     var records: Records { control.records }
 
     /// Reads the records, and makes the lines. Nothing is sent yet.
@@ -36,12 +50,13 @@ public final class BMCDesk: Sendable {
         control: ControlPlane, vault: Vault, ways: BMCWays = .init(), settings: Settings = .init()
     ) async throws -> BMCDesk {
         let desk = BMCDesk(control: control, vault: vault, ways: ways, settings: settings)
-        for bmc in try await desk.records.all(BMC.self).map(\.value) {
+        for found in try await desk.records.all(BMC.self) {
+            desk.keep(found)
             do {
-                if bmc.heldOverride != nil { desk.starts.withLock { _ = $0.held.insert(bmc.id) } }
-                try await desk.connect(bmc)
+                if found.value.heldOverride != nil { desk.starts.withLock { _ = $0.held.insert(found.value.id) } }
+                try await desk.connect(found.value)
             } catch {
-                control.environment.logger.error("a BMC cannot be spoken to", metadata: ["bmc": "\(bmc.id)", "error": "\(error)"])
+                control.environment.logger.error("a BMC cannot be spoken to", metadata: ["bmc": "\(found.value.id)", "error": "\(error)"])
             }
         }
         return desk
@@ -52,36 +67,58 @@ public final class BMCDesk: Sendable {
         self.vault = vault
         self.ways = ways
         self.settings = settings
+        (updateRequests, updateJobs) = AsyncStream.makeStream(of: UpdateJob.self)
     }
 
     /// Finishes what a kill left half done, then keeps looking at every BMC. Runs until cancelled.
     public func run() async throws {
         await settlePasswords()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.sweep() }
-            group.addTask { try await self.startMachines() }
-            try await group.next()
-            group.cancelAll()
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.runUpdates() }
+            group.addTask { try? await self.startMachines() }
+            var attended: [BMCID: BMCLine] = [:]
+            while !Task.isCancelled {
+                let started = ContinuousClock.now
+                let lines = fleet.all
+                for line in lines where attended[line.id] !== line { group.addTask { await self.attend(line) } }
+                attended = Dictionary(lines.map { ($0.id, $0) }) { first, _ in first }
+                await sweep()
+                try? await Task.sleep(until: started + settings.sweepEvery)
+            }
         }
-        for line in fleet.removeAll() { await line.power.close() }
+        // In a task of its own, since this one is cancelled: BMCs have few sessions, and keep those that nobody ends.
+        await Task { await close() }.value
     }
 
-    private func sweep() async throws {
-        while !Task.isCancelled {
-            let started = ContinuousClock.now
-            await fleet.sweep(timeout: settings.sweepTimeout) { observation in
-                do {
-                    try await self.note(observation)
-                } catch {
-                    self.control.environment.logger.error(
-                        "what was seen of a BMC was not recorded", metadata: ["bmc": "\(observation.id)", "error": "\(error)"])
-                }
-            }
-            try await Task.sleep(until: started + settings.sweepEvery)
+    /// Gives every BMC its session back; nothing can be asked any more.
+    public func close() async {
+        await withDiscardingTaskGroup { group in
+            for line in fleet.removeAll() { group.addTask { await line.power.close() } }
+        }
+    }
+
+    /// What is done about one BMC beside the sweeps, while `line` is the way to it.
+    private func attend(_ line: BMCLine) async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.watchHealth(by: line) }
+            group.addTask { await self.watchEvents(by: line) }
         }
     }
 
     // MARK: Looking
+
+    /// Reads the power of every BMC at once, and writes down what changed. Each is told once it is written down.
+    public func sweep(_ tell: @escaping @Sendable (BMCFleet.Observation) -> Void = { _ in }) async {
+        await fleet.sweep(timeout: settings.sweepTimeout) { observation in
+            do {
+                try await self.note(observation)
+            } catch {
+                self.control.environment.logger.error(
+                    "what was seen of a BMC was not recorded", metadata: ["bmc": "\(observation.id)", "error": "\(error)"])
+            }
+            tell(observation)
+        }
+    }
 
     /// By id, by the machine's id or name, or by address; as fresh as the line to it knows.
     public func bmc(named name: String) async throws -> Versioned<BMC> {
@@ -100,12 +137,17 @@ public final class BMCDesk: Sendable {
     func fresh(_ found: Versioned<BMC>) -> Versioned<BMC> {
         guard let line = fleet.line(found.value.id) else { return found }
         var copy = found
-        let seen = line.observed
-        copy.value.observed.power = seen.power ?? copy.value.observed.power
-        copy.value.observed.breaker = seen.breaker
-        copy.value.observed.problem = seen.problem
-        copy.value.observed.problemAt = seen.problemAt
+        copy.value.observed = Self.merged(copy.value.observed, line.observed)
         return copy
+    }
+
+    static func merged(_ record: ObservedBMC, _ seen: ObservedBMC) -> ObservedBMC {
+        var merged = record
+        merged.power = seen.power ?? record.power
+        merged.breaker = seen.breaker
+        merged.problem = seen.problem
+        merged.problemAt = seen.problemAt
+        return merged
     }
 
     func line(_ id: BMCID) throws(Problem) -> BMCLine {
@@ -117,9 +159,17 @@ public final class BMCDesk: Sendable {
         return line
     }
 
+    /// The record as it was written, unless a newer one is known.
+    func keep(_ written: Versioned<BMC>) {
+        roster.withLock { roster in
+            if let known = roster[written.value.id], known.revision > written.revision { return }
+            roster[written.value.id] = written
+        }
+    }
+
     /// The BMC that switches this machine.
     func bmc(of machine: MachineID) async throws -> BMC {
-        guard let found = try await records.all(BMC.self).first(where: { $0.value.machine == machine }) else {
+        guard let found = roster.withLock({ roster in roster.values.first { $0.value.machine == machine } }) else {
             throw Problem(
                 "machine-without-bmc", status: 409, title: "No BMC is known for \(machine)",
                 remedy: "Add it with: hostler bmc add ADDRESS --machine \(machine)")
@@ -201,7 +251,10 @@ public final class BMCDesk: Sendable {
             for happening in happenings {
                 mutations.append(try control.event(happening, machine: bmc.machine, operation: nil).put(.absent))
             }
-            if try await records.store.commitUnlessConflict(mutations) != nil { return bmc }
+            if let revision = try await records.store.commitUnlessConflict(mutations) {
+                if isChanged, roster.withLock({ $0[id] != nil }) { keep(Versioned(value: bmc, revision: revision)) }
+                return bmc
+            }
         }
         throw ControlPlane.tooManyConflicts
     }

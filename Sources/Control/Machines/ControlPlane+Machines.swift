@@ -78,6 +78,16 @@ extension ControlPlane {
         }
     }
 
+    /// Puts a machine on hold, unless it is for the same reason already.
+    func hold(_ machine: MachineID, _ problem: Problem, by actor: String) async throws {
+        let known = try await self.machine(named: machine.rawValue).value
+        guard !known.holds.contains(where: { $0.problem.code == problem.code && $0.problem.title == problem.title }) else { return }
+        _ = try await edit(machine: machine.rawValue, expecting: nil, kind: "machine.held", by: actor) { machine, _ in
+            machine.holds.append(Hold(id: HoldID.random(length: 8), problem: problem, operation: nil, since: self.now))
+            return "\(machine.name) is on hold: \(problem.title)"
+        }
+    }
+
     /// Says that a person looked, and that work may go on.
     public func releaseHold(_ id: HoldID, on name: String, by actor: String) async throws -> Machine {
         try await edit(machine: name, expecting: nil, kind: "machine.released", by: actor) { machine, _ in

@@ -17,21 +17,26 @@ public enum MagicPacket {
 public final class WakeOnLAN: PowerSwitch {
     private let mac: MACAddress
     private let broadcast: IPv4Address
+    private let port: Int
     private let probe: (host: String, port: Int)?
     private let network: BMCNetwork
 
-    /// - Parameter options: `broadcast` (an address, 255.255.255.255 if not given), `probe` (host:port).
+    /// - Parameter options: `broadcast` (address or address:port, 255.255.255.255 and 9, discard, if not given), `probe` (host:port).
     public init(mac: MACAddress, options: [String: String] = [:], network: BMCNetwork = .own) throws(Problem) {
         self.network = network
         self.mac = mac
         var broadcast = IPv4Address.broadcast
+        var port = 9
         var probe: (String, Int)?
         for (name, value) in options {
             let parts = value.split(separator: ":").map(String.init)
             switch name {
             case "broadcast":
-                guard let address = IPv4Address(value) else { throw Self.invalid(name, value) }
+                guard (1...2).contains(parts.count), let address = IPv4Address(parts[0]), let number = parts.count == 2 ? Int(parts[1]) : 9,
+                    (1...65535).contains(number)
+                else { throw Self.invalid(name, value) }
                 broadcast = address
+                port = number
             case "probe":
                 guard parts.count == 2, let port = Int(parts[1]), (1...65535).contains(port) else { throw Self.invalid(name, value) }
                 probe = (parts[0], port)
@@ -39,13 +44,14 @@ public final class WakeOnLAN: PowerSwitch {
             }
         }
         self.broadcast = broadcast
+        self.port = port
         self.probe = probe
     }
 
     private static func invalid(_ name: String, _ value: String) -> Problem {
         Problem(
             "bmc-option-invalid", status: 422, title: "“\(name)=\(value)” is no option of Wake-on-LAN",
-            remedy: "There are broadcast (an address) and probe (host:port).")
+            remedy: "There are broadcast (an address, or address:port) and probe (host:port).")
     }
 
     public var address: String { mac.description }
@@ -76,7 +82,7 @@ public final class WakeOnLAN: PowerSwitch {
                 .channelOption(.socketOption(.so_broadcast), value: 1)
                 .bind(host: "0.0.0.0", port: 0).get()
         }
-        let target = try SocketAddress(ipAddress: broadcast.description, port: 9)
+        let target = try SocketAddress(ipAddress: broadcast.description, port: port)
         let packet = ByteBuffer(bytes: MagicPacket.bytes(for: mac))
         do {
             // Nobody confirms it: three are as good as one.

@@ -18,6 +18,8 @@ public final class BMCFleet: Sendable {
 
     public var count: Int { lines.withLock { $0.count } }
 
+    public var all: [BMCLine] { lines.withLock { Array($0.values) } }
+
     public func line(_ id: BMCID) -> BMCLine? { lines.withLock { $0[id] } }
 
     /// Puts a line in place of the one that was there; returns the old one, to be closed.
@@ -34,18 +36,16 @@ public final class BMCFleet: Sendable {
         }
     }
 
-    /// Reads the power of every BMC at once. Each answer is told as it comes; a BMC that hangs costs its own
-    /// `timeout` and delays nobody. One whose breaker is open is not asked.
-    public func sweep(timeout: Duration = .seconds(15), _ tell: @Sendable (Observation) async -> Void) async {
+    /// Reads the power of every BMC at once. Each answer is told as it comes, several at a time; a BMC that hangs
+    /// costs its own `timeout` and delays nobody. One whose breaker is open is not asked.
+    public func sweep(timeout: Duration = .seconds(15), _ tell: @escaping @Sendable (Observation) async -> Void) async {
         let all = lines.withLock { Array($0.values) }
-        await withTaskGroup(of: Observation.self) { group in
+        await withDiscardingTaskGroup { group in
             for line in all {
                 group.addTask {
-                    let flip = try? await line.readPower(timeout: timeout).1
-                    return Observation(id: line.id, observed: line.observed, flip: flip ?? nil, fingerprint: line.power.fingerprint)
+                    await tell(await line.observe(timeout: timeout))
                 }
             }
-            for await observation in group { await tell(observation) }
         }
     }
 

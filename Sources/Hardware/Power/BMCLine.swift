@@ -108,9 +108,19 @@ public final class BMCLine: Sendable {
         return (ObservedPower(state: reading.state, at: now), flip)
     }
 
+    /// Reads the power, and says all that is known then.
+    public func observe(timeout: Duration? = nil) async -> BMCFleet.Observation {
+        // Other questions may be before it; after twice the time it is given up for now. The BMC itself gets all of its own.
+        let limit = timeout ?? limits.timeout
+        let flip = try? await Deadline.within(limit * 2, else: Problem.bmcSilent(power.address, after: limit)) {
+            try await self.readPower(timeout: limit).1
+        }
+        return BMCFleet.Observation(id: id, observed: observed, flip: flip ?? nil, fingerprint: power.fingerprint)
+    }
+
     /// Does it and proves it, or throws what was seen last.
     public func perform(_ action: PowerAction, policy: PowerPursuit.Policy = .init()) async throws -> PowerProof {
-        var pursuit = PowerPursuit(action, address: power.address, at: now(), policy: policy)
+        var pursuit = PowerPursuit(action, address: power.address, at: now(), policy: policy.suiting(power.manners))
         state.withLock { $0.watch.expectChange(until: now() + policy.deadline + .seconds(30)) }
         var step = pursuit.begin()
         while true {

@@ -22,7 +22,20 @@ public struct PowerPursuit: Sendable {
         public var requestLimit = 4
         /// A machine that does not shut down when asked is switched off after so long; nil: never.
         public var forceAfter: Duration?
+        /// Between off and on of a cycle.
+        public var rest: Duration = .zero
+        /// Told where a shutdown did not happen.
+        public var shutdownCaveat: String?
         public init() {}
+
+        /// The same for a switch of these manners.
+        public func suiting(_ manners: PowerManners) -> Policy {
+            var policy = self
+            if let lag = manners.lag { policy.repeatAfter = max(repeatAfter, lag) }
+            if let rest = manners.rest { policy.rest = max(self.rest, rest) }
+            policy.shutdownCaveat = manners.shutdownCaveat
+            return policy
+        }
     }
 
     private enum Phase: Equatable {
@@ -77,7 +90,8 @@ public struct PowerPursuit: Sendable {
             if reading.state == wanted {
                 guard action == .cycle, wanted == .off else { return proved(reading.state, now) }
                 enter(.seeking(.on, by: .on), now)
-                return ask(.on, now)
+                // Read once more before it is asked: then it is seen to be off, or to have come on by itself.
+                return policy.rest > .zero ? .pause(policy.rest) : ask(.on, now)
             }
             return pursue(request, now)
         case .restarting(let mark, let sawOff):
@@ -168,7 +182,7 @@ public struct PowerPursuit: Sendable {
                 title: "“\(action.rawValue)” was asked of \(address) and did not happen within \(policy.deadline.wholeMilliseconds / 1000) s",
                 detail: "\(seen)\n" + evidence.joined(separator: "\n"),
                 remedy: action == .shutdown
-                    ? "The operating system may not listen to its power button: hostler machine power off"
+                    ? (policy.shutdownCaveat.map { $0 + " " } ?? "") + "The operating system may not listen to its power button: hostler machine power off"
                     : "Restart the BMC, or take the machine's power cord out for a minute."))
     }
 

@@ -22,9 +22,36 @@ public protocol PowerSwitch: Sendable {
     func setPassword(_ password: String) async throws
     /// Logs in with what it has.
     func verify() async throws
+    /// How it is known to behave when its power is switched.
+    var manners: PowerManners { get }
     /// What certificate it showed, where it has one.
     var fingerprint: String? { get }
     func close() async
+}
+
+/// What is peculiar in how a power switch does what it is asked to.
+public struct PowerManners: Sendable, Equatable {
+    /// What it reads lags behind the machine: a request is not repeated before this.
+    public var lag: Duration?
+    /// Between off and on.
+    public var rest: Duration?
+    /// Why a shutdown may come to nothing, in words for the operator.
+    public var shutdownCaveat: String?
+
+    public init(lag: Duration? = nil, rest: Duration? = nil, shutdownCaveat: String? = nil) {
+        self.lag = lag
+        self.rest = rest
+        self.shutdownCaveat = shutdownCaveat
+    }
+
+    public static let usual = PowerManners()
+
+    public init(_ quirks: Quirks) {
+        self.init(
+            lag: quirks.has(.powerStateLags) ? .seconds(60) : nil, rest: quirks.has(.onNeedsPause) ? .seconds(10) : nil,
+            shutdownCaveat: quirks.has(.gracefulNeedsSystem)
+                ? "BMCs of this kind accept a shutdown and do nothing while no operating system runs." : nil)
+    }
 }
 
 /// The power as it was read once.
@@ -41,6 +68,7 @@ public struct PowerReading: Sendable, Equatable {
 
 extension PowerSwitch {
     public var fingerprint: String? { nil }
+    public var manners: PowerManners { .usual }
     public func close() async {}
     public func verify() async throws { _ = try await readPower() }
     public func facts() async throws -> BMCFacts { BMCFacts() }

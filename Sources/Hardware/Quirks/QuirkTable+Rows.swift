@@ -17,8 +17,22 @@ extension QuirkTable {
             before: "3.0", flags: [.modeReadOnly],
             note: "A PATCH that names the mode answers 400 and changes half of it.", seenAt: "\(ansible)/issues/5091"),
         Row(
+            "iDRAC 7 and 8: no SessionService", words: ["dell"], models: ["idrac7", "idrac 7", "12g", "idrac8", "idrac 8", "13g"],
+            before: "3.0", flags: [.sessionsAtRoot],
+            note: "SessionService answers 400; sessions are at /redfish/v1/Sessions. Seen with 2.65.65.65 (iDRAC 7) and 2.82.82.82 (iDRAC 8).",
+            seenAt: "https://github.com/dell/iDRAC-Redfish-Scripting/pull/219"),
+        Row(
+            "iDRAC 7 and 8: machines without UEFI HTTP boot", words: ["dell"],
+            models: ["idrac7", "idrac 7", "12g", "idrac8", "idrac 8", "13g"], before: "3.0", flags: [.noHTTPBoot],
+            note: "HTTP boot came with the 14th generation; network boot is PXE alone.",
+            seenAt: "https://github.com/dell/iDRAC-Redfish-Scripting/issues/19"),
+        Row(
+            "iDRAC: a machine stuck before its system does not shut down", words: ["dell"], flags: [.gracefulNeedsSystem],
+            note: "GracefulShutdown is accepted and nothing follows while the machine hangs in a failed network boot.",
+            seenAt: "https://github.com/ironcore-dev/metal-operator/pull/129"),
+        Row(
             "iDRAC 9: boot override sometimes forgotten", words: ["dell"], models: ["idrac9", "idrac 9", "14g", "15g"],
-            flags: [.continuousUnreliable], note: "One-time boot is accepted and the machine boots from disk: read it back, look where it booted.",
+            flags: [.overrideForgotten], note: "One-time boot is accepted and the machine boots from disk: read it back, look where it booted.",
             seenAt: "https://github.com/ironcore-dev/metal-operator/issues/80"),
         Row(
             "iDRAC 9 5.10.10: power on answers OK and does nothing", words: ["dell"], from: "5.10.10", before: "5.10.30",
@@ -33,6 +47,10 @@ extension QuirkTable {
         Row(
             "iLO: no override is Disabled alone", words: ["hpe", "hewlett", "ilo"], flags: [.disabledOverrideKeepsTarget],
             note: "Disabled together with target None is refused.", seenAt: "https://github.com/ironcore-dev/metal-operator/pull/998"),
+        Row(
+            "iLO 5: the boot mode stays what the BIOS has", words: ["hpe", "hewlett", "ilo"], models: ["ilo 5", "ilo5"], flags: [.modeReadOnly],
+            note: "The mode cannot be changed by Redfish: a machine in legacy mode must be set to UEFI in its own setup.",
+            seenAt: "https://github.com/metal3-io/metal3-docs/pull/581"),
         Row(
             "iLO 6: UEFI HTTP boot by BIOS attribute", words: ["hpe", "ilo 6"], models: ["ilo 6", "ilo6"], flags: [.httpBootByHPEBIOS],
             note: "HttpBootUri answers PropertyNotWritableOrUnknown; the BIOS attribute UrlBootFile works.",
@@ -52,7 +70,7 @@ extension QuirkTable {
             "Supermicro X12, X13, H13: an ejected slot keeps its image", words: ["supermicro", "super micro"], flags: [.ejectedSlotKeepsImage],
             note: "After EjectMedia, Image stays and ConnectedVia is NotConnected.", seenAt: "\(ansible)/pull/7470"),
         Row(
-            "Supermicro X11: Once is not always once", words: ["supermicro", "super micro"], models: ["x11", "x10"], flags: [.continuousUnreliable],
+            "Supermicro X11: Once is not always once", words: ["supermicro", "super micro"], models: ["x11", "x10"], flags: [.overrideForgotten],
             note: "A one-time override to the virtual CD follows the boot order instead.",
             seenAt: "https://github.com/redhat-performance/jetlag/issues/18"),
         Row(
@@ -91,8 +109,8 @@ extension QuirkTable {
             note: "BootSourceOverrideEnabled is not taken; UefiHttp becomes Cd or Pxe.",
             seenAt: "https://opendev.org/openstack/sushy-tools/src/branch/master/sushy_tools/emulator/main.py"),
         Row(
-            "OpenBMC: builds without a boot override", words: ["openbmc"], flags: [.gracefulNeedsSystem],
-            note: "Some builds have no BootSourceOverride members at all; what is read back tells.",
+            "OpenBMC: builds without a boot override", words: ["openbmc"], flags: [.overrideMayBeMissing],
+            note: "Some builds have no BootSourceOverride members at all.",
             seenAt: "https://github.com/ibm-openbmc/bmcweb/pull/209"),
         Row(
             "BlueField BMC: slow after its own restart", words: ["bluefield", "nvidia", "mellanox"], models: ["bluefield", "bf-"],

@@ -12,8 +12,14 @@ public struct Quirks: Sendable, Equatable {
         case disabledOverrideKeepsTarget
         /// Boot members are written to the `@Redfish.Settings` resource.
         case bootInSettings
-        /// `Continuous` is accepted and acts once, or is refused.
-        case continuousUnreliable
+        /// An override for one boot may be gone by the time of the start: it is looked at, and set again, right before.
+        case overrideForgotten
+        /// There may be no boot override at all; it is not tried where its members are missing.
+        case overrideMayBeMissing
+        /// The machine's firmware has no UEFI HTTP boot.
+        case noHTTPBoot
+        /// No `SessionService`: sessions are a collection of their own in the service root.
+        case sessionsAtRoot
         /// The UEFI HTTP URI is a BIOS attribute (`HttpDev1Uri` and its enabling ones).
         case httpBootByDellBIOS
         /// The UEFI HTTP URI is the BIOS attribute `UrlBootFile`.
@@ -24,15 +30,15 @@ public struct Quirks: Sendable, Equatable {
         case insertTakesImageOnly
         /// A PATCH without `If-Match` is refused.
         case ifMatchRequired
-        /// `PowerState` lags behind the machine by many seconds.
+        /// `PowerState` lags behind the machine by many seconds: a request is not repeated for a minute.
         case powerStateLags
         /// Few sessions, never given back: use basic authentication.
         case sessionsScarce
         /// A resource's own `@odata.id` is not to be trusted.
         case selfLinkUnreliable
-        /// `GracefulShutdown` answers OK and does nothing while no operating system runs.
+        /// `GracefulShutdown` answers OK and does nothing while no operating system runs: the operator is told so.
         case gracefulNeedsSystem
-        /// `On` may be refused or lost right after `Off`.
+        /// `On` may be refused or lost right after `Off`: there is a pause between them.
         case onNeedsPause
         /// IPMI boot flags keep the device alone: not whether they are valid, last, or are for UEFI.
         case bootFlagsLost

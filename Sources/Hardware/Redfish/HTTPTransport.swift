@@ -66,8 +66,9 @@ public final class HTTPTransport: RedfishTransport {
         }
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
         configuration.httpVersion = .http1Only
-        // BMCs are small: some die of the fifth connection.
-        configuration.connectionPool = .init(idleTimeout: .seconds(15), concurrentHTTP1ConnectionsPerHostSoftLimit: 2)
+        // BMCs are small: some die of the fifth connection, and a handshake costs them a second. One is kept from
+        // sweep to sweep.
+        configuration.connectionPool = .init(idleTimeout: .seconds(75), concurrentHTTP1ConnectionsPerHostSoftLimit: 2)
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.timeout.connect = .seconds(5)
         if address.scheme == "https", !trustsAuthorities {
@@ -93,7 +94,38 @@ public final class HTTPTransport: RedfishTransport {
         do { return try await body() } catch { throw translated(error, nil) }
     }
 
+    public func stream(_ request: RedfishRequest, _ receive: (StreamPart) async throws -> Void) async throws {
+        do {
+            let response = try await execute(request)
+            var reply = Self.head(response)
+            guard reply.isSuccess else {
+                reply.body = Array(try await response.body.collect(upTo: RedfishAnswer.bodyLimitBytes).readableBytesView)
+                return try await receive(.head(reply))
+            }
+            try await receive(.head(reply))
+            for try await part in response.body { try await receive(.bytes(Array(part.readableBytesView))) }
+        } catch let problem as Problem {
+            throw problem
+        } catch {
+            throw translated(error, request)
+        }
+    }
+
     private func once(_ request: RedfishRequest) async throws -> RedfishReply {
+        let response = try await execute(request)
+        var reply = Self.head(response)
+        reply.body = Array(try await response.body.collect(upTo: RedfishAnswer.bodyLimitBytes).readableBytesView)
+        return reply
+    }
+
+    private static func head(_ response: HTTPClientResponse) -> RedfishReply {
+        var headers: [String: String] = [:]
+        for (name, value) in response.headers where headers.count < 64 { headers[name.lowercased()] = value }
+        return RedfishReply(status: Int(response.status.code), headers: headers)
+    }
+
+    /// Until the answer's head is there.
+    private func execute(_ request: RedfishRequest) async throws -> HTTPClientResponse {
         var outgoing = HTTPClientRequest(url: origin + request.path.text)
         outgoing.method = HTTPMethod(rawValue: request.method.rawValue)
         outgoing.headers.add(name: "Accept", value: "application/json")
@@ -112,13 +144,7 @@ public final class HTTPTransport: RedfishTransport {
         let limit = request.timeout ?? timeout
         let deadline = NIODeadline.now() + .nanoseconds(limit.wholeMilliseconds * 1_000_000)
         let question = outgoing
-        return try await network.run {
-            let response = try await self.client.execute(question, deadline: deadline)
-            let body = try await response.body.collect(upTo: RedfishAnswer.bodyLimitBytes)
-            var headers: [String: String] = [:]
-            for (name, value) in response.headers where headers.count < 64 { headers[name.lowercased()] = value }
-            return RedfishReply(status: Int(response.status.code), headers: headers, body: Array(body.readableBytesView))
-        }
+        return try await network.run { try await self.client.execute(question, deadline: deadline) }
     }
 
     private static func admit(_ channel: any Channel, _ trust: CertificateTrust) -> EventLoopFuture<Void> {

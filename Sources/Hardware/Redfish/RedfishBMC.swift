@@ -9,6 +9,8 @@ public final class RedfishBMC: PowerSwitch {
     /// The ComputerSystem's id, where the BMC has several.
     private let wantedSystem: String?
     private let found = Mutex<RedfishPath?>(nil)
+    /// The override for the next start that was set here and not used yet.
+    private let nextBoot = Mutex<BootOverride?>(nil)
 
     public init(client: RedfishClient, trust: CertificateTrust? = nil, system: String? = nil) {
         self.client = client
@@ -18,6 +20,7 @@ public final class RedfishBMC: PowerSwitch {
 
     public var address: String { client.address }
     public var fingerprint: String? { trust?.fingerprint }
+    public var manners: PowerManners { PowerManners(client.quirks) }
     public func close() async { await client.close() }
 
     // MARK: The system
@@ -74,9 +77,18 @@ public final class RedfishBMC: PowerSwitch {
         guard let type = ResetChoice.resetType(for: request, allowed: allowed) else {
             throw Problem.bmcUnsupported("do “\(request.rawValue)”", "it offers: \(allowed?.joined(separator: ", ") ?? "nothing")")
         }
+        if request == .on || request == .restart { try await recallBoot(system) }
         let path = try await systemPath()
         let target = system.resetTarget ?? path.appending("Actions/ComputerSystem.Reset")
         try await client.post(target, ["ResetType": .string(type)])
+    }
+
+    /// Sets the override for this start again where the BMC forgot it since.
+    private func recallBoot(_ system: ComputerSystem) async throws {
+        guard client.quirks.has(.overrideForgotten), let wanted = nextBoot.withLock({ $0.take() }) else { return }
+        guard !BootOverridePlan.isFulfilled(wanted, by: BootOverridePlan.reading(system.boot), quirks: client.quirks) else { return }
+        try await setBoot(wanted)
+        nextBoot.withLock { $0 = nil }
     }
 
     // MARK: Boot
@@ -97,6 +109,12 @@ public final class RedfishBMC: PowerSwitch {
     /// Sets the override and reads it back; throws where the BMC has something else afterwards.
     public func setBoot(_ wanted: BootOverride) async throws {
         let system = try await system()
+        if wanted.target == .http, client.quirks.has(.noHTTPBoot) {
+            throw Problem.bmcUnsupported("boot by UEFI HTTP", "the firmware of this generation of machines has no HTTP boot; PXE works")
+        }
+        if client.quirks.has(.overrideMayBeMissing), system.boot.target == nil, system.boot.enabled == nil {
+            throw Problem.bmcUnsupported("set where the machine boots from", "its firmware was built without a boot override")
+        }
         if wanted.target == .http, let uri = wanted.uri, try await setHTTPBootByBIOS(uri, system) { return }
         var body = try BootOverridePlan.body(for: wanted, on: system.boot, quirks: client.quirks)
         let path = try await systemPath()
@@ -121,6 +139,7 @@ public final class RedfishBMC: PowerSwitch {
                 detail: "wanted: \(wanted.words); it has: \(read.words)",
                 remedy: "Set it again; if it stays so, put network boot first in the machine's own boot order.")
         }
+        nextBoot.withLock { $0 = wanted.target == .none || wanted.persistent ? nil : wanted }
     }
 
     /// Whether the URI went to a BIOS attribute, as some vendors want it. It takes effect at the next start.

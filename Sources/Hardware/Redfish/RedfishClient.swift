@@ -28,6 +28,8 @@ public final class RedfishClient: Sendable {
     let quirksBox: Mutex<Quirks>
     private let credentials: Mutex<BMCCredentials>
     private let session = Mutex(Session.unknown)
+    /// As it was read last; it stays the same while nobody logs in anew.
+    private let root = Mutex<ServiceRoot?>(nil)
 
     enum Session: Sendable {
         case unknown
@@ -60,7 +62,7 @@ public final class RedfishClient: Sendable {
     /// From now on these; the old session is forgotten.
     public func use(_ new: BMCCredentials) {
         credentials.withLock { $0 = new }
-        session.withLock { $0 = .unknown }
+        forgetSession()
     }
 
     /// Gives the session back to the BMC, which has few.
@@ -84,14 +86,16 @@ public final class RedfishClient: Sendable {
     }
 
     public func serviceRoot() async throws -> ServiceRoot {
+        if let root = root.withLock({ $0 }) { return root }
         let request = RedfishRequest(.get, .root)
         let reply = try await followingOwnRedirects(request) { try await self.transport.send($0) }
-        guard let root = ServiceRoot(try RedfishAnswer(reply, to: request, from: address).json) else {
+        guard let found = ServiceRoot(try RedfishAnswer(reply, to: request, from: address).json) else {
             throw Problem.bmc(
                 "not-redfish", status: 422, "What answers at \(address) is no Redfish service", detail: "its /redfish/v1/ has neither a version nor systems",
                 remedy: "If the BMC is too old for Redfish: hostler bmc add --kind ipmi")
         }
-        return root
+        root.withLock { $0 = found }
+        return found
     }
 
     /// A collection's members, whole where the BMC sends them whole, else `{"@odata.id": …}`.
@@ -202,6 +206,27 @@ public final class RedfishClient: Sendable {
         }
     }
 
+    /// An event stream (DSP0266 §13.5), with the session that there is. Whoever is refused must ask something else
+    /// first: that logs in anew.
+    func stream(_ path: RedfishPath, _ receive: (StreamPart) async throws -> Void) async throws {
+        var request = RedfishRequest(.get, path)
+        request.headers["Accept"] = "text/event-stream"
+        switch try await login() {
+        case .token(let token, _): request.headers["X-Auth-Token"] = token
+        case .basic, .unknown: request.headers["Authorization"] = basic
+        }
+        try await transport.stream(request) { part in
+            if case .head(let reply) = part {
+                if reply.status == 401 { forgetSession() }
+                guard reply.isSuccess else { throw RedfishAnswer.failure(reply, "GET \(path)", address) }
+                guard reply.contentType.lowercased().hasPrefix("text/event-stream") else {
+                    throw Problem.bmc("not-a-stream", "The BMC at \(address) has no event stream where it says", detail: "\(path): \(reply.contentType)")
+                }
+            }
+            try await receive(part)
+        }
+    }
+
     func send(_ request: RedfishRequest) async throws -> RedfishAnswer {
         try RedfishAnswer(try await authorised(request), to: request, from: address)
     }
@@ -248,7 +273,7 @@ public final class RedfishClient: Sendable {
     func authorised(_ request: RedfishRequest) async throws -> RedfishReply {
         let (reply, usedToken) = try await attempt(request)
         guard reply.status == 401, usedToken else { return reply }
-        session.withLock { $0 = .unknown }
+        forgetSession()
         return try await attempt(request).0
     }
 
@@ -263,6 +288,11 @@ public final class RedfishClient: Sendable {
         case .basic, .unknown: request.headers["Authorization"] = basic
         }
         return (try await followingOwnRedirects(request) { try await self.transport.send($0) }, usedToken)
+    }
+
+    private func forgetSession() {
+        session.withLock { $0 = .unknown }
+        root.withLock { $0 = nil }
     }
 
     private var basic: String {
@@ -282,8 +312,9 @@ public final class RedfishClient: Sendable {
         let known = credentials.withLock { $0 }
         let root = try await serviceRoot()
         // Without either there is no session service, and asking would cost a failed login.
-        guard root.sessions != nil || root.hasSessionService else { return .basic }
-        let path = root.sessions ?? RedfishPath.root.appending("SessionService").appending("Sessions")
+        guard root.sessions != nil || root.hasSessionService || quirks.has(.sessionsAtRoot) else { return .basic }
+        let usual = quirks.has(.sessionsAtRoot) ? RedfishPath.root : RedfishPath.root.appending("SessionService")
+        let path = root.sessions ?? usual.appending("Sessions")
         let request = RedfishRequest(
             .post, path, body: ["UserName": .string(known.userName), "Password": .string(known.password)])
         let reply = try await transport.send(request)

@@ -38,10 +38,18 @@ public struct RedfishReply: Sendable, Equatable {
     var contentType: String { headers["content-type"] ?? "" }
 }
 
+/// A part of an answer that is told as it comes.
+public enum StreamPart: Sendable, Equatable {
+    case head(RedfishReply)
+    case bytes([UInt8])
+}
+
 /// Carries requests to one BMC and its answers back. Follows no redirect and knows no session.
 public protocol RedfishTransport: Sendable {
     /// Scheme, host and port, as `https://10.0.9.4:443`.
     var origin: String { get }
     func send(_ request: RedfishRequest) async throws -> RedfishReply
+    /// An answer without end: its head, without a body, and then each piece as it comes. Returns when the BMC ended it.
+    func stream(_ request: RedfishRequest, _ receive: (StreamPart) async throws -> Void) async throws
     func close() async
 }

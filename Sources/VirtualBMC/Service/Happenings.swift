@@ -77,6 +77,8 @@ extension RedfishService {
 
     public mutating func unsubscribe(_ id: String) { subscriptions.removeAll { $0 == id } }
 
+    public var subscriptionCount: Int { subscriptions.count }
+
     /// Whether the subscription still stands; somebody may have deleted it.
     public func isSubscribed(_ id: String) -> Bool { subscriptions.contains(id) }
 }

@@ -115,7 +115,8 @@ struct APIClient: Sendable {
                 : "Is it running (systemctl status hostler), and is the address right?")
     }
 
-    private func bytes(
+    /// The body of an answer.
+    func bytes(
         _ method: HTTPMethod, _ path: String, query: [String: String?] = [:], body: (any Encodable & Sendable)? = nil,
         headers: [String: String] = [:]
     ) async throws -> ByteBuffer {

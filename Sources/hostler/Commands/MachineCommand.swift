@@ -10,7 +10,8 @@ struct MachineCommand: AsyncParsableCommand {
         subcommands: [
             List.self, Show.self, Install.self, Wipe.self, Inspect.self, Rescue.self, Set.self, Delete.self,
             Release.self, Log.self, MachineConsole.self, MachineSSH.self, MachinePower.self, MachineBoot.self,
-            MachineHealthCommand.self, MachineHardwareLog.self, MachineAttestationCommand.self,
+            MachineHealthCommand.self, MachineHardwareLog.self,
+            MachineBIOS.self, MachineSecureBoot.self, MachineMedia.self, MachineFirmware.self, MachineAttestationCommand.self,
         ])
 
     static func path(_ name: String) -> String { "/v1/machines/\(name.percentEncoded)" }

@@ -76,9 +76,14 @@ struct MachineHealthCommand: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @Argument var machine: String
+    @Flag(help: "What was read in the last hour, without asking the BMC.") var history = false
 
     func run() async throws {
         try await APIClient.with(connection) { client in
+            guard !history else {
+                let read = try await client.get(SensorHistories.self, MachineCommand.path(machine) + "/sensors")
+                return try output.print(read) { BMCText.histories($0) }
+            }
             try output.print(await client.get(MachineHealth.self, MachineCommand.path(machine) + "/health")) { BMCText.health($0) }
         }
     }

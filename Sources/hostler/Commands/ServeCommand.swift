@@ -2,6 +2,7 @@ import API
 import ArgumentParser
 import BootServices
 import CLinux
+import Control
 import FoundationEssentials
 import Logging
 import Model
@@ -62,7 +63,9 @@ struct ServeCommand: AsyncParsableCommand {
             stateDirectory: state,
             bootFiles: bootFiles ?? environment["HOSTLER_BOOT_FILES"] ?? file.bootFiles ?? "/usr/share/hostler/boot",
             api: api, networks: networks, bmcNamespace: bmcNamespace,
-            identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api), logger: logger)
+            identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api),
+            health: file.health ?? HealthPolicy(), logger: logger)
+        try program.health.check()
         try program.check()
         // Thousands of machines may watch their metadata at once, each by a connection.
         _ = clinux_raise_file_limit()

@@ -48,6 +48,37 @@ enum BMCText {
         return health.readings.isEmpty ? heading : heading + "\n" + table.text(terminal: terminal)
     }
 
+    static func histories(_ histories: SensorHistories, terminal: Terminal = .standard) -> String {
+        var lines = ["read: \(histories.at.flatMap { Quantity.ago($0) } ?? "not since the server started")"]
+        for fault in histories.faults {
+            lines.append("\(fault.health.rawValue): \(Table.printable("\(fault.sensor): \(fault.why)")), since \(fault.since)")
+        }
+        guard !histories.sensors.isEmpty else { return lines.joined(separator: "\n") }
+        var table = Table(["SENSOR", "NOW", "LOWEST", "MEAN", "HIGHEST", "READ", "COURSE", "HEALTH"])
+        for sensor in histories.sensors {
+            let values = sensor.samples.map(\.value)
+            let unit = sensor.reading.unit ?? ""
+            let mean = values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
+            table.add([
+                sensor.reading.name, sensor.reading.value.map { "\(rounded($0)) \(unit)" }, values.min().map(rounded), mean.map(rounded),
+                values.max().map(rounded), String(values.count), course(values), sensor.reading.health.rawValue,
+            ])
+        }
+        return (lines + [table.text(terminal: terminal)]).joined(separator: "\n")
+    }
+
+    /// The values as a line of blocks, oldest first, in up to 20 columns.
+    static func course(_ values: [Double]) -> String {
+        guard let low = values.min(), let high = values.max() else { return "" }
+        let blocks = Array("▁▂▃▄▅▆▇█")
+        let columns = min(values.count, 20)
+        return String((0..<columns).map { column -> Character in
+            let part = values[column * values.count / columns..<(column + 1) * values.count / columns]
+            let mean = part.reduce(0, +) / Double(part.count)
+            return high > low ? blocks[Int(((mean - low) / (high - low) * 7).rounded())] : "▁"
+        })
+    }
+
     private static func rounded(_ value: Double) -> String {
         let hundredths = (value * 100).rounded() / 100
         return hundredths == hundredths.rounded() ? String(Int(hundredths)) : String(hundredths)

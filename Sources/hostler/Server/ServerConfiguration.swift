@@ -1,4 +1,5 @@
 import BootServices
+import Control
 import FoundationEssentials
 import Model
 import VirtualRack
@@ -14,6 +15,7 @@ struct ServerConfiguration: Codable, Sendable {
     var identity: Identity?
     /// The network namespace from which BMCs are reached; without it the program's own.
     var bmcNamespace: String?
+    var health: HealthPolicy?
 
     /// Who machines are to others.
     struct Identity: Codable, Sendable {

@@ -20,6 +20,7 @@ struct ServerProgram {
     /// From which BMCs are reached; nil: the program's own.
     var bmcNamespace: String?
     var identity: IdentitySettings
+    var health = HealthPolicy()
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -91,6 +92,7 @@ struct ServerProgram {
         var settings = BMCDesk.Settings()
         let networks = networks
         let hasProgram = FileManager.default.fileExists(atPath: bootFiles + "/ipxe.efi")
+        settings.health = health
         settings.bootURI = { machine in
             // Where it was last seen; a machine that was not seen yet can only be on the one network that there is.
             let own = machine.observed.address.flatMap { address in networks.first { $0.address.contains(address) } }

@@ -1,0 +1,173 @@
+internal import Hardware
+public import Model
+internal import Synchronization
+
+/// Firmware settings, Secure Boot, virtual media and firmware updates, by a machine's BMC.
+extension BMCDesk {
+    /// At once in one request; a BIOS has some hundreds.
+    static let settingLimit = 256
+
+    public func firmwareSettings(machine name: String) async throws -> FirmwareSettings {
+        try await asking(name) { try await $0.firmwareSettings() }.1
+    }
+
+    /// Stages settings for the machine's next start, and reads back what is staged then.
+    public func stage(_ settings: [String: SettingValue], machine name: String, by actor: String) async throws -> FirmwareSettings {
+        guard (1...Self.settingLimit).contains(settings.count), settings.keys.allSatisfy({ (1...128).contains($0.utf8.count) }) else {
+            throw Problem("settings-invalid", status: 422, title: "There are 1 to \(Self.settingLimit) settings in one change")
+        }
+        let (machine, read) = try await asking(name) { way in
+            try await way.stage(settings)
+            return try await way.firmwareSettings()
+        }
+        let words = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
+        try await control.recordEvent(
+            kind: "firmware.settings-staged", machine: machine.id, actor: actor,
+            message: "\(machine.name): \(settings.count) firmware settings from the next start on", evidence: ["settings": words])
+        return read
+    }
+
+    public func secureBoot(machine name: String) async throws -> SecureBootSetting {
+        SecureBootSetting(enabled: try await asking(name) { try await $0.secureBoot() }.1)
+    }
+
+    public func setSecureBoot(_ setting: SecureBootSetting, machine name: String, by actor: String) async throws -> SecureBootSetting {
+        let (machine, read) = try await asking(name) { way in
+            try await way.setSecureBoot(setting.enabled)
+            return try await way.secureBoot()
+        }
+        try await control.recordEvent(
+            kind: "firmware.secure-boot", machine: machine.id, actor: actor,
+            message: "\(machine.name): Secure Boot is \(read ? "on" : "off") from the next start on")
+        return SecureBootSetting(enabled: read)
+    }
+
+    /// Puts an image by URL into the machine's virtual drive; nil takes out what is in it.
+    public func setMedia(_ url: String?, machine name: String, by actor: String) async throws {
+        if let url { try Self.check(url) }
+        let (machine, _) = try await asking(name) { way -> Void in
+            if let url { try await way.insertMedia(url) } else { try await way.ejectMedia() }
+        }
+        try await control.recordEvent(
+            kind: url == nil ? "media.ejected" : "media.inserted", machine: machine.id, actor: actor,
+            message: "\(machine.name): \(url.map { "\($0) is in its virtual drive" } ?? "its virtual drive is empty")")
+    }
+
+    // MARK: Firmware updates
+
+    /// Has the BMC fetch firmware and put it in; returns once that is under way. While it is, nothing switches the power.
+    public func updateFirmware(from url: String, targets: [String], machine name: String, by actor: String) async throws -> FirmwareUpdate {
+        try Self.check(url)
+        guard targets.count <= 16, targets.allSatisfy({ RedfishPath($0) != nil }) else {
+            throw Problem("targets-invalid", status: 422, title: "Targets are paths of the BMC's firmware inventory, 16 at most")
+        }
+        let machine = try await control.machine(named: name).value
+        let bmc = try await bmc(of: machine.id)
+        guard try line(bmc.id).power is any MachineSettings else { throw Self.unable(bmc) }
+        let update = FirmwareUpdate(url: url, startedAt: control.now)
+        let isFirst = updates.withLock { updates in
+            guard updates[bmc.id]?.state != .running else { return false }
+            updates[bmc.id] = update
+            return true
+        }
+        guard isFirst else { throw Self.updating(bmc) }
+        try await control.recordEvent(
+            kind: "firmware.update-started", machine: machine.id, actor: actor, message: "\(machine.name): the BMC fetches \(url)")
+        updateJobs.yield(UpdateJob(bmc: bmc.id, machine: machine.id, url: url, targets: targets))
+        return update
+    }
+
+    /// The last one since the server started.
+    public func firmwareUpdate(machine name: String) async throws -> FirmwareUpdate {
+        let bmc = try await bmc(of: control.machine(named: name).value.id)
+        guard let update = updates.withLock({ $0[bmc.id] }) else {
+            throw Problem("firmware-update-none", status: 404, title: "No firmware update was asked for since the server started")
+        }
+        return update
+    }
+
+    struct UpdateJob: Sendable {
+        var bmc: BMCID
+        var machine: MachineID
+        var url: String
+        var targets: [String]
+    }
+
+    /// Carries out updates as they are asked for, until cancelled.
+    func runUpdates() async {
+        await withDiscardingTaskGroup { group in
+            for await job in updateRequests { group.addTask { await self.carryOut(job) } }
+        }
+    }
+
+    private func carryOut(_ job: UpdateJob) async {
+        var failure: Problem?
+        do {
+            // Beside the line, which others need meanwhile to read the power.
+            guard let way = try line(job.bmc).power as? any MachineSettings else { return }
+            try await way.updateFirmware(from: job.url, targets: job.targets, deadline: .seconds(3600)) { progress in
+                self.updates.withLock { updates in
+                    updates[job.bmc]?.percent = progress.percent
+                    updates[job.bmc]?.messages = progress.messages
+                }
+            }
+        } catch {
+            failure = error as? Problem ?? Problem("firmware-update-broken-off", status: 502, title: "The update was not followed to its end", detail: "\(error)")
+        }
+        let problem = failure
+        let now = control.now
+        updates.withLock { updates in
+            updates[job.bmc]?.state = problem == nil ? .done : .failed
+            updates[job.bmc]?.problem = problem
+            updates[job.bmc]?.endedAt = now
+        }
+        let name = control.snapshot.machines[job.machine]?.name.text ?? job.machine.rawValue
+        do {
+            try await control.recordEvent(
+                kind: problem == nil ? "firmware.updated" : "firmware.update-failed", machine: job.machine, actor: "bmc",
+                message: "\(name): \(problem.map(\.title) ?? "the firmware from \(job.url) is in, by the BMC's word")", evidence: Self.evidence(problem))
+        } catch {
+            control.environment.logger.error("the end of a firmware update was not recorded", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Power is not touched while firmware is being written.
+    func refuseWhileUpdating(_ bmc: BMC) throws(Problem) {
+        if updates.withLock({ $0[bmc.id]?.state == .running }) { throw Self.updating(bmc) }
+    }
+
+    // MARK: Parts
+
+    private func asking<T: Sendable>(
+        _ name: String, _ body: @Sendable @escaping (any MachineSettings) async throws -> T
+    ) async throws -> (Machine, T) {
+        let machine = try await control.machine(named: name).value
+        let bmc = try await bmc(of: machine.id)
+        let unable = Self.unable(bmc)
+        let value = try await line(bmc.id).ask(timeout: .seconds(180)) { way in
+            guard let settings = way as? any MachineSettings else { throw unable }
+            return try await body(settings)
+        }
+        return (machine, value)
+    }
+
+    private static func unable(_ bmc: BMC) -> Problem {
+        Problem(
+            "bmc-unsupported", status: 422, title: "A BMC of kind \(bmc.kind.rawValue) cannot do that",
+            detail: "Settings, media and firmware go by Redfish.")
+    }
+
+    private static func updating(_ bmc: BMC) -> Problem {
+        Problem(
+            "firmware-update-running", status: 409, title: "The BMC at \(bmc.address) is putting in new firmware",
+            remedy: "Wait for its end: hostler machine firmware")
+    }
+
+    private static func check(_ url: String) throws(Problem) {
+        guard url.utf8.count <= 1024, ["http://", "https://", "nfs://", "cifs://", "ftp://", "tftp://"].contains(where: { url.hasPrefix($0) }),
+            url.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
+        else {
+            throw Problem("url-invalid", status: 422, title: "That is no URL that a BMC could fetch", remedy: "Give one of http, https, nfs, cifs, ftp or tftp.")
+        }
+    }
+}
