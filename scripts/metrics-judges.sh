@@ -51,8 +51,8 @@ while read -r url user password; do
 done < <(grep ^http "$work/bmcs")
 token=$(tell token create prometheus --role viewer | grep -o 'hst_[^ ]*' | head -1)
 fetch() { curl -sS --cacert "$work/state/tls/ca.pem" -H "Authorization: Bearer $token" "https://127.0.0.1:$port/metrics"; }
-# Sensors are first read somewhere in their first interval.
-for _ in $(seq 40); do [ "$(fetch | grep -c '^hostler_sensor_temperature_celsius')" = 4 ] && break; sleep 0.5; done
+# A BMC is taken care of from the sweep after it was added, and its sensors are read within their interval.
+for _ in $(seq 120); do [ "$(fetch | grep -c '^hostler_sensor_temperature_celsius')" = 4 ] && break; sleep 0.5; done
 fetch >"$work/metrics"
 
 judge "both BMCs' sensors are told" [ "$(grep -c '^hostler_sensor_temperature_celsius' "$work/metrics")" = 4 ]
