@@ -265,9 +265,9 @@ def call_home(rack, one, source, seed):
         url = next(word for word in (seed / "vendor-data").read_text().split() if word.startswith("http://"))
     else:
         config = yaml.safe_load(read_user_data_script(seed)["/etc/cloud/cloud.cfg.d/95_hostler.cfg"])
-        base = config["datasource"]["NoCloud"]["seedfrom"]
-        text = one.inside("curl", "-sf", base + "vendor-data").stdout
-        url = next(word for word in text.split() if word.startswith("http://"))
+        text = one.inside("curl", "-sf", config["datasource"]["NoCloud"]["seedfrom"] + "vendor-data").stdout
+        check(f"{source}: the seed key does not open the call home", "call-home" not in text, text)
+        url = config["phone_home"]["url"]
     one.call_home(url)
     check(f"{source}: the system calls home with what it was given", True)
 

@@ -123,13 +123,14 @@ public enum QuoteVerifier {
         if log != nil, replayed == nil { return .refused("the event log has no \(evidence.bank.hash) digests") }
         let different = (policy?.bank.values ?? [:]).filter { evidence.bank.values[$0.key] != $0.value }.keys.sorted()
         guard different.isEmpty else {
-            return .differs(different.map { register in
-                let found = evidence.bank.values[register] ?? []
-                let isExplained = replayed?.values[register] == found
-                return PCRDifference(
-                    register: register, expected: policy?.bank.values[register] ?? [], found: found,
-                    why: isExplained ? firstChange(policy?.log, log, register, evidence.bank.hash) : nil)
-            })
+            return .differs(
+                different.map { register in
+                    let found = evidence.bank.values[register] ?? []
+                    let isExplained = replayed?.values[register] == found
+                    return PCRDifference(
+                        register: register, expected: policy?.bank.values[register] ?? [], found: found,
+                        why: isExplained ? firstChange(policy?.log, log, register, evidence.bank.hash) : nil)
+                })
         }
         return .attested(
             QuoteFacts(bank: evidence.bank, log: log, resetCount: quote.resetCount, firmwareVersion: quote.firmwareVersion))

@@ -39,7 +39,8 @@ public final class MachineServices: Sendable {
         let neighbours = NeighbourTable(interface: network.interface)
         self.neighbours = neighbours
         let routes = BootRoutes(
-            network: network, control: control, files: files, leases: dhcp.leases, logger: logger) { neighbours.mac(of: $0) }
+            network: network, control: control, files: files, leases: dhcp.leases, logger: logger
+        ) { neighbours.mac(of: $0) }
         http = BootHTTPServer { await routes.respond(to: $0) }
         metadata = MetadataService(
             network: network, control: control, leases: dhcp.leases, neighbours: neighbours, tokens: tokens, logger: logger)

@@ -11,7 +11,9 @@ extension Problem {
     static func bmcUnreachable(_ address: String, _ cause: String) -> Problem {
         .bmc(
             "unreachable", "The BMC at \(address) cannot be reached", detail: cause,
-            remedy: "Is it powered, is its cable in, and is the address right? A BMC that hangs comes back by taking the machine's power cord out for a minute.")
+            remedy:
+                "Is it powered, is its cable in, and is the address right? A BMC that hangs comes back by taking the machine's power cord out for a minute."
+        )
     }
 
     static func bmcSilent(_ address: String, after: Duration) -> Problem {

@@ -37,7 +37,9 @@ struct HostTool: Sendable {
         options.createSession = true
         options.teardownSequence = [.send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .milliseconds(100))]
         let platform = options
-        return try await Deadline.within(timeout, else: .bmc("silent", "“\(name)” did not end within \(timeout.wholeMilliseconds / 1000) s", remedy: "The BMC behind it may hang.")) {
+        return try await Deadline.within(
+            timeout, else: .bmc("silent", "“\(name)” did not end within \(timeout.wholeMilliseconds / 1000) s", remedy: "The BMC behind it may hang.")
+        ) {
             do {
                 let result = try await Subprocess.run(
                     executable, arguments: Arguments(arguments), environment: .inherit.updating(settings), platformOptions: platform,

@@ -11,7 +11,8 @@ public struct IdentitySurroundings: Sendable {
     /// What the gate decides on, of this moment.
     public var question: @Sendable (MachineID) -> IdentityQuestion
     /// Adds to the audit log.
-    public var record: @Sendable (_ kind: String, _ machine: MachineID?, _ actor: String, _ message: String, _ evidence: [String: String]) async throws -> Void
+    public var record:
+        @Sendable (_ kind: String, _ machine: MachineID?, _ actor: String, _ message: String, _ evidence: [String: String]) async throws -> Void
     public var now: @Sendable () -> Timestamp
     public var logger: Logger
 

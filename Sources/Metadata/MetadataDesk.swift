@@ -86,8 +86,14 @@ public enum MetadataAnswer: Sendable, Equatable {
     }
 
     public enum Refusal: String, Sendable {
-        case malformed, forwarded, foreignHost = "foreign-host", stranger, noToken = "no-token", badToken = "bad-token"
-        case badKey = "bad-key", badSeconds = "bad-ttl", method, notFound = "not-found", needsKey = "needs-key"
+        case malformed, forwarded, stranger, method
+        case foreignHost = "foreign-host"
+        case noToken = "no-token"
+        case badToken = "bad-token"
+        case badKey = "bad-key"
+        case badSeconds = "bad-ttl"
+        case notFound = "not-found"
+        case needsKey = "needs-key"
         case tooMany = "too-many"
         /// A nonce that was spent, or is another machine's.
         case badNonce = "bad-nonce"

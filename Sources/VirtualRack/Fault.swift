@@ -29,10 +29,11 @@ public enum Fault: Hashable, Sendable, CustomStringConvertible {
     /// A part of the machine's body, as its BMC measures it: fan, psu, hot.
     case broken(BMCReading.Part)
 
-    public static let kinds = [
-        "link-down", "packet-loss", "latency", "disk-error", "disk-full", "slow-disk", "console-silence", "partition",
-        "broken",
-    ] + Misbehaviour.kinds.map { "bmc-\($0)" }
+    public static let kinds =
+        [
+            "link-down", "packet-loss", "latency", "disk-error", "disk-full", "slow-disk", "console-silence", "partition",
+            "broken",
+        ] + Misbehaviour.kinds.map { "bmc-\($0)" }
 
     public init(_ text: String) throws(LabError) {
         guard let fault = Fault(parsing: text) else {

@@ -41,7 +41,7 @@ enum Rack {
                         do {
                             _ = try await desk.power(action, machine: machine.rawValue, by: "bench")
                             if isHealthy { tell() }
-                        } catch where !isHealthy {}
+                        } catch  where !isHealthy {}
                         return isHealthy
                     }
                 }

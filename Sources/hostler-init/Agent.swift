@@ -66,8 +66,9 @@ struct Agent {
             // Not where it is usually found: all drivers, then patience with slow ones.
             if tries == 4 { drivers.load(urgentOnly: false) }
             if tries % 100 == 50 {
-                log("waiting for the network port \(boot.mac.map(\.description) ?? "with a link"); there is: "
-                    + ports.map { "\($0.name) \($0.mac)" }.joined(separator: ", "))
+                log(
+                    "waiting for the network port \(boot.mac.map(\.description) ?? "with a link"); there is: "
+                        + ports.map { "\($0.name) \($0.mac)" }.joined(separator: ", "))
             }
             if tries % 20 == 0 { drivers.load(urgentOnly: false) }
             try? await Task.sleep(for: .milliseconds(100))

@@ -167,7 +167,8 @@ struct StrictExposition {
     }
 
     @Test("a viewer's token gets them, in the format's own type; every name is documented") func served() async throws {
-        let document = try String(contentsOf: URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/metrics.md"), encoding: .utf8)
+        let document = try String(
+            contentsOf: URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/metrics.md"), encoding: .utf8)
         try await Rack.with { rack in
             _ = try await rack.machine("one")
             let refused = try await rack.send(.GET, "/metrics", as: nil)

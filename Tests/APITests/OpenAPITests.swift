@@ -87,7 +87,9 @@ enum SchemaCheck {
         if case .array(let values)? = schema["enum"], !values.contains(value) { faults.append("\(path) is not in \(values)") }
         if case .string(let pattern)? = schema["pattern"], case .string(let text) = value,
             text.range(of: pattern, options: .regularExpression) == nil
-        { faults.append("\(path) is not \(pattern)") }
+        {
+            faults.append("\(path) is not \(pattern)")
+        }
         if case .array(let items) = value, let item = schema["items"] {
             for (index, element) in items.enumerated() { faults += self.faults(element, item, at: "\(path)[\(index)]") }
         }

@@ -140,7 +140,8 @@ struct Rack: Sendable {
         logger.logLevel = .critical
         let server = APIServer(
             configuration: .init(address: "127.0.0.1", port: 0, tls: tls), control: control, images: StillShelf(),
-            tokens: tokens, identity: try await identity(store), surroundings: .init(version: "0.0-test", counters: { ["rack": ["dhcp": ["received": 7]]] }),
+            tokens: tokens, identity: try await identity(store),
+            surroundings: .init(version: "0.0-test", counters: { ["rack": ["dhcp": ["received": 7]]] }),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in feed.yield(port) })
         var configuration = configuration

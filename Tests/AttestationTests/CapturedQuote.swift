@@ -44,16 +44,18 @@ enum CapturedQuote {
         4dacbadca76b4e6c1eb6a3fb7adec7fb7752a8200000000000000000000000a08601000000000000000000000000000000000000000000
         """)
     static let nonce = hex("bde2c1c19834ae358f306f91cca73c5b73ee6d8d546c19a1040ed6dda032c85a")
-    static let bank = PCRBank(hash: .sha256, values: [
-        0: hex("029564541f665fbf13d461bfb7f5d683bb949bf69d0b91f6ce2a1acf09b7087a"),
-        1: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
-        2: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
-        3: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
-        4: hex("b8dbcaf8f42f7b02ecaec5e68eee656bbd08323f8ffe8f833a6887ec6425b809"),
-        5: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
-        6: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
-        7: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
-    ])
+    static let bank = PCRBank(
+        hash: .sha256,
+        values: [
+            0: hex("029564541f665fbf13d461bfb7f5d683bb949bf69d0b91f6ce2a1acf09b7087a"),
+            1: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
+            2: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
+            3: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
+            4: hex("b8dbcaf8f42f7b02ecaec5e68eee656bbd08323f8ffe8f833a6887ec6425b809"),
+            5: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
+            6: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
+            7: hex("3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969"),
+        ])
 
     static var evidence: QuoteEvidence { QuoteEvidence(attest: attest, signature: signature, bank: bank, log: log) }
     static func area() throws -> TPMPublicArea { try TPMPublicArea(parsingSized: key) }

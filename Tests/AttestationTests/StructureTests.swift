@@ -43,9 +43,10 @@ import Wire
     @Test("an event log is read to its last byte, and refused where it is cut within an event") func log() throws {
         let log = try EventLog(parsing: CapturedQuote.log)
         #expect(log.banks == [.sha256] && log.events.count == 11)
-        #expect(log.measurements(of: 4).map(\.summary) == [
-            "UEFI action “Calling EFI Application from Boot Option”", "separator", "UEFI boot program",
-        ])
+        #expect(
+            log.measurements(of: 4).map(\.summary) == [
+                "UEFI action “Calling EFI Application from Boot Option”", "separator", "UEFI boot program",
+            ])
         #expect(log.events[0].summary == "SCRTM version" && log.startupLocality == 0)
         var whole = 0
         for count in 0..<CapturedQuote.log.count where (try? EventLog(parsing: Array(CapturedQuote.log.prefix(count)))) != nil { whole += 1 }
@@ -78,7 +79,9 @@ extension TPMPublicArea {
     static func random(_ random: inout SplitMix) -> TPMPublicArea {
         func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) } }
         let isRSA = Bool.random(using: &random)
-        let schemes: [Scheme?] = [nil, .init(algorithm: isRSA ? .rsaSSA : .ecdsa, hash: .sha256), isRSA ? .init(algorithm: .rsaES, hash: .null) : nil]
+        let schemes: [Scheme?] = [
+            nil, .init(algorithm: isRSA ? .rsaSSA : .ecdsa, hash: .sha256), isRSA ? .init(algorithm: .rsaES, hash: .null) : nil,
+        ]
         return TPMPublicArea(
             nameAlgorithm: [.sha256, .sha384].randomElement(using: &random) ?? .sha256,
             attributes: Attributes(rawValue: .random(in: 0 ... .max, using: &random)), authPolicy: bytes(Int.random(in: 0...64, using: &random)),
@@ -86,6 +89,6 @@ extension TPMPublicArea {
             scheme: schemes.randomElement(using: &random) ?? nil,
             key: isRSA
                 ? .rsa(keyBits: 2048, exponent: .random(in: 0 ... .max, using: &random), modulus: bytes(Int.random(in: 0...512, using: &random)))
-                : .ecc(curve: .random(in: 0 ... 9, using: &random), x: bytes(Int.random(in: 0...66, using: &random)), y: bytes(32)))
+                : .ecc(curve: .random(in: 0...9, using: &random), x: bytes(Int.random(in: 0...66, using: &random)), y: bytes(32)))
     }
 }

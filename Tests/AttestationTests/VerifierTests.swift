@@ -65,9 +65,11 @@ import Testing
         }
     }
 
-    @Test("a key that is not bound to its TPM, or that also decrypts or signs anything, attests nothing", arguments: [
-        TPMPublicArea.Attributes.fixedTPM, .fixedParent, .sensitiveDataOrigin, .restricted, .sign,
-    ])
+    @Test(
+        "a key that is not bound to its TPM, or that also decrypts or signs anything, attests nothing",
+        arguments: [
+            TPMPublicArea.Attributes.fixedTPM, .fixedParent, .sensitiveDataOrigin, .restricted, .sign,
+        ])
     func keys(_ missing: TPMPublicArea.Attributes) throws {
         var key = try CapturedQuote.area()
         key.attributes.remove(missing)
@@ -116,8 +118,10 @@ import Testing
             scheme: .init(algorithm: isPSS ? .rsaPSS : .rsaSSA, hash: .sha256),
             key: .rsa(keyBits: 2048, exponent: 0, modulus: Array(try secret.publicKey.getKeyPrimitives().modulus)))
         var evidence = CapturedQuote.evidence
-        let bytes = Array(try secret.signature(
-            for: SHA256.hash(data: evidence.attest), padding: isPSS ? .PSS : .insecurePKCS1v1_5).rawRepresentation)
+        let bytes = Array(
+            try secret.signature(
+                for: SHA256.hash(data: evidence.attest), padding: isPSS ? .PSS : .insecurePKCS1v1_5
+            ).rawRepresentation)
         evidence.signature = (isPSS ? TPMSignature.rsaPSS(hash: .sha256, signature: bytes) : .rsaSSA(hash: .sha256, signature: bytes)).serialize()
         #expect(reason(try verify(evidence, key: key)) == "attested")
         evidence.signature = (isPSS ? TPMSignature.rsaSSA(hash: .sha256, signature: bytes) : .rsaPSS(hash: .sha256, signature: bytes)).serialize()

@@ -161,7 +161,8 @@ struct MetadataDoorTests {
     @Test("who floods the log of refusals with addresses silences no machine, and no other MAC address")
     func refusals() async throws {
         try await MetadataRack.with { rack in
-            let log = RefusalLog(service: "test", control: rack.control, counters: Counters(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let log = RefusalLog(
+                service: "test", control: rack.control, counters: Counters(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             for number in 0..<2000 { log.note("stranger", source: "fd00:ec2::\(number)", event: "test.stranger") }
             for number in 0..<2000 { log.note("stranger", source: "fd00:ec2::\(number)", mac: MetadataRack.mac(7), event: "test.flood") }
             #expect(log.counters["events"] == RefusalLog.Standing.nobody.limit + 1)

@@ -59,7 +59,8 @@ struct MetadataIPv6Tests {
     }
 
     /// The head that a client writes, with the name by which it calls the service.
-    private func ask(_ client: HTTPTestClient, _ method: String, _ path: String, host: String, _ field: String) async throws -> HTTPTestClient.Reply? {
+    private func ask(_ client: HTTPTestClient, _ method: String, _ path: String, host: String, _ field: String) async throws -> HTTPTestClient.Reply?
+    {
         try await client.send("\(method) \(path) HTTP/1.1\r\nHost: \(host)\r\n\(field)\r\n\r\n")
         return await client.receive()
     }
@@ -97,12 +98,15 @@ struct MetadataIPv6Tests {
 
     @Test("tells a stranger with an address of its own nothing")
     func strangers() async throws {
-        try await serving({ $0.advertise = false }, before: { wire in
-            try TestWire.ip("-n \(wire.client) link set wire0 down")
-            try TestWire.ip("-n \(wire.client) link set wire0 address 52:54:00:78:00:17 up")
-            try TestWire.waitForLink(wire.client, "wire0")
-            try TestWire.ip("-n \(wire.client) address add fd00:ec2::17/64 dev wire0 nodad")
-        }) { services, _, group in
+        try await serving(
+            { $0.advertise = false },
+            before: { wire in
+                try TestWire.ip("-n \(wire.client) link set wire0 down")
+                try TestWire.ip("-n \(wire.client) link set wire0 address 52:54:00:78:00:17 up")
+                try TestWire.waitForLink(wire.client, "wire0")
+                try TestWire.ip("-n \(wire.client) address add fd00:ec2::17/64 dev wire0 nodad")
+            }
+        ) { services, _, group in
             let six = try #require(await client("fd00:ec2::254", group))
             let answer = try await ask(six, "PUT", "/latest/api/token", host: "[fd00:ec2::254]", "X-aws-ec2-metadata-token-ttl-seconds: 60")
             #expect(answer?.status == 403)

@@ -130,10 +130,13 @@ struct MetadataServiceTests {
         }
     }
 
-    @Test("hears only what is HTTP, and closes on the rest", arguments: [
-        String(repeating: "A", count: 20_000), "GET / HTTP/1.1\r\nHost: 169.254.169.254\r\nX: " + String(repeating: "b", count: 9000) + "\r\n\r\n",
-        "\u{16}\u{3}\u{1}\r\n\r\n", "GET /%2e%2e/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n",
-    ])
+    @Test(
+        "hears only what is HTTP, and closes on the rest",
+        arguments: [
+            String(repeating: "A", count: 20_000),
+            "GET / HTTP/1.1\r\nHost: 169.254.169.254\r\nX: " + String(repeating: "b", count: 9000) + "\r\n\r\n",
+            "\u{16}\u{3}\u{1}\r\n\r\n", "GET /%2e%2e/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n",
+        ])
     func garbage(_ text: String) async throws {
         try await MetadataRack.with { rack in
             let client = try RawClient(from: "127.0.0.2", port: rack.port)

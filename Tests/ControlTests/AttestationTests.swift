@@ -44,7 +44,9 @@ import X509
     }
 
     private func work(_ control: ControlPlane, _ session: String) async throws -> AgentWork {
-        try await control.task(for: session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .milliseconds(200)).work
+        try await control.task(
+            for: session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .milliseconds(200)
+        ).work
     }
 
     @Test("the first boot is taken on trust, the next is judged by it, and an image goes to an attested machine only") func attested() async throws {
@@ -135,7 +137,8 @@ import X509
                 }
                 #expect(await code { _ = try await control.userData(of: id, wantsProof: false) } == "attestation-missing")
                 #expect(await code { _ = try await control.vendorData(of: id, base: testBase, wantsProof: false) } == "attestation-missing")
-                #expect(await code { _ = try await control.rawConfig(nonce: nonce, of: id, mac: testMAC, wantsProof: false) } == "attestation-missing")
+                #expect(
+                    await code { _ = try await control.rawConfig(nonce: nonce, of: id, mac: testMAC, wantsProof: false) } == "attestation-missing")
                 try await prove(PlayedTPM(), control, reply.session)
                 #expect(control.standing(of: try #require(control.snapshot.machines[id])) == .attested)
                 #expect(try await control.userData(of: id, wantsProof: false) == Array("secret".utf8))
@@ -225,7 +228,9 @@ import X509
             let first = try await discovered(control)
             let challenge = try await control.challenge(tpm.enrolment, session: first.session)
             #expect(await code { try await control.judge(tpm.proof(challenge, secret: [1, 2, 3]), session: first.session) } == "quote-refused")
-            #expect(await code { try await control.judge(tpm.proof(challenge, nonce: [UInt8](repeating: 1, count: 32)), session: first.session) } == "quote-refused")
+            #expect(
+                await code { try await control.judge(tpm.proof(challenge, nonce: [UInt8](repeating: 1, count: 32)), session: first.session) }
+                    == "quote-refused")
             let old = try tpm.proof(challenge)
             try await control.judge(old, session: first.session)
             let second = try await boot(control, key: String(repeating: "b", count: 64))

@@ -14,7 +14,8 @@ import Wire
 
     /// A desk whose one BMC is a virtual one.
     private func with(
-        updateTakes: Duration = .milliseconds(100), _ body: @Sendable @escaping (BMCDesk, ControlPlane, VirtualBMC, SimulatedHardware) async throws -> Void
+        updateTakes: Duration = .milliseconds(100),
+        _ body: @Sendable @escaping (BMCDesk, ControlPlane, VirtualBMC, SimulatedHardware) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -62,7 +63,8 @@ import Wire
         }
     }
 
-    @Test("an image goes into the virtual drive and out again; what no BMC could fetch is refused", .timeLimit(.minutes(1))) func media() async throws {
+    @Test("an image goes into the virtual drive and out again; what no BMC could fetch is refused", .timeLimit(.minutes(1))) func media() async throws
+    {
         try await with { desk, _, _, hardware in
             try await desk.setMedia("http://10.0.0.2/rescue.iso", machine: "one", by: "test")
             try await desk.setMedia(nil, machine: "one", by: "test")
@@ -78,7 +80,9 @@ import Wire
             let begun = try await desk.updateFirmware(from: "http://10.0.0.2/bios.bin", targets: [], machine: "one", by: "test")
             #expect(begun.state == .running)
             #expect(await code { _ = try await desk.power(.on, machine: "one", by: "test") } == "firmware-update-running")
-            #expect(await code { _ = try await desk.updateFirmware(from: "http://10.0.0.2/b", targets: [], machine: "one", by: "test") } == "firmware-update-running")
+            #expect(
+                await code { _ = try await desk.updateFirmware(from: "http://10.0.0.2/b", targets: [], machine: "one", by: "test") }
+                    == "firmware-update-running")
             for try await change in try await control.records.watch(Event.self, after: Revision(rawValue: 0)) {
                 if case .put(let event) = change, event.value.kind.hasPrefix("firmware.update"), event.value.kind != "firmware.update-started" {
                     #expect(event.value.kind == "firmware.updated", "\(event.value.message)")

@@ -55,7 +55,9 @@ struct BootGateTests {
             var machine = try machine(state)
             machine.generation = 3
             if row.held {
-                machine.holds = [Hold(id: HoldID(unchecked: "hold-1234"), problem: Problem("x", title: "x"), operation: nil, since: machine.createdAt)]
+                machine.holds = [
+                    Hold(id: HoldID(unchecked: "hold-1234"), problem: Problem("x", title: "x"), operation: nil, since: machine.createdAt)
+                ]
             }
             if row.lostOperation { machine.openOperation = OperationID(unchecked: "op-lost1") }
             if let kind = row.kind {

@@ -27,9 +27,10 @@ private func supply(_ name: String, _ health: HealthState = .ok) -> SensorReadin
         judge.read([fan("Fan1", 0, .critical)], power: .on, at: at(60))
         #expect(judge.faults.isEmpty)
         judge.read([fan("Fan1", 0, .critical)], power: .on, at: at(120))
-        #expect(judge.faults == [
-            HardwareFault(sensor: "Fan1", kind: .fan, health: .critical, why: "0 RPM, critical by the BMC", since: at(120))
-        ])
+        #expect(
+            judge.faults == [
+                HardwareFault(sensor: "Fan1", kind: .fan, health: .critical, why: "0 RPM, critical by the BMC", since: at(120))
+            ])
         judge.read([fan("Fan1", 5300)], power: .on, at: at(180))
         #expect(judge.faults.count == 1)
         judge.read([fan("Fan1", 5300)], power: .on, at: at(240))
@@ -72,9 +73,10 @@ private func supply(_ name: String, _ health: HealthState = .ok) -> SensorReadin
         hot.upperCritical = 95
         let inlet = SensorReading(name: "Inlet Temp", kind: .temperature, value: 36, unit: "Cel", health: .ok)
         judge.read([hot, inlet, fan("Fan1", 500, below: 600)], power: .on, at: at(0))
-        #expect(judge.faults.map(\.why) == [
-            "97.25 Cel, critical above 95 Cel", "500 RPM, critical below 600 RPM", "36 Cel, above the limit of 35 Cel",
-        ])
+        #expect(
+            judge.faults.map(\.why) == [
+                "97.25 Cel, critical above 95 Cel", "500 RPM, critical below 600 RPM", "36 Cel, above the limit of 35 Cel",
+            ])
     }
 
     @Test("a warning that becomes critical is told again; a restart tells nothing twice") func restart() {

@@ -91,7 +91,9 @@ struct HostCertificateDeliveryTests {
         print(json.dumps({"asked": asked, "pauses": pauses, "called": called, "written": written, "end": end}))
         """#
 
-    @Test("asks with the key of the installed volume, by no proxy, and names what it got to whichever sshd runs", arguments: ["ssh.service", "sshd.service"])
+    @Test(
+        "asks with the key of the installed volume, by no proxy, and names what it got to whichever sshd runs",
+        arguments: ["ssh.service", "sshd.service"])
     func brings(unit: String) throws {
         let run = try run([200], unit: unit)
         #expect(run.end == nil && run.pauses.isEmpty)

@@ -8,7 +8,8 @@ import Wire
 struct InstallTests {
     static let order: [StepName] = [.chooseDisk, .writeImage, .writeSeed, .bootOrder, .restart]
 
-    private func report(_ operation: Model.Operation, _ step: StepName, _ kind: StepReport.Kind = .succeeded, _ problem: Problem? = nil) -> StepReport {
+    private func report(_ operation: Model.Operation, _ step: StepName, _ kind: StepReport.Kind = .succeeded, _ problem: Problem? = nil) -> StepReport
+    {
         StepReport(
             operation: operation.id, generation: operation.generation, step: step, kind: kind,
             evidence: step == .chooseDisk ? ["serial": "D1"] : [:], problem: problem)
@@ -66,9 +67,11 @@ struct InstallTests {
     func killedBefore(_ victim: StepName) async throws {
         let store = MemoryStore()
         var control = try await open(store)
-        let (reply, id) = try await { var found: (HelloReply, MachineID)?
+        let (reply, id) = try await {
+            var found: (HelloReply, MachineID)?
             try await running(control) { found = try await discover($0) }
-            return try #require(found) }()
+            return try #require(found)
+        }()
         control = try await open(store)
         var operation: Model.Operation?
         try await running(control) { control in
@@ -98,7 +101,8 @@ struct InstallTests {
             _ = try await control.report(report(operation, .chooseDisk), of: id)
             _ = try await control.report(report(operation, .writeImage, .progress), of: id)
             let second = try await boot(control, key: String(repeating: "b", count: 64))
-            let task = try await control.task(for: second.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .seconds(1))
+            let task = try await control.task(
+                for: second.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .seconds(1))
             guard case .install(let work) = task.work else { Issue.record("no work: \(task)"); return }
             #expect(work.done == [.agent, .chooseDisk])
             #expect(work.disk == "D1", "the disk that was chosen stays the disk")
@@ -144,9 +148,11 @@ struct InstallTests {
         let clock = ManualClock()
         let store = MemoryStore()
         var control = try await open(store, clock: clock)
-        let (reply, _) = try await { var found: (HelloReply, MachineID)?
+        let (reply, _) = try await {
+            var found: (HelloReply, MachineID)?
             try await running(control) { found = try await discover($0) }
-            return try #require(found) }()
+            return try #require(found)
+        }()
         control = try await open(store, clock: clock)
         try await running(control) { control in
             let operation = try await install(control, reply)
@@ -189,7 +195,8 @@ struct InstallTests {
             try await control.record(facts, of: id)
             #expect(try await control.machine(named: id.rawValue).value.state == .running)
             if case .localDisk = control.boots(testMAC).verdict {} else { Issue.record("not to its disk: \(control.boots(testMAC))") }
-            let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .seconds(1))
+            let task = try await control.task(
+                for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .seconds(1))
             guard case .reboot = task.work else { Issue.record("no reboot: \(task)"); return }
         }
     }
@@ -312,7 +319,9 @@ struct InstallTests {
         Bad(code: "hostname-invalid", request: InstallRequest(image: "debian-12", hostname: "-no-")),
         Bad(code: "ssh-key-invalid", request: InstallRequest(image: "debian-12", sshKeys: ["-----BEGIN OPENSSH PRIVATE KEY-----"])),
         Bad(code: "user-data-encoding", request: InstallRequest(image: "debian-12", userData: Base64Bytes(base64: "%%"))),
-        Bad(code: "user-data-too-large", request: InstallRequest(image: "debian-12", userData: Base64Bytes(base64: String(repeating: "A", count: 24 << 20)))),
+        Bad(
+            code: "user-data-too-large",
+            request: InstallRequest(image: "debian-12", userData: Base64Bytes(base64: String(repeating: "A", count: 24 << 20)))),
         Bad(code: "network-config-invalid", request: InstallRequest(image: "debian-12", networkConfig: "a: [1\nb")),
         Bad(code: "network-config-invalid", request: InstallRequest(image: "debian-12", networkConfig: "ethernets: {}")),
         Bad(code: "disk-unidentified", request: InstallRequest(image: "debian-12"), disks: [("", 8_000_000_000)]),

@@ -35,7 +35,9 @@ struct LifeTests {
 
     @Test(
         "goes on running when work that did not touch its disk is cancelled",
-        arguments: [OperationRequest.inspect, .rescue(RescueRequest(sshKeys: [])), .install(InstallRequest(image: "debian-12")), .wipe(WipeRequest())])
+        arguments: [
+            OperationRequest.inspect, .rescue(RescueRequest(sshKeys: [])), .install(InstallRequest(image: "debian-12")), .wipe(WipeRequest()),
+        ])
     func cancelledBefore(_ request: OperationRequest) throws {
         var transition = begin(request, on: try installed(), booted: false)
         try transition.cancel(by: "test", now)

@@ -82,7 +82,9 @@ private final class StartingBMC: PowerSwitch {
                 control: control, vault: Vault(keyFile: folder + "/vault.key"), ways: ways, settings: settings)
         }
 
-        var operation: Model.Operation? { get async throws { try await control.records.all(Model.Operation.self).map(\.value).first { $0.kind != .inspect } } }
+        var operation: Model.Operation? {
+            get async throws { try await control.records.all(Model.Operation.self).map(\.value).first { $0.kind != .inspect } }
+        }
 
         /// Waits until the step `boot-agent` fits.
         func until(_ what: Comment, _ fits: (Step) -> Bool) async throws {
@@ -139,7 +141,9 @@ private final class StartingBMC: PowerSwitch {
                 try await place.until("its power is proved") { $0.evidence["powerAttempt"] == "1" }
                 #expect(place.bmc.asked == ["boot http", "power on"])
                 let step = try #require(try await place.operation?.step(.agent))
-                #expect(step.evidence["bootOverride"] == "http http://10.77.0.1:8080/boot/ipxe.efi once, read back: http http://10.77.0.1:8080/boot/ipxe.efi once")
+                #expect(
+                    step.evidence["bootOverride"]
+                        == "http http://10.77.0.1:8080/boot/ipxe.efi once, read back: http http://10.77.0.1:8080/boot/ipxe.efi once")
                 #expect(step.evidence["power"] == "on: proved, it reads on" && step.evidence["powerBefore"] == "off")
                 #expect(step.evidence["powerSeen"]?.contains("asked: on") == true)
                 #expect(step.state == .running && step.problem == nil)
@@ -199,7 +203,8 @@ private final class StartingBMC: PowerSwitch {
             _ = try await desk.powerStatus(machine: "one")
             try await starting(desk) {
                 try await install(place)
-                _ = try await place.control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
+                _ = try await place.control.task(
+                    for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
                 try await place.until("the agent has it") { $0.state == .succeeded }
                 #expect(place.bmc.asked.isEmpty)
             }
@@ -215,7 +220,9 @@ private final class StartingBMC: PowerSwitch {
                 try await place.until("the silence is told") { $0.problem != nil }
                 let step = try #require(try await place.operation?.step(.agent))
                 #expect(step.problem?.code == "bmc-silent" && step.state == .running)
-                #expect(step.problem?.remedy == "Restart it. Or switch the machine on by hand, network boot first: the operation goes on when its agent arrives.")
+                #expect(
+                    step.problem?.remedy
+                        == "Restart it. Or switch the machine on by hand, network boot first: the operation goes on when its agent arrives.")
                 let event = try #require(try await place.control.records.all(Event.self).map(\.value).first { $0.kind == "operation.bmc-failed" })
                 #expect(event.operation == (try await place.operation?.id))
                 _ = try await boot(place.control)

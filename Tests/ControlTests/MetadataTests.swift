@@ -27,14 +27,16 @@ struct ControlMetadataTests {
         _ = try await control.task(for: agent.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
         for step in InstallTests.order {
             _ = try await control.report(
-                StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded,
+                StepReport(
+                    operation: operation.id, generation: operation.generation, step: step, kind: .succeeded,
                     evidence: step == .chooseDisk ? ["serial": "D1"] : [:]), of: id)
         }
         return operation
     }
 
     private func callHome(_ control: ControlPlane, _ operation: Model.Operation) async throws {
-        let vendor = String(decoding: try #require(try await control.vendorData(of: operation.machine, base: testBase, wantsProof: false)), as: UTF8.self)
+        let vendor = String(
+            decoding: try #require(try await control.vendorData(of: operation.machine, base: testBase, wantsProof: false)), as: UTF8.self)
         let proof = try #require(vendor.split(separator: "/").first { $0.utf8.prefix(64).count == 64 }).prefix(64)
         try await control.callHome(operation: operation.id, proof: String(proof), hostKeys: [], evidence: [:])
     }
@@ -115,7 +117,9 @@ struct ControlMetadataTests {
                 machine: id.rawValue, with: MachinePatch(userData: UserDataPatch(content: base64("{\"ignition\":{}}"))), expecting: nil, by: "test")
             func nonce() -> String { String(control.rawConfigURL(for: testMAC).split(separator: "/").last ?? "") }
             let first = nonce()
-            await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: first, of: id, mac: MACAddress(value: 1), wantsProof: false) }
+            await #expect(throws: Problem.self) {
+                _ = try await control.rawConfig(nonce: first, of: id, mac: MACAddress(value: 1), wantsProof: false)
+            }
             #expect(try await control.rawConfig(nonce: first, of: id, mac: testMAC, wantsProof: false) == Array("{\"ignition\":{}}".utf8))
             await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: first, of: id, mac: testMAC, wantsProof: false) }
             let second = nonce()
@@ -179,7 +183,8 @@ struct ControlMetadataTests {
         }
     }
 
-    @Test("where first-boot data is fetched, the call home stands in a file of root's, and only the system that was meant calls so",
+    @Test(
+        "where first-boot data is fetched, the call home stands in a file of root's, and only the system that was meant calls so",
         arguments: [DataSource.ec2, .noCloudHTTP])
     func callsHomeFromItsDisk(_ source: DataSource) async throws {
         let clock = ManualClock()
@@ -194,7 +199,9 @@ struct ControlMetadataTests {
             #expect(text.contains("umask 077 && echo ") && text.contains(" | base64 -d | sh || true; } && sync && systemctl reboot --force"))
             let words = text.split { !($0.isLetter || $0.isNumber || "+/=".contains($0)) }
             let settings = try #require(
-                words.compactMap { Data(base64Encoded: String($0)) }.map { String(decoding: $0, as: UTF8.self) }.first { $0.hasPrefix("datasource_list") })
+                words.compactMap { Data(base64Encoded: String($0)) }.map { String(decoding: $0, as: UTF8.self) }.first {
+                    $0.hasPrefix("datasource_list")
+                })
             let url = try #require(settings.split(separator: "\"").first { $0.hasPrefix("\(testBase)/call-home/\(operation.id)/") })
             let proof = String(try #require(url.split(separator: "/").last))
             await #expect(throws: Problem.self) {

@@ -43,30 +43,35 @@ import Testing
     }
 
     @Test("records are taken from old and new forms of Event, and words are cleaned") func records() throws {
-        let json = try JSONParser.parse(Array(
-            """
-            {"@odata.type": "#Event.v1_3_0.Event", "Id": "14", "Events": [
-              {"EventType": "Alert", "EventId": "Redfish4", "EventTimestamp": "2021-02-10T22:26:10+0000", "Severity": "Informational",
-               "Message": "A session\\u001b[2J is initiated", "MessageId": "CMC9000", "MessageArgs": []},
-              {"MessageSeverity": "Critical", "MessageId": "Platform.1.0.FanFailed",
-               "OriginOfCondition": {"@odata.id": "/redfish/v1/Chassis/1"}},
-              {"OriginOfCondition": "/redfish/v1/x"}, 7
-            ]}
-            """.utf8))
+        let json = try JSONParser.parse(
+            Array(
+                """
+                {"@odata.type": "#Event.v1_3_0.Event", "Id": "14", "Events": [
+                  {"EventType": "Alert", "EventId": "Redfish4", "EventTimestamp": "2021-02-10T22:26:10+0000", "Severity": "Informational",
+                   "Message": "A session\\u001b[2J is initiated", "MessageId": "CMC9000", "MessageArgs": []},
+                  {"MessageSeverity": "Critical", "MessageId": "Platform.1.0.FanFailed",
+                   "OriginOfCondition": {"@odata.id": "/redfish/v1/Chassis/1"}},
+                  {"OriginOfCondition": "/redfish/v1/x"}, 7
+                ]}
+                """.utf8))
         let records = RedfishEvent.records(of: json)
         #expect(records.count == 2)
         #expect(records.first?.severity == .ok)
         #expect(records.first?.message.contains("\u{1b}") == false)
         #expect(records.first?.id == "Redfish4")
-        #expect(records.last == RedfishEvent(
-            id: "14", messageID: "Platform.1.0.FanFailed", message: "Platform.1.0.FanFailed", severity: .critical,
-            origin: "/redfish/v1/Chassis/1", time: nil))
+        #expect(
+            records.last
+                == RedfishEvent(
+                    id: "14", messageID: "Platform.1.0.FanFailed", message: "Platform.1.0.FanFailed", severity: .critical,
+                    origin: "/redfish/v1/Chassis/1", time: nil))
         #expect(RedfishEvent.records(of: ["MetricValues": []]).isEmpty)
     }
 
     @Test("times are read with every offset that BMCs write") func clock() {
         let noon = Timestamp("2026-01-01T12:00:00Z")
-        for text in ["2026-01-01T12:00:00Z", "2026-01-01T14:00:00+02:00", "2026-01-01T06:30:00-0530", "2026-01-01T12:00:00", "2026-01-01T12:00:00.000+00:00"] {
+        for text in [
+            "2026-01-01T12:00:00Z", "2026-01-01T14:00:00+02:00", "2026-01-01T06:30:00-0530", "2026-01-01T12:00:00", "2026-01-01T12:00:00.000+00:00",
+        ] {
             #expect(BMCClock.time(text) == noon, "\(text)")
         }
         for text in ["", "soon", "2026-13-01T12:00:00Z", "2026-01-01T12:00:00+2", "2026-01-01T12:00:00+99:00"] {

@@ -31,7 +31,8 @@ import Testing
     }
 
     @Test("a plug that keeps the contract is switched, and that is proved by its status") func good() async throws {
-        try await with("case $1 in status) cat $folder/state 2>/dev/null || echo off ;; on | off) echo $1 >$folder/state ;; *) exit 3 ;; esac") { plug, _ in
+        try await with("case $1 in status) cat $folder/state 2>/dev/null || echo off ;; on | off) echo $1 >$folder/state ;; *) exit 3 ;; esac") {
+            plug, _ in
             let line = line(plug)
             let on = try await line.perform(.on, policy: policy)
             #expect(on.state == .on)
@@ -44,9 +45,13 @@ import Testing
         }
     }
 
-    @Test("every word of the contract is read", arguments: [
-        ("on", PowerState.on), ("off", .off), ("turning-on", .turningOn), ("turning-off", .turningOff), ("unknown", .unknown), ("  on\\n\\n", .on),
-    ]) func words(_ word: String, _ state: PowerState) async throws {
+    @Test(
+        "every word of the contract is read",
+        arguments: [
+            ("on", PowerState.on), ("off", .off), ("turning-on", .turningOn), ("turning-off", .turningOff), ("unknown", .unknown),
+            ("  on\\n\\n", .on),
+        ]) func words(_ word: String, _ state: PowerState) async throws
+    {
         try await with("printf '\(word)'") { plug, _ in
             let read = try await plug.readPower()
             #expect(read.state == state)
@@ -54,7 +59,8 @@ import Testing
     }
 
     @Test("it gets user and options in its environment, the password on standard input, one argument, and nothing else") func inputs() async throws {
-        let script = "read -r word; echo \"$# $1 $HOSTLER_USER $HOSTLER_OPTION_SOCKET_NO $word\" >$folder/seen; env >$folder/env; tr '\\0' ' ' </proc/$$/cmdline >$folder/cmdline; echo on"
+        let script =
+            "read -r word; echo \"$# $1 $HOSTLER_USER $HOSTLER_OPTION_SOCKET_NO $word\" >$folder/seen; env >$folder/env; tr '\\0' ' ' </proc/$$/cmdline >$folder/cmdline; echo on"
         try await with(script, password: "s3cret word", options: ["socket-no": "7"]) { plug, folder in
             _ = try await plug.readPower()
             func text(_ name: String) throws -> String { try String(contentsOfFile: folder + "/" + name, encoding: .utf8) }

@@ -52,7 +52,8 @@ import Wire
 
     @Test("identity and users") func identity() {
         let controller = "Firmware Revision         : 9.08\nManufacturer Name         : MontaVista Software, Inc.\n"
-        let facts = IPMIText.facts(fru: " Product Serial        : S123\n", controller: controller, guid: "System GUID   : EFCDAB89-6745-23a1-efcd-ab89674523a1\n")
+        let facts = IPMIText.facts(
+            fru: " Product Serial        : S123\n", controller: controller, guid: "System GUID   : EFCDAB89-6745-23a1-efcd-ab89674523a1\n")
         #expect(facts.serial == "S123" && facts.firmware == "9.08")
         #expect(facts.systemUUID == "efcdab89-6745-23a1-efcd-ab89674523a1")
         #expect(IPMIText.userNumber("1,,true,false,true,USER\n2,ipmiusr,true,false,true,ADMINISTRATOR\n", named: "ipmiusr") == 2)
@@ -70,7 +71,8 @@ import Wire
     }
 
     @Test("only Redfish's answers to a search are taken") func ssdp() {
-        let answer = "HTTP/1.1 200 OK\r\nCACHE-CONTROL:max-age=1800\r\nST:urn:dmtf-org:service:redfish-rest:1:6\r\nUSN:uuid:x\r\nAL:https://10.0.0.4/redfish/v1/\r\n\r\n"
+        let answer =
+            "HTTP/1.1 200 OK\r\nCACHE-CONTROL:max-age=1800\r\nST:urn:dmtf-org:service:redfish-rest:1:6\r\nUSN:uuid:x\r\nAL:https://10.0.0.4/redfish/v1/\r\n\r\n"
         #expect(SSDPSearch.serviceRoot(Array(answer.utf8)) == "https://10.0.0.4/redfish/v1/")
         #expect(SSDPSearch.serviceRoot(Array(answer.replacing("redfish-rest", with: "media").utf8)) == nil)
         #expect(SSDPSearch.serviceRoot(Array(answer.replacing("https:", with: "file:").utf8)) == nil)

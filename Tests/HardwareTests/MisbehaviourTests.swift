@@ -30,33 +30,47 @@ import Testing
     }
 
     static let cases: [Case] = [
-        Case("a web page", "bmc-not-json", "answered with a web page, not JSON", bad { _ in
-            .text(200, "<!DOCTYPE html><html><body>Please log in</body></html>", ["content-type": "text/html"])
-        }),
+        Case(
+            "a web page", "bmc-not-json", "answered with a web page, not JSON",
+            bad { _ in
+                .text(200, "<!DOCTYPE html><html><body>Please log in</body></html>", ["content-type": "text/html"])
+            }),
         Case("truncated JSON", "bmc-truncated", "broke off in the middle", bad { _ in .text(200, #"{"Members": [{"@odata.id": "/redf"#) }),
         Case("10 MB of JSON", "bmc-too-large", "more than 1 MiB", bad { _ in .flood(bytes: 10 << 20) }),
         Case("JSON nested too deeply", "bmc-not-json", "something that is not JSON", bad { _ in .flood(bytes: 5000) }),
-        Case("a redirect to another host", "bmc-redirected", "points to another place", bad { _ in
-            .text(302, "", ["location": "http://127.0.0.2:9/redfish/v1/Systems"])
-        }),
-        Case("an @odata.id on another host", "bmc-link-foreign", "links to something that is not on it", bad { _ in
-            .json(200, ["Members": [["@odata.id": "http://127.0.0.2:9/redfish/v1/Systems/1"]]])
-        }),
-        Case("an @odata.id of another resource", "bmc-answer-elsewhere", "answered for another resource", bad { question in
-            question.path.hasSuffix("/Systems")
-                ? .json(200, ["Members": [["@odata.id": "/redfish/v1/Systems/1"]]])
-                : .json(200, ["@odata.id": "/redfish/v1/Systems/2", "PowerState": "On"])
-        }),
-        Case("a loop of links", "bmc-links-loop", "leads in a circle", bad { _ in
-            .json(200, ["Members": [], "Members@odata.nextLink": "/redfish/v1/Systems?$skip=1"])
-        }),
-        Case("a collection without end", "bmc-links-loop", "has no end", bad { question in
-            let page = Int(question.path.split(separator: "=").last ?? "0") ?? 0
-            return .json(200, ["Members": [], "Members@odata.nextLink": .string("/redfish/v1/Systems?$skip=\(page + 1)")])
-        }),
-        Case("errors of 500", "bmc-error", "failed", bad { _ in
-            .json(500, ["error": ["@Message.ExtendedInfo": [["Message": "The service is out of memory."]]]])
-        }),
+        Case(
+            "a redirect to another host", "bmc-redirected", "points to another place",
+            bad { _ in
+                .text(302, "", ["location": "http://127.0.0.2:9/redfish/v1/Systems"])
+            }),
+        Case(
+            "an @odata.id on another host", "bmc-link-foreign", "links to something that is not on it",
+            bad { _ in
+                .json(200, ["Members": [["@odata.id": "http://127.0.0.2:9/redfish/v1/Systems/1"]]])
+            }),
+        Case(
+            "an @odata.id of another resource", "bmc-answer-elsewhere", "answered for another resource",
+            bad { question in
+                question.path.hasSuffix("/Systems")
+                    ? .json(200, ["Members": [["@odata.id": "/redfish/v1/Systems/1"]]])
+                    : .json(200, ["@odata.id": "/redfish/v1/Systems/2", "PowerState": "On"])
+            }),
+        Case(
+            "a loop of links", "bmc-links-loop", "leads in a circle",
+            bad { _ in
+                .json(200, ["Members": [], "Members@odata.nextLink": "/redfish/v1/Systems?$skip=1"])
+            }),
+        Case(
+            "a collection without end", "bmc-links-loop", "has no end",
+            bad { question in
+                let page = Int(question.path.split(separator: "=").last ?? "0") ?? 0
+                return .json(200, ["Members": [], "Members@odata.nextLink": .string("/redfish/v1/Systems?$skip=\(page + 1)")])
+            }),
+        Case(
+            "errors of 500", "bmc-error", "failed",
+            bad { _ in
+                .json(500, ["error": ["@Message.ExtendedInfo": [["Message": "The service is out of memory."]]]])
+            }),
         Case("a socket closed in the middle", "bmc-truncated", "in the middle of its answer", bad { _ in .closedInTheMiddle }),
         Case("a hang", "bmc-silent", "did not answer", bad { _ in .hang }),
     ]

@@ -80,7 +80,8 @@ private let epoch = ContinuousClock.now
     @Test("without a session service basic authentication is used") func basic() async throws {
         try await ScriptedBMC.with({ question in
             switch question.path {
-            case "/redfish/v1/": .json(200, ["RedfishVersion": "1.0.0", "Systems": ["@odata.id": "/redfish/v1/Systems"], "SessionService": ["@odata.id": "/x"]])
+            case "/redfish/v1/":
+                .json(200, ["RedfishVersion": "1.0.0", "Systems": ["@odata.id": "/redfish/v1/Systems"], "SessionService": ["@odata.id": "/x"]])
             case "/redfish/v1/SessionService/Sessions": .text(404, "")
             default: question.headers["authorization"] == "Basic cm9vdDpjYWx2aW4=" ? .json(200, ["Members": []]) : .text(401, "")
             }
@@ -98,8 +99,12 @@ private let epoch = ContinuousClock.now
             switch (question.method, question.path) {
             case ("POST", "/act"): return .json(202, [:], ["location": "/monitor"])
             case ("GET", "/monitor"):
-                let count = polls.withLock { $0 += 1; return $0 }
-                return count < 2 ? .json(202, ["TaskState": "Running", "PercentComplete": 50], ["retry-after": "0"]) : .json(200, ["TaskState": "Completed", "TaskStatus": "OK"])
+                let count = polls.withLock {
+                    $0 += 1; return $0
+                }
+                return count < 2
+                    ? .json(202, ["TaskState": "Running", "PercentComplete": 50], ["retry-after": "0"])
+                    : .json(200, ["TaskState": "Completed", "TaskStatus": "OK"])
             default: return .json(200, ["RedfishVersion": "1"])
             }
         }) { server in
@@ -113,17 +118,26 @@ private let epoch = ContinuousClock.now
 
     @Test("a job that ends badly is told in the BMC's words") func failedTask() throws {
         var progress = TaskProgress()
-        let body: JSON = ["TaskState": "Exception", "TaskStatus": "Critical", "Messages": [["Message": "Image %1 is signed by nobody.", "MessageArgs": ["x.bin"]]]]
+        let body: JSON = [
+            "TaskState": "Exception", "TaskStatus": "Critical", "Messages": [["Message": "Image %1 is signed by nobody.", "MessageArgs": ["x.bin"]]],
+        ]
         let answer = try RedfishAnswer(.init(status: 200, body: body.encoded), to: .init(.get, .root), from: "b")
         guard case .failed(let problem) = progress.answered(answer, at: "b") else { throw Failure() }
         #expect(problem.detail == "It said: Image x.bin is signed by nobody.")
     }
 
     @Test("ExtendedInfo becomes the operator's words") func extendedInfo() {
-        let body: JSON = ["error": ["code": "x", "message": "See ExtendedInfo", "@Message.ExtendedInfo": [[
-            "MessageId": "Base.1.4.PropertyNotWritable", "Message": "The property %1 is read-only.", "MessageArgs": ["Boot"],
-            "Resolution": "Remove the property and send it again.",
-        ]]]]
+        let body: JSON = [
+            "error": [
+                "code": "x", "message": "See ExtendedInfo",
+                "@Message.ExtendedInfo": [
+                    [
+                        "MessageId": "Base.1.4.PropertyNotWritable", "Message": "The property %1 is read-only.", "MessageArgs": ["Boot"],
+                        "Resolution": "Remove the property and send it again.",
+                    ]
+                ],
+            ]
+        ]
         let problem = RedfishAnswer.failure(.init(status: 400, body: body.encoded), "PATCH /s", "10.0.0.4")
         #expect(problem.code == "bmc-refused")
         #expect(problem.detail == "PATCH /s → HTTP 400. It said: The property Boot is read-only.")

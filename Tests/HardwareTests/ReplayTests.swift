@@ -5,8 +5,10 @@ import Testing
 
 /// Conversations as the public sources that the table of quirks names have them, shortened to what matters.
 @Suite("Recorded conversations") struct ReplayTests {
-    static let root = #"GET /redfish/v1/ -> 200 {"@odata.id":"/redfish/v1/","RedfishVersion":"1.6.0","Systems":{"@odata.id":"/redfish/v1/Systems"},"Links":{"Sessions":{"@odata.id":"/redfish/v1/SessionService/Sessions"}}}"#
-    static let login = #"POST /redfish/v1/SessionService/Sessions {"UserName":"root","Password":"secret"} -> 201 [X-Auth-Token: t; Location: /redfish/v1/SessionService/Sessions/1] {}"#
+    static let root =
+        #"GET /redfish/v1/ -> 200 {"@odata.id":"/redfish/v1/","RedfishVersion":"1.6.0","Systems":{"@odata.id":"/redfish/v1/Systems"},"Links":{"Sessions":{"@odata.id":"/redfish/v1/SessionService/Sessions"}}}"#
+    static let login =
+        #"POST /redfish/v1/SessionService/Sessions {"UserName":"root","Password":"secret"} -> 201 [X-Auth-Token: t; Location: /redfish/v1/SessionService/Sessions/1] {}"#
     static let systems = #"GET /redfish/v1/Systems -> 200 {"Members":[{"@odata.id":"/redfish/v1/Systems/1"}]}"#
 
     private func play(
@@ -18,7 +20,9 @@ import Testing
         #expect(replay.missing == [])
     }
 
-    @Test("iDRAC 7: its sessions are at the root, since SessionService answers 400; HTTP boot is refused before it is tried") func idrac7() async throws {
+    @Test("iDRAC 7: its sessions are at the root, since SessionService answers 400; HTTP boot is refused before it is tried") func idrac7()
+        async throws
+    {
         try await play(
             #"GET /redfish/v1/ -> 200 {"@odata.id":"/redfish/v1/","RedfishVersion":"1.0.2","Systems":{"@odata.id":"/redfish/v1/Systems"}}"#,
             #"POST /redfish/v1/Sessions {"UserName":"root","Password":"secret"} -> 201 [X-Auth-Token: t; Location: /redfish/v1/Sessions/1] {}"#,
@@ -81,7 +85,8 @@ import Testing
         func system(_ target: String, _ enabled: String) -> String {
             ##"GET /redfish/v1/Systems/1 -> 200 {"@odata.id":"/redfish/v1/Systems/1","PowerState":"Off","Boot":{"BootSourceOverrideTarget":"\##(target)","BootSourceOverrideEnabled":"\##(enabled)","BootSourceOverrideMode":"UEFI"},"Actions":{"#ComputerSystem.Reset":{"target":"/redfish/v1/Systems/1/Actions/ComputerSystem.Reset","ResetType@Redfish.AllowableValues":["On","ForceOff"]}}}"##
         }
-        let set = #"PATCH /redfish/v1/Systems/1 {"Boot":{"BootSourceOverrideTarget":"Pxe","BootSourceOverrideEnabled":"Once","BootSourceOverrideMode":"UEFI"}} -> 200 {}"#
+        let set =
+            #"PATCH /redfish/v1/Systems/1 {"Boot":{"BootSourceOverrideTarget":"Pxe","BootSourceOverrideEnabled":"Once","BootSourceOverrideMode":"UEFI"}} -> 200 {}"#
         try await play(
             Self.root, Self.login, Self.systems,
             system("None", "Disabled"), set, system("Pxe", "Once"),

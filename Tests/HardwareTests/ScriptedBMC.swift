@@ -173,7 +173,8 @@ final class GoodBMC: Sendable {
             return .json(401, ["error": ["@Message.ExtendedInfo": [["MessageId": "Base.1.0.NoValidSession", "Message": "Log in first."]]]])
         }
         switch (question.method, path) {
-        case ("GET", "/redfish/v1/Systems"): return .json(200, ["@odata.id": "/redfish/v1/Systems", "Members": [["@odata.id": .string(Self.system)]]])
+        case ("GET", "/redfish/v1/Systems"):
+            return .json(200, ["@odata.id": "/redfish/v1/Systems", "Members": [["@odata.id": .string(Self.system)]]])
         case ("GET", Self.system): return .json(200, system, ["etag": "W/\"\(state.withLock { $0.etag })\""])
         case ("PATCH", Self.system): return patch(question)
         case ("POST", Self.system + "/Actions/ComputerSystem.Reset"): return reset(question.body["ResetType"]?.text ?? "")
@@ -199,9 +200,11 @@ final class GoodBMC: Sendable {
     private func login(_ question: ScriptedBMC.Question) -> ScriptedBMC.Answer {
         let password = state.withLock { $0.password }
         guard question.body["Password"]?.text == password else { return .json(401, ["error": ["message": "wrong"]]) }
-        return .json(201, ["@odata.id": "/redfish/v1/SessionService/Sessions/9"], [
-            "x-auth-token": "token-\(password)", "location": "/redfish/v1/SessionService/Sessions/9",
-        ])
+        return .json(
+            201, ["@odata.id": "/redfish/v1/SessionService/Sessions/9"],
+            [
+                "x-auth-token": "token-\(password)", "location": "/redfish/v1/SessionService/Sessions/9",
+            ])
     }
 
     private var system: JSON {
@@ -245,7 +248,9 @@ final class GoodBMC: Sendable {
     }
 
     /// A client of a server that runs this.
-    static func client(_ server: ScriptedBMC, password: String = "calvin", trust: CertificateTrust = .init(pinned: nil), timeout: Duration = .seconds(5)) -> RedfishBMC {
+    static func client(
+        _ server: ScriptedBMC, password: String = "calvin", trust: CertificateTrust = .init(pinned: nil), timeout: Duration = .seconds(5)
+    ) -> RedfishBMC {
         let transport = HTTPTransport(server.address, trust: trust, timeout: timeout)
         let client = RedfishClient(
             transport: transport, address: server.address.description, credentials: .init(userName: "root", password: password))

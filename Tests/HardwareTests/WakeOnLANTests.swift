@@ -52,9 +52,13 @@ import Wire
         #expect(try await power.readPower().state == .on)
     }
 
-    @Test("options that it does not have are refused", arguments: [
-        ["broadcast": "everywhere"], ["broadcast": "10.0.0.255:0"], ["broadcast": "10.0.0.255:9:9"], ["probe": "host"], ["probe": "host:70000"], ["color": "red"],
-    ]) func options(_ options: [String: String]) {
+    @Test(
+        "options that it does not have are refused",
+        arguments: [
+            ["broadcast": "everywhere"], ["broadcast": "10.0.0.255:0"], ["broadcast": "10.0.0.255:9:9"], ["probe": "host"], ["probe": "host:70000"],
+            ["color": "red"],
+        ]) func options(_ options: [String: String])
+    {
         #expect(throws: Problem.self) { try WakeOnLAN(mac: Self.mac, options: options) }
     }
 }
@@ -69,9 +73,13 @@ import Wire
         #expect(own.state("5\n") == .on && own.state(" 6 ") == .off && own.state("7") == .unknown && own.state("No Such Object") == .unknown)
     }
 
-    @Test("an outlet that is not described is refused", arguments: [
-        [:], ["outlet": "0"], ["outlet": "x"], ["outlet": "1", "model": "toaster"], ["oid": "1.3"], ["oid": "1.3.6.1; id", "on": "1"], ["oid": "1.3.6.1.4", "on": "yes"],
-    ]) func refused(_ options: [String: String]) {
+    @Test(
+        "an outlet that is not described is refused",
+        arguments: [
+            [:], ["outlet": "0"], ["outlet": "x"], ["outlet": "1", "model": "toaster"], ["oid": "1.3"], ["oid": "1.3.6.1; id", "on": "1"],
+            ["oid": "1.3.6.1.4", "on": "yes"],
+        ]) func refused(_ options: [String: String])
+    {
         #expect(throws: Problem.self) { try SNMPPower.Outlet(options) }
     }
 

@@ -26,12 +26,14 @@ struct BootArgumentsTests {
         #expect(arguments.mac == nil)
     }
 
-    @Test("what is missing or unreadable is named", arguments: [
-        ("hostler.nonce=x", BootArguments.ParseError.missing("hostler.url")),
-        ("hostler.url=ftp://10.0.0.1 hostler.nonce=x", .missing("hostler.url")),
-        ("hostler.url=http://10.0.0.1", .missing("hostler.nonce")),
-        ("hostler.url=http://10.0.0.1 hostler.nonce=x hostler.ip=10.0.0", .invalid("hostler.ip", "10.0.0")),
-    ])
+    @Test(
+        "what is missing or unreadable is named",
+        arguments: [
+            ("hostler.nonce=x", BootArguments.ParseError.missing("hostler.url")),
+            ("hostler.url=ftp://10.0.0.1 hostler.nonce=x", .missing("hostler.url")),
+            ("hostler.url=http://10.0.0.1", .missing("hostler.nonce")),
+            ("hostler.url=http://10.0.0.1 hostler.nonce=x hostler.ip=10.0.0", .invalid("hostler.ip", "10.0.0")),
+        ])
     func namesWhatIsWrong(line: String, error: BootArguments.ParseError) {
         #expect(throws: error) { try BootArguments(commandLine: line) }
     }

@@ -19,25 +19,29 @@ import Testing
         var testDescription: String { what }
     }
 
-    static let cases: [Case] = [
-        Case(what: "a running machine gets one"),
-        Case(what: "a machine that is being wiped gets none", open: .wipe, refused: "machine-busy"),
-        Case(what: "a machine that is being reinstalled gets none", open: .install, refused: "machine-busy"),
-        Case(what: "a machine that is being inspected gets none", open: .inspect, refused: "machine-busy"),
-        Case(what: "a machine in rescue gets none", state: .rescue, open: .rescue, refused: "machine-busy"),
-        Case(what: "a machine whose open operation is lost gets none", lost: true, refused: "machine-busy"),
-        Case(what: "a machine on hold gets none", held: true, refused: "machine-held"),
-        Case(what: "a machine that runs nothing of ours gets none", installed: false, refused: "machine-not-running"),
-        Case(what: "a machine within its lease gets one", lease: 1),
-        Case(what: "a machine whose lease ends this very millisecond gets none", lease: 0, refused: "lease-over"),
-        Case(what: "a machine whose lease is over gets none", lease: -1, refused: "lease-over"),
-        Case(what: "a machine that booted something else gets none where attestation is asked for", attestation: .failed, needed: true, refused: "attestation-failed"),
-        Case(what: "a machine that booted something else gets one that says so elsewhere", attestation: .failed),
-        Case(what: "a machine without quote gets none where one is asked for", needed: true, refused: "attestation-missing"),
-        Case(what: "an attested machine gets one where attestation is asked for", attestation: .attested, needed: true),
-    ] + MachineState.allCases.filter { $0 != .running }.map {
-        Case(what: "a machine that is \($0.rawValue) gets none", state: $0, refused: "machine-not-running")
-    }
+    static let cases: [Case] =
+        [
+            Case(what: "a running machine gets one"),
+            Case(what: "a machine that is being wiped gets none", open: .wipe, refused: "machine-busy"),
+            Case(what: "a machine that is being reinstalled gets none", open: .install, refused: "machine-busy"),
+            Case(what: "a machine that is being inspected gets none", open: .inspect, refused: "machine-busy"),
+            Case(what: "a machine in rescue gets none", state: .rescue, open: .rescue, refused: "machine-busy"),
+            Case(what: "a machine whose open operation is lost gets none", lost: true, refused: "machine-busy"),
+            Case(what: "a machine on hold gets none", held: true, refused: "machine-held"),
+            Case(what: "a machine that runs nothing of ours gets none", installed: false, refused: "machine-not-running"),
+            Case(what: "a machine within its lease gets one", lease: 1),
+            Case(what: "a machine whose lease ends this very millisecond gets none", lease: 0, refused: "lease-over"),
+            Case(what: "a machine whose lease is over gets none", lease: -1, refused: "lease-over"),
+            Case(
+                what: "a machine that booted something else gets none where attestation is asked for", attestation: .failed, needed: true,
+                refused: "attestation-failed"),
+            Case(what: "a machine that booted something else gets one that says so elsewhere", attestation: .failed),
+            Case(what: "a machine without quote gets none where one is asked for", needed: true, refused: "attestation-missing"),
+            Case(what: "an attested machine gets one where attestation is asked for", attestation: .attested, needed: true),
+        ]
+        + MachineState.allCases.filter { $0 != .running }.map {
+            Case(what: "a machine that is \($0.rawValue) gets none", state: $0, refused: "machine-not-running")
+        }
 
     @Test("decides", arguments: cases) func decides(_ row: Case) throws {
         let now = Timestamp(milliseconds: 1_800_000_000_000)

@@ -115,11 +115,13 @@ import Testing
         } throws: { code($0) == "keys-sealed" }
     }
 
-    @Test("issuers are https URLs without a slash at the end", arguments: [
-        ("https://rack.example/", "https://rack.example"), ("https://rack.example:8443/x", "https://rack.example:8443/x"),
-        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"), ("ftp://a", nil), ("https://", nil), ("https:///x", nil),
-        ("https://a?b", nil), ("https://a b", nil), ("rack", nil), ("", nil), ("h", nil),
-    ])
+    @Test(
+        "issuers are https URLs without a slash at the end",
+        arguments: [
+            ("https://rack.example/", "https://rack.example"), ("https://rack.example:8443/x", "https://rack.example:8443/x"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"), ("ftp://a", nil), ("https://", nil), ("https:///x", nil),
+            ("https://a?b", nil), ("https://a b", nil), ("rack", nil), ("", nil), ("h", nil),
+        ])
     func issuers(_ text: String, _ wanted: String?) {
         #expect((try? IssuerURL(text))?.text == wanted)
     }

@@ -33,7 +33,9 @@ import Testing
         SSHAuthority(user: try SSHAuthorityKey([UInt8](repeating: 1, count: 32)), host: try SSHAuthorityKey([UInt8](repeating: 2, count: 32)))
     }
 
-    @Test("ssh-keygen reads our certificates of every key type", arguments: [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")])
+    @Test(
+        "ssh-keygen reads our certificates of every key type",
+        arguments: [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")])
     func read(_ type: String, _ bits: String) throws {
         try withFolder { folder in
             #expect(try run("ssh-keygen", "-q", "-t", type, "-b", bits, "-N", "", "-f", folder + "/key").status == 0)
@@ -69,18 +71,20 @@ import Testing
         }
     }
 
-    @Test("what is not signed: no principals, a lifetime without bounds, text that is no key", arguments: [
-        UserCertificateRequest(publicKey: good, principals: []),
-        UserCertificateRequest(publicKey: good, principals: ["a,b"]),
-        UserCertificateRequest(publicKey: good, principals: ["a b"]),
-        UserCertificateRequest(publicKey: good, principals: ["a"], lifetimeSeconds: 59),
-        UserCertificateRequest(publicKey: good, principals: ["a"], lifetimeSeconds: 8 * 86_400),
-        UserCertificateRequest(publicKey: good, principals: ["a"], sourceAddresses: ["10.0.0.0/8,0.0.0.0/0"]),
-        UserCertificateRequest(publicKey: "ssh-ed25519 AAAA", principals: ["a"]),
-        UserCertificateRequest(publicKey: "ssh-dss AAAAB3NzaC1kc3MAAAABAA==", principals: ["a"]),
-        UserCertificateRequest(publicKey: "ssh-rsa " + good.split(separator: " ")[1], principals: ["a"]),
-        UserCertificateRequest(publicKey: "", principals: ["a"]),
-    ])
+    @Test(
+        "what is not signed: no principals, a lifetime without bounds, text that is no key",
+        arguments: [
+            UserCertificateRequest(publicKey: good, principals: []),
+            UserCertificateRequest(publicKey: good, principals: ["a,b"]),
+            UserCertificateRequest(publicKey: good, principals: ["a b"]),
+            UserCertificateRequest(publicKey: good, principals: ["a"], lifetimeSeconds: 59),
+            UserCertificateRequest(publicKey: good, principals: ["a"], lifetimeSeconds: 8 * 86_400),
+            UserCertificateRequest(publicKey: good, principals: ["a"], sourceAddresses: ["10.0.0.0/8,0.0.0.0/0"]),
+            UserCertificateRequest(publicKey: "ssh-ed25519 AAAA", principals: ["a"]),
+            UserCertificateRequest(publicKey: "ssh-dss AAAAB3NzaC1kc3MAAAABAA==", principals: ["a"]),
+            UserCertificateRequest(publicKey: "ssh-rsa " + good.split(separator: " ")[1], principals: ["a"]),
+            UserCertificateRequest(publicKey: "", principals: ["a"]),
+        ])
     func refused(_ request: UserCertificateRequest) throws {
         let authority = try authority()
         #expect(throws: Problem.self) { try authority.sign(request, serial: 1, keyID: "x", now: Self.now) }

@@ -69,14 +69,15 @@ struct DownloadTests {
     func resume() async throws {
         let count = Self.disk.count
         let head = ["Content-Length: \(count)", "ETag: \"v1\""]
-        let server = try ScriptedServer([
-            ScriptedServer.answer("200 OK", head, Array(Self.disk[..<40_000])),
-            ScriptedServer.answer("503 Busy", ["Content-Length: 0"], []),
-            ScriptedServer.answer(
-                "206 Partial Content",
-                ["Content-Length: \(count - 40_000)", "Content-Range: bytes 40000-\(count - 1)/\(count)"],
-                Array(Self.disk[40_000...])),
-        ], holdsFirst: true)
+        let server = try ScriptedServer(
+            [
+                ScriptedServer.answer("200 OK", head, Array(Self.disk[..<40_000])),
+                ScriptedServer.answer("503 Busy", ["Content-Length: 0"], []),
+                ScriptedServer.answer(
+                    "206 Partial Content",
+                    ["Content-Length: \(count - 40_000)", "Content-Range: bytes 40000-\(count - 1)/\(count)"],
+                    Array(Self.disk[40_000...])),
+            ], holdsFirst: true)
         let workshop = try Workshop()
         let digest = try await ImageImporter(store: workshop.store).add(
             "http://127.0.0.1:\(server.port)/disk.img", name: "test", options: .init(requiresPartitionTable: false)

@@ -87,11 +87,13 @@ struct ImportTests {
         #expect(workshop.blobNames.filter { $0.hasPrefix(".tmp") }.isEmpty)
     }
 
-    @Test("refuses what is no disk, each with a code", arguments: [
-        ([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], "image-refused"), ([0x1f, 0x8b], "image-refused"),
-        (Array("<!DOCTYPE html>".utf8), "image-refused"), (Array(repeating: 7, count: 700), "image-truncated"),
-        ([], "image-truncated"),
-    ] as [([UInt8], String)])
+    @Test(
+        "refuses what is no disk, each with a code",
+        arguments: [
+            ([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], "image-refused"), ([0x1f, 0x8b], "image-refused"),
+            (Array("<!DOCTYPE html>".utf8), "image-refused"), (Array(repeating: 7, count: 700), "image-truncated"),
+            ([], "image-truncated"),
+        ] as [([UInt8], String)])
     func refusals(_ bytes: [UInt8], _ code: String) async throws {
         let workshop = try Workshop()
         let file = try workshop.write(bytes, "disk.raw")

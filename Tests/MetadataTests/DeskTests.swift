@@ -86,9 +86,10 @@ struct DeskTests {
 
     @Test("gives secrets only to whoever has the machine's key, by path, by header, or by a token that was got with it")
     func secrets() throws {
-        for path in ["/latest/user-data", "/openstack/latest/user_data", "/openstack/latest/vendor_data.json", "/nocloud/user-data",
-            "/nocloud/vendor-data", "/hostler/v1/user-data", "/hostler/v1/token?audience=a", "/latest/dynamic/instance-identity/pkcs7"]
-        {
+        for path in [
+            "/latest/user-data", "/openstack/latest/user_data", "/openstack/latest/vendor_data.json", "/nocloud/user-data",
+            "/nocloud/vendor-data", "/hostler/v1/user-data", "/hostler/v1/token?audience=a", "/latest/dynamic/instance-identity/pkcs7",
+        ] {
             #expect(status(try ask("GET", path, token())) == 403, "\(path)")
             #expect(status(try ask("GET", path, token(asker, .key))) == 200, "\(path)")
             #expect(status(try ask("GET", "/k/\(instanceKey)" + path)) == 200, "\(path)")
@@ -102,7 +103,10 @@ struct DeskTests {
         for path in ["/latest/user-data", "/nocloud/user-data"] {
             #expect(status(try ask("GET", "/k/\(seedKey)" + path)) == 200, "\(path)")
         }
-        for path in ["/hostler/v1/token?audience=a", "/hostler/v1/ssh-host-certificates", "/latest/dynamic/instance-identity/pkcs7", "/latest/dynamic/instance-identity/signature"] {
+        for path in [
+            "/hostler/v1/token?audience=a", "/hostler/v1/ssh-host-certificates", "/latest/dynamic/instance-identity/pkcs7",
+            "/latest/dynamic/instance-identity/signature",
+        ] {
             #expect(status(try ask("GET", "/k/\(seedKey)" + path)) == 403, "\(path)")
             #expect(status(try ask("GET", path, token(asker, .seed))) == 403, "\(path)")
         }
@@ -152,9 +156,10 @@ struct DeskTests {
         }
         #expect(status(try ask("PUT", "/latest/meta-data/", token())) == 405)
         #expect(status(try ask("GET", "//latest/meta-data/", token())) == 404)
-        for path in ["/late", "/latest/meta", "/latest/meta-data/iam/security-credentials/", "/latest/meta-data/instance-id/x", "/1999-01-01/meta-data",
-            "/openstack/latest/x", "/openstack/never", "/hostler", "/hostler/v2/self", "/nocloud", "/latest/meta-data/public-keys/9/openssh-key"]
-        {
+        for path in [
+            "/late", "/latest/meta", "/latest/meta-data/iam/security-credentials/", "/latest/meta-data/instance-id/x", "/1999-01-01/meta-data",
+            "/openstack/latest/x", "/openstack/never", "/hostler", "/hostler/v2/self", "/nocloud", "/latest/meta-data/public-keys/9/openssh-key",
+        ] {
             #expect(status(try ask("GET", path, token())) == 404, "\(path)")
         }
     }

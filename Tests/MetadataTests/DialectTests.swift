@@ -16,7 +16,9 @@ struct DialectTests {
         func visit(_ path: String) throws {
             let listing = try #require(text(path, view), "\(path)")
             for name in listing.split(separator: "\n").map(String.init) {
-                if name.hasSuffix("/") { try visit(path + "/" + name.dropLast()) } else if let equals = name.firstIndex(of: "=") {
+                if name.hasSuffix("/") {
+                    try visit(path + "/" + name.dropLast())
+                } else if let equals = name.firstIndex(of: "=") {
                     #expect(text("\(path)/\(name[..<equals])", view) == "openssh-key")
                     leaves["\(path)/\(name[..<equals])"] = text("\(path)/\(name[..<equals])/openssh-key", view)
                 } else {

@@ -61,7 +61,8 @@ func bondedNetwork() -> NetworkConfig {
         bonds: [
             BondLink(
                 name: "bond0", mode: .activeBackup, members: ["eth0", "eth1"],
-                addressing: LinkAddressing(addresses: [IPv4Prefix("10.77.0.20/24")!], nameservers: [IPv4Address("10.77.0.1")!], searchDomains: ["rack.example"]))
+                addressing: LinkAddressing(
+                    addresses: [IPv4Prefix("10.77.0.20/24")!], nameservers: [IPv4Address("10.77.0.1")!], searchDomains: ["rack.example"]))
         ],
         vlans: [
             VLANLink(

@@ -115,7 +115,9 @@ import Testing
         #expect(console.send(try console.datagram(0x00, 0x01)) == nil)
         for _ in 0..<20 {
             console.password = "wrong"
-            _ = console.send(IPMIDatagram.open(.openSessionRequest, [1, 4, 0, 0, 1, 2, 3, 4] + [0, 0, 0, 8, 1, 0, 0, 0, 1, 0, 0, 8, 1, 0, 0, 0, 2, 0, 0, 8, 1, 0, 0, 0]))
+            _ = console.send(
+                IPMIDatagram.open(
+                    .openSessionRequest, [1, 4, 0, 0, 1, 2, 3, 4] + [0, 0, 0, 8, 1, 0, 0, 0, 1, 0, 0, 8, 1, 0, 0, 0, 2, 0, 0, 8, 1, 0, 0, 0]))
         }
         #expect(console.service.sessions.count == IPMIService.sessionLimit)
         console.password = "hostler-lab"
@@ -139,8 +141,11 @@ import Testing
 
     @Test("nothing that comes by the wire ends it: cut short, changed, or plain noise") func noise() throws {
         var console = try IPMIConsole.ready()
-        let good = try [console.datagram(0x00, 0x01), IPMIDatagram.open(.openSessionRequest, [UInt8](repeating: 0, count: 32)),
-            IPMIDatagram.open(.rakp1, [UInt8](repeating: 3, count: 40)), IPMIDatagram.plain(IPMIRequest(function: 6, command: 0x38, data: [0x8e, 4]).bytes)]
+        let good = try [
+            console.datagram(0x00, 0x01), IPMIDatagram.open(.openSessionRequest, [UInt8](repeating: 0, count: 32)),
+            IPMIDatagram.open(.rakp1, [UInt8](repeating: 3, count: 40)),
+            IPMIDatagram.plain(IPMIRequest(function: 6, command: 0x38, data: [0x8e, 4]).bytes),
+        ]
         for datagram in good { for length in 0..<datagram.count { _ = console.send(Array(datagram.prefix(length))) } }
         var generator = SeededGenerator(seed: 20_261_124)
         for _ in 0..<20_000 {

@@ -61,9 +61,10 @@ struct PartsTests {
         let plan = DiskFaults(faults, serial: "A").plan(disk: 0, generation: 7)
         #expect(plan.build.map(\.command) == ["blockdev-add", "object-add", "blockdev-add", "blockdev-reopen"])
         #expect(plan.build[2].arguments["file"] == "disk0-errors7")
-        #expect(plan.remove.map { $0.arguments["node-name"] ?? $0.arguments["id"] } == [
-            "disk0-slow7", "disk0-slow7-group", "disk0-errors7",
-        ])
+        #expect(
+            plan.remove.map { $0.arguments["node-name"] ?? $0.arguments["id"] } == [
+                "disk0-slow7", "disk0-slow7-group", "disk0-errors7",
+            ])
         #expect(DiskFaults(faults, serial: "C").plan(disk: 1, generation: 8).build.map(\.command) == ["blockdev-reopen"])
     }
 

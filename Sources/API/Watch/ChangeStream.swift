@@ -91,10 +91,11 @@ enum ChangeStream {
     }
 
     private static func failure(_ error: StoreError) -> String {
-        let isBehind = switch error {
-        case .compacted, .watcherTooSlow: true
-        default: false
-        }
+        let isBehind =
+            switch error {
+            case .compacted, .watcherTooSlow: true
+            default: false
+            }
         let problem = Problem(
             isBehind ? "compacted" : error.code, status: isBehind ? 410 : 503, title: "The watch ended",
             detail: error.description, remedy: error.remedy)

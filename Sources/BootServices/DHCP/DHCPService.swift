@@ -106,7 +106,8 @@ public final class DHCPService: Sendable {
         do {
             try await control.recordEvent(
                 kind: "network.foreign-dhcp-server", actor: "dhcp",
-                message: "another DHCP server, \(other), answers on \(interface): machines may take its addresses and boot files; switch it off there, or use proxy mode",
+                message:
+                    "another DHCP server, \(other), answers on \(interface): machines may take its addresses and boot files; switch it off there, or use proxy mode",
                 evidence: ["server": other.description])
         } catch {
             logger.error("an event could not be kept", metadata: ["event": "network.foreign-dhcp-server", "error": "\(error)"])

@@ -69,7 +69,9 @@ public final class BootHTTPServer: Sendable {
     }
 
     private func prepare(_ channel: any Channel) -> EventLoopFuture<Void> {
-        let count = connections.withLock { $0 += 1; return $0 }
+        let count = connections.withLock {
+            $0 += 1; return $0
+        }
         channel.closeFuture.whenComplete { _ in self.connections.withLock { $0 -= 1 } }
         guard count <= Self.connectionLimit else {
             counters.add("refused-connections")

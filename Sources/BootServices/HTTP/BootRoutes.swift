@@ -155,8 +155,7 @@ struct BootRoutes: Sendable {
     /// Whether the request comes by a network that wants attestation: this one does, or it is another's address that asks
     /// here, through a router or a host that is in both.
     private func wantsProof(_ request: BootRequest) -> Bool {
-        let address = request.remote?.ipAddress.flatMap { IPv4Address($0) }
-        return network.attestation || address.map { control.requiresAttestation(at: $0) } ?? false
+        network.attestation || request.remote?.ipv4.map { control.requiresAttestation(at: $0) } ?? false
     }
 
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
@@ -185,8 +184,10 @@ struct BootRoutes: Sendable {
             try await control.record(try decode(request) as Inventory, of: machine.id)
             return .bytes(.noContent, type: "text/plain", [])
         case "task":
-            return Self.json(.ok, try await control.task(
-                for: session, query: decode(request), base: network.baseURL, placement: network.placement, wantsProof: wantsProof(request)))
+            return Self.json(
+                .ok,
+                try await control.task(
+                    for: session, query: decode(request), base: network.baseURL, placement: network.placement, wantsProof: wantsProof(request)))
         case "report":
             return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
         case "tpm-enrol":

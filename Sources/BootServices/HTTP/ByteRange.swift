@@ -41,7 +41,8 @@ final class OpenFile {
         }
         handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
         bytes = Int(status.st_size)
-        defaultTag = String(status.st_ino, radix: 16) + "-" + String(bytes, radix: 16) + "-"
+        defaultTag =
+            String(status.st_ino, radix: 16) + "-" + String(bytes, radix: 16) + "-"
             + String(status.st_mtim.tv_sec, radix: 16) + String(status.st_mtim.tv_nsec, radix: 16)
     }
 

@@ -141,8 +141,9 @@ final class MetadataDoor: Sendable {
 
     private func rawConfig(_ nonce: String, for asker: Asker) async throws -> MetadataReply {
         do {
-            guard let bytes = try await control.rawConfig(
-                nonce: nonce, of: asker.machine, mac: asker.mac, wantsProof: wantsProof)
+            guard
+                let bytes = try await control.rawConfig(
+                    nonce: nonce, of: asker.machine, mac: asker.mac, wantsProof: wantsProof)
             else { return .refusal(404) }
             return MetadataReply(200, bytes, type: "application/octet-stream")
         } catch let problem as Problem where BootNonces.refusals.contains(problem.code) {

@@ -82,15 +82,17 @@ extension ControlPlane {
             var without = old.value
             without.interfaces.removeAll { macs.contains($0.mac) }
             mutations.append(try without.put(.revision(old.revision)))
-            events.append(.init(
-                kind: "interface.moved", actor: "agent",
-                message: "network ports of \(without.name) are in \(machine.name) now",
-                evidence: ["from": former.rawValue, "macs": macs.map(\.description).joined(separator: " ")]))
+            events.append(
+                .init(
+                    kind: "interface.moved", actor: "agent",
+                    message: "network ports of \(without.name) are in \(machine.name) now",
+                    evidence: ["from": former.rawValue, "macs": macs.map(\.description).joined(separator: " ")]))
         }
         if found == nil {
-            events.append(.init(
-                kind: "machine.discovered", actor: "agent", message: "a new machine: \(machine.id)",
-                evidence: ["mac": hello.mac.description, "serial": hello.serial ?? "", "uuid": hello.uuid ?? ""]))
+            events.append(
+                .init(
+                    kind: "machine.discovered", actor: "agent", message: "a new machine: \(machine.id)",
+                    evidence: ["mac": hello.mac.description, "serial": hello.serial ?? "", "uuid": hello.uuid ?? ""]))
         }
         if let open = machine.openOperation, let operation = try await records.get(Model.Operation.self, id: open.rawValue) {
             var transition = OperationTransition(machine: machine, operation: operation.value)

@@ -157,7 +157,8 @@ public struct SeedVolume: Sendable {
             files.append(("/etc/cloud/cloud.cfg.d/96_hostler_network.cfg", Array(body.utf8)))
         }
         // The key is in it: nobody but root reads it.
-        let script = (["umask 077"] + files.map { "echo \(Data($0.1).base64EncodedString()) | base64 -d > \($0.0)" }
+        let script =
+            (["umask 077"] + files.map { "echo \(Data($0.1).base64EncodedString()) | base64 -d > \($0.0)" }
             + (source.bringsHostCertificates ? [certificates(source.label)] : [])
             + ["sync", "systemctl reboot --force"]).joined(separator: " && ")
         let userData: JSONTree = ["bootcmd": [["sh", "-c", .string(script)]]]

@@ -200,7 +200,9 @@ extension ControlPlane {
             guard let problem = record.problem else {
                 return isFirst ? "the TPM of \(machine.name) was enrolled, its boot taken on trust" : "\(machine.name) booted what it should"
             }
-            if self.requiresAttestation(of: machine), machine.openOperation == nil, !machine.holds.contains(where: { $0.problem.code == problem.code }) {
+            if self.requiresAttestation(of: machine), machine.openOperation == nil,
+                !machine.holds.contains(where: { $0.problem.code == problem.code })
+            {
                 machine.holds.append(Hold(id: HoldID.random(length: 8), problem: problem, operation: nil, since: self.now))
             }
             return "\(problem.title); \(problem.detail ?? "")"

@@ -51,10 +51,11 @@ extension BMCDesk {
         let added = OperationTransition.Happening(
             kind: "bmc.added", actor: actor, message: "BMC \(bmc.address) (\(bmc.kind.rawValue)) added",
             evidence: bmc.fingerprint.map { ["fingerprint": $0] } ?? [:])
-        let revision = try await records.store.commit([
-            try bmc.put(.absent), try secret.put(for: bmc.id, .absent),
-            try control.event(added, machine: bmc.machine, operation: nil).put(.absent),
-        ] + newMachine)
+        let revision = try await records.store.commit(
+            [
+                try bmc.put(.absent), try secret.put(for: bmc.id, .absent),
+                try control.event(added, machine: bmc.machine, operation: nil).put(.absent),
+            ] + newMachine)
         if !newMachine.isEmpty { await control.snapshots.reached(revision) }
         keep(Versioned(value: bmc, revision: revision))
         fleet.put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: control.environment.now))
@@ -133,16 +134,21 @@ extension BMCDesk {
     /// Says that a BMC's certificate may be another from now on: this one, or whichever it shows next.
     public func trust(_ name: String, fingerprint: String?, by actor: String) async throws -> BMC {
         if let fingerprint, fingerprint.count != 71 || !fingerprint.hasPrefix("SHA256:") {
-            throw Problem("fingerprint-invalid", status: 422, title: "“\(fingerprint)” is no fingerprint", remedy: "Give SHA256: and 64 hex digits, as the message had it.")
+            throw Problem(
+                "fingerprint-invalid", status: 422, title: "“\(fingerprint)” is no fingerprint",
+                remedy: "Give SHA256: and 64 hex digits, as the message had it.")
         }
         let known = try await bmc(named: name).value
         let changed = try await edit(known.id) { bmc in
             bmc.fingerprint = fingerprint
             return true
         } events: { bmc in
-            [.init(
-                kind: "bmc.trusted", actor: actor, message: "BMC \(bmc.address): \(fingerprint ?? "the next certificate that it shows") is trusted",
-                evidence: ["before": known.fingerprint ?? "none"])]
+            [
+                .init(
+                    kind: "bmc.trusted", actor: actor,
+                    message: "BMC \(bmc.address): \(fingerprint ?? "the next certificate that it shows") is trusted",
+                    evidence: ["before": known.fingerprint ?? "none"])
+            ]
         }
         try await connect(changed)
         return try await verify(changed.id.rawValue, by: actor)
@@ -180,7 +186,9 @@ extension BMCDesk {
             guard try await self.secret(of: known.id)?.current == secret.pending else { throw error }
         }
         try await settle(known)
-        return try await edit(known.id) { _ in false } events: { bmc in
+        return try await edit(known.id) { _ in
+            false
+        } events: { bmc in
             [.init(kind: "bmc.rotated", actor: actor, message: "BMC \(bmc.address) has a new password, and it works")]
         }
     }
@@ -223,7 +231,9 @@ extension BMCDesk {
         while true {
             let password = String((0..<16).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] })
             // Vendors' rules want one of each.
-            if password.contains(where: \.isUppercase), password.contains(where: \.isLowercase), password.contains(where: \.isNumber) { return password }
+            if password.contains(where: \.isUppercase), password.contains(where: \.isLowercase), password.contains(where: \.isNumber) {
+                return password
+            }
         }
     }
 }

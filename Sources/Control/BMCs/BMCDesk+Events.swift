@@ -73,7 +73,10 @@ extension BMCDesk {
         do {
             try await edit(line.id) { bmc in
                 // Later by the BMC's own clock than what is known of its log: that has these too.
-                guard let newest = admitted.compactMap(\.time).max(by: { (BMCClock.time($0) ?? .init(milliseconds: 0)) < (BMCClock.time($1) ?? .init(milliseconds: 0)) }),
+                guard
+                    let newest = admitted.compactMap(\.time).max(by: {
+                        (BMCClock.time($0) ?? .init(milliseconds: 0)) < (BMCClock.time($1) ?? .init(milliseconds: 0))
+                    }),
                     let time = BMCClock.time(newest), (BMCClock.time(bmc.observed.logMark?.time) ?? .init(milliseconds: 0)) < time
                 else { return false }
                 bmc.observed.logMark = HardwareLogMark(id: nil, time: newest)

@@ -62,6 +62,7 @@ extension BMCDesk {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
         try await line(bmc.id).ask { try await $0.clearLog() }
-        try await control.recordEvent(kind: "hardware-log.cleared", machine: machine.id, actor: actor, message: "\(machine.name): the BMC's event log was cleared")
+        try await control.recordEvent(
+            kind: "hardware-log.cleared", machine: machine.id, actor: actor, message: "\(machine.name): the BMC's event log was cleared")
     }
 }

@@ -112,7 +112,9 @@ extension BMCDesk {
                 }
             }
         } catch {
-            failure = error as? Problem ?? Problem("firmware-update-broken-off", status: 502, title: "The update was not followed to its end", detail: "\(error)")
+            failure =
+                error as? Problem
+                ?? Problem("firmware-update-broken-off", status: 502, title: "The update was not followed to its end", detail: "\(error)")
         }
         let problem = failure
         let now = control.now
@@ -125,7 +127,8 @@ extension BMCDesk {
         do {
             try await control.recordEvent(
                 kind: problem == nil ? "firmware.updated" : "firmware.update-failed", machine: job.machine, actor: "bmc",
-                message: "\(name): \(problem.map(\.title) ?? "the firmware from \(job.url) is in, by the BMC's word")", evidence: Self.evidence(problem))
+                message: "\(name): \(problem.map(\.title) ?? "the firmware from \(job.url) is in, by the BMC's word")",
+                evidence: Self.evidence(problem))
         } catch {
             control.environment.logger.error("the end of a firmware update was not recorded", metadata: ["error": "\(error)"])
         }
@@ -167,7 +170,9 @@ extension BMCDesk {
         guard url.utf8.count <= 1024, ["http://", "https://", "nfs://", "cifs://", "ftp://", "tftp://"].contains(where: { url.hasPrefix($0) }),
             url.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
         else {
-            throw Problem("url-invalid", status: 422, title: "That is no URL that a BMC could fetch", remedy: "Give one of http, https, nfs, cifs, ftp or tftp.")
+            throw Problem(
+                "url-invalid", status: 422, title: "That is no URL that a BMC could fetch", remedy: "Give one of http, https, nfs, cifs, ftp or tftp."
+            )
         }
     }
 }

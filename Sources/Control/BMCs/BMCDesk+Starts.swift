@@ -69,7 +69,8 @@ extension BMCDesk {
             return true
         } catch {
             guard !Task.isCancelled else { return true }
-            control.environment.logger.error("a machine's start could not be seen to; tried again", metadata: ["bmc": "\(bmc.id)", "error": "\(error)"])
+            control.environment.logger.error(
+                "a machine's start could not be seen to; tried again", metadata: ["bmc": "\(bmc.id)", "error": "\(error)"])
             return false
         }
     }
@@ -115,22 +116,28 @@ extension BMCDesk {
         let isOnItsWay = step.startedAt.map { control.bootTraces.trace(of: machine)?.hasScript(since: $0) == true } ?? false
         let way = begun.map { $0.resumed(power: before) } ?? MachineStart.decide(operation, machine: machine, power: before, isOnItsWay: isOnItsWay)
         guard let way else {
-            let why = begun != nil ? "on: it was off before it was asked for" : isOnItsWay ? "on: the machine is booting already" : "on: left alone, its system runs"
+            let why =
+                begun != nil
+                ? "on: it was off before it was asked for" : isOnItsWay ? "on: the machine is booting already" : "on: left alone, its system runs"
             try await tell(operation, [Evidence.bmc: bmc.address, Evidence.power: why, Evidence.attempt: attempt], started: begun != nil)
             return
         }
         let override = try await setOverride(machine, operation, bmc, line)
-        let goesOn = try await tell(operation, [
-            Evidence.bmc: bmc.address, Evidence.override: override, Evidence.before: before.rawValue,
-            Evidence.intent: "\(attempt) \(way.rawValue)",
-        ])
+        let goesOn = try await tell(
+            operation,
+            [
+                Evidence.bmc: bmc.address, Evidence.override: override, Evidence.before: before.rawValue,
+                Evidence.intent: "\(attempt) \(way.rawValue)",
+            ])
         // It was cancelled, or the agent came meanwhile: its power is not touched.
         guard goesOn else { return }
         let proof = try await perform(way, line)
-        try await tell(operation, [
-            Evidence.power: "\(way.rawValue): proved, it reads \(proof.state.rawValue)", Evidence.seen: proof.evidence.joined(separator: "; "),
-            Evidence.attempt: attempt,
-        ], started: true)
+        try await tell(
+            operation,
+            [
+                Evidence.power: "\(way.rawValue): proved, it reads \(proof.state.rawValue)", Evidence.seen: proof.evidence.joined(separator: "; "),
+                Evidence.attempt: attempt,
+            ], started: true)
         try await control.recordEvent(
             kind: "power.\(way.rawValue)", machine: machine.id, operation: operation.id, actor: "control",
             message: "\(machine.name): \(way.rawValue) for \(operation.kind.rawValue), proved: it reads \(proof.state.rawValue)",
@@ -217,9 +224,11 @@ extension BMCDesk {
                 record.heldOverride = nil
                 return true
             } events: { record in
-                [.init(
-                    kind: "boot.override-gone", actor: "control", message: "The boot override at \(record.address) is gone: \(words)",
-                    evidence: ["operation": held.operation.rawValue, "was": held.wanted.words])]
+                [
+                    .init(
+                        kind: "boot.override-gone", actor: "control", message: "The boot override at \(record.address) is gone: \(words)",
+                        evidence: ["operation": held.operation.rawValue, "was": held.wanted.words])
+                ]
             }
             starts.withLock { _ = $0.held.remove(bmc.id) }
             if let operation { try await tell(operation, [Evidence.overrideAfter: words]) }

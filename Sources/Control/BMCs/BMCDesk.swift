@@ -211,21 +211,26 @@ public final class BMCDesk: Sendable {
                 let wasShut = bmc.observed.breaker == .closed
                 bmc.observed.breaker = seen.observed.breaker
                 if seen.observed.breaker == .open, wasShut {
-                    events.append(.init(
-                        kind: "bmc.silent", actor: "bmc", message: "The BMC at \(bmc.address) failed too often and is left alone for a while",
-                        evidence: Self.evidence(seen.observed.problem)))
+                    events.append(
+                        .init(
+                            kind: "bmc.silent", actor: "bmc", message: "The BMC at \(bmc.address) failed too often and is left alone for a while",
+                            evidence: Self.evidence(seen.observed.problem)))
                 } else if seen.observed.breaker == .closed {
                     events.append(.init(kind: "bmc.back", actor: "bmc", message: "The BMC at \(bmc.address) answers again"))
                 }
             }
             if let flip = seen.flip {
-                events.append(.init(
-                    kind: "power.flipped", actor: "bmc",
-                    message: "The power of \(bmc.machine?.rawValue ?? bmc.address) went from \(flip.from.rawValue) to \(flip.to.rawValue), and Hostler did not do it",
-                    evidence: ["from": flip.from.rawValue, "to": flip.to.rawValue, "lastSeen": flip.since.description]))
+                events.append(
+                    .init(
+                        kind: "power.flipped", actor: "bmc",
+                        message:
+                            "The power of \(bmc.machine?.rawValue ?? bmc.address) went from \(flip.from.rawValue) to \(flip.to.rawValue), and Hostler did not do it",
+                        evidence: ["from": flip.from.rawValue, "to": flip.to.rawValue, "lastSeen": flip.since.description]))
             }
             return bmc != before
-        } events: { _ in events }
+        } events: { _ in
+            events
+        }
     }
 
     static func evidence(_ problem: Problem?) -> [String: String] {

@@ -70,7 +70,11 @@ struct HostAddress: Equatable {
     init?(_ text: String) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         guard parts.count <= 2, let name = parts.first, (1...253).contains(name.utf8.count), !name.hasPrefix("-"),
-            name.utf8.allSatisfy({ $0 < 0x80 && (Character(Unicode.Scalar($0)).isLetter || Character(Unicode.Scalar($0)).isNumber || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-")) })
+            name.utf8.allSatisfy({
+                $0 < 0x80
+                    && (Character(Unicode.Scalar($0)).isLetter || Character(Unicode.Scalar($0)).isNumber || $0 == UInt8(ascii: ".")
+                        || $0 == UInt8(ascii: "-"))
+            })
         else { return nil }
         host = name
         if parts.count == 2 {

@@ -59,14 +59,16 @@ extension ControlPlane {
             }
             if let hostname = patch.hostname {
                 guard HostLabel.isValid(hostname) else {
-                    throw Problem("hostname-invalid", status: 422, title: "“\(hostname)” is not a host name",
+                    throw Problem(
+                        "hostname-invalid", status: 422, title: "“\(hostname)” is not a host name",
                         remedy: "Use 1 to 63 of a–z, 0–9 and dash.")
                 }
                 machine.desired.hostname = hostname
             }
             for (key, value) in patch.labels ?? [:] {
                 guard (1...63).contains(key.utf8.count), value?.utf8.count ?? 0 <= 255 else {
-                    throw Problem("label-length", status: 422, title: "Label “\(key)” is too long",
+                    throw Problem(
+                        "label-length", status: 422, title: "Label “\(key)” is too long",
                         remedy: "Keys have at most 63 bytes, values 255.")
                 }
                 machine.desired.labels[key] = value
@@ -105,7 +107,8 @@ extension ControlPlane {
     public func delete(machine name: String, by actor: String) async throws {
         let found = try await machine(named: name)
         guard found.value.openOperation == nil else {
-            throw Problem("machine-busy", status: 409, title: "\(found.value.name) has an open operation",
+            throw Problem(
+                "machine-busy", status: 409, title: "\(found.value.name) has an open operation",
                 remedy: "Wait for it or cancel it.")
         }
         let gone = OperationTransition.Happening(kind: "machine.deleted", actor: actor, message: "\(found.value.name) deleted")
@@ -138,10 +141,11 @@ extension ControlPlane {
             let message = try body(&machine, &also)
             machine.updatedAt = now
             let happening = OperationTransition.Happening(kind: kind, actor: actor, message: message, evidence: evidence)
-            let revision = try await records.store.commitUnlessConflict([
-                try machine.put(.revision(found.revision)),
-                try event(happening, machine: machine.id, operation: nil).put(.absent),
-            ] + also)
+            let revision = try await records.store.commitUnlessConflict(
+                [
+                    try machine.put(.revision(found.revision)),
+                    try event(happening, machine: machine.id, operation: nil).put(.absent),
+                ] + also)
             guard let revision else { continue }
             await snapshots.reached(revision)
             return Versioned(value: machine, revision: revision)

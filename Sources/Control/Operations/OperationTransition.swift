@@ -152,8 +152,10 @@ public struct OperationTransition: Sendable, Equatable {
         // is not bootable, and its system went out of the record when the writing began.
         machine.state = wipeHasBegun ? .wiping : machine.restingState
         if wipeHasBegun {
-            hold(Problem("wipe-cancelled", title: "The wipe was cancelled: its disks are not proved clean",
-                remedy: "Release the hold, then start the wipe again."), now)
+            hold(
+                Problem(
+                    "wipe-cancelled", title: "The wipe was cancelled: its disks are not proved clean",
+                    remedy: "Release the hold, then start the wipe again."), now)
         }
     }
 
@@ -251,8 +253,11 @@ public struct OperationTransition: Sendable, Equatable {
         if problem == nil {
             // A boot is not a failure of the step, but a machine that boots for ever is one of the machine.
             guard attempts < 20 else {
-                failed(name, Problem("boot-loop", title: "\(machine.name) has booted \(attempts) times during \(name.rawValue)",
-                    remedy: "Look at its console: something resets it."), now)
+                failed(
+                    name,
+                    Problem(
+                        "boot-loop", title: "\(machine.name) has booted \(attempts) times during \(name.rawValue)",
+                        remedy: "Look at its console: something resets it."), now)
                 return
             }
             start(name, now)

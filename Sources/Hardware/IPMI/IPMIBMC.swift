@@ -149,7 +149,9 @@ public final class IPMIBMC: PowerSwitch {
     /// IPMI 2.0 takes 20 bytes at most; the password goes to the tool by its standard input.
     public func setPassword(_ password: String) async throws {
         let known = credentials.withLock { $0 }
-        guard (1...20).contains(password.utf8.count), password.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isLetter || Character(Unicode.Scalar($0)).isNumber }) else {
+        guard (1...20).contains(password.utf8.count),
+            password.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isLetter || Character(Unicode.Scalar($0)).isNumber })
+        else {
             throw Problem("bmc-password-form", status: 422, title: "An IPMI password has 1 to 20 letters and digits")
         }
         guard let number = IPMIText.userNumber(try await call(["user", "list"], csv: true), named: known.userName) else {

@@ -19,10 +19,12 @@ public final class ExecPower: PowerSwitch {
         program name: String, folder: String = ExecPower.folder, userName: String?, password: String?, options: [String: String] = [:],
         timeout: Duration = .seconds(30)
     ) throws(Problem) {
-        guard !name.isEmpty, !name.hasPrefix("."), name.utf8.allSatisfy({ byte in
-            let character = Character(Unicode.Scalar(byte))
-            return byte < 0x80 && (character.isLetter || character.isNumber || "._-".contains(character))
-        }) else {
+        guard !name.isEmpty, !name.hasPrefix("."),
+            name.utf8.allSatisfy({ byte in
+                let character = Character(Unicode.Scalar(byte))
+                return byte < 0x80 && (character.isLetter || character.isNumber || "._-".contains(character))
+            })
+        else {
             throw Problem(
                 "bmc-address-invalid", status: 422, title: "“\(name)” is no name of a power program",
                 remedy: "Put the program into \(folder) and give its file name.")
@@ -45,7 +47,9 @@ public final class ExecPower: PowerSwitch {
     public func readPower() async throws -> PowerReading {
         let text = try await call("status").trimmed
         guard let state = PowerState(rawValue: text) else {
-            throw Problem.bmc("reply-unknown", "“\(name) status” printed neither on nor off", detail: RedfishAnswer.head(Array(text.utf8)), remedy: "See docs/power-exec.md.")
+            throw Problem.bmc(
+                "reply-unknown", "“\(name) status” printed neither on nor off", detail: RedfishAnswer.head(Array(text.utf8)),
+                remedy: "See docs/power-exec.md.")
         }
         return PowerReading(state: state)
     }

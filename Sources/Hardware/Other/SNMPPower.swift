@@ -86,10 +86,12 @@ public final class SNMPPower: PowerSwitch {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let settings = "defVersion 2c\ndefCommunity \"\(community)\"\n"
-        guard FileManager.default.createFile(atPath: folder + "/snmp.conf", contents: Data(settings.utf8), attributes: [.posixPermissions: 0o600]) else {
+        guard FileManager.default.createFile(atPath: folder + "/snmp.conf", contents: Data(settings.utf8), attributes: [.posixPermissions: 0o600])
+        else {
             throw Problem.bmc("unreachable", "The settings for the SNMP tools could not be written")
         }
-        let result = try await tool.run(["-t", "2", "-r", "2"] + arguments, environment: ["SNMPCONFPATH": folder], namespace: network.namespace, timeout: .seconds(20))
+        let result = try await tool.run(
+            ["-t", "2", "-r", "2"] + arguments, environment: ["SNMPCONFPATH": folder], namespace: network.namespace, timeout: .seconds(20))
         guard result.status == 0 else {
             throw Problem.bmcUnreachable(host, RedfishAnswer.printable((result.errors + " " + result.output).trimmed))
         }

@@ -98,7 +98,9 @@ public struct PowerPursuit: Sendable {
             if isFirstRead {
                 guard reading.state != .off else {
                     return .failed(
-                        .bmc("power-is-off", status: 409, "The machine is off; it cannot be restarted", remedy: "Switch it on: hostler machine power on"))
+                        .bmc(
+                            "power-is-off", status: 409, "The machine is off; it cannot be restarted",
+                            remedy: "Switch it on: hostler machine power on"))
                 }
                 phase = .restarting(mark: reading.bootMark, sawOff: false)
                 return ask(.restart, now)
@@ -182,7 +184,8 @@ public struct PowerPursuit: Sendable {
                 title: "“\(action.rawValue)” was asked of \(address) and did not happen within \(policy.deadline.wholeMilliseconds / 1000) s",
                 detail: "\(seen)\n" + evidence.joined(separator: "\n"),
                 remedy: action == .shutdown
-                    ? (policy.shutdownCaveat.map { $0 + " " } ?? "") + "The operating system may not listen to its power button: hostler machine power off"
+                    ? (policy.shutdownCaveat.map { $0 + " " } ?? "")
+                        + "The operating system may not listen to its power button: hostler machine power off"
                     : "Restart the BMC, or take the machine's power cord out for a minute."))
     }
 

@@ -49,6 +49,8 @@ struct CertificateChanged: Error {
         .bmc(
             "certificate-changed", "The BMC at \(address) shows another certificate than before",
             detail: "trusted: \(pinned)\nshown:   \(shown)\nNothing was sent to it.",
-            remedy: "If its firmware or certificate was renewed, look at the new one on the BMC itself, then: hostler bmc trust BMC --fingerprint \(shown)")
+            remedy:
+                "If its firmware or certificate was renewed, look at the new one on the BMC itself, then: hostler bmc trust BMC --fingerprint \(shown)"
+        )
     }
 }

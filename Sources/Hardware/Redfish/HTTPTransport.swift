@@ -27,9 +27,11 @@ public struct RedfishAddress: Sendable, Equatable, CustomStringConvertible {
             port = number
             rest = rest[..<colon]
         }
-        guard !rest.isEmpty, rest.utf8.allSatisfy({ byte in
-            Character(Unicode.Scalar(byte)).isLetter || Character(Unicode.Scalar(byte)).isNumber || ".-[]:_".utf8.contains(byte)
-        }) else { return nil }
+        guard !rest.isEmpty,
+            rest.utf8.allSatisfy({ byte in
+                Character(Unicode.Scalar(byte)).isLetter || Character(Unicode.Scalar(byte)).isNumber || ".-[]:_".utf8.contains(byte)
+            })
+        else { return nil }
         host = String(rest)
     }
 
@@ -171,7 +173,8 @@ public final class HTTPTransport: RedfishTransport {
             switch error {
             case .deadlineExceeded, .readTimeout, .connectTimeout, .writeTimeout, .getConnectionFromPoolTimeout:
                 return Problem.bmcSilent(place, after: request?.timeout ?? timeout)
-            case .remoteConnectionClosed, .uncleanShutdown: return Problem.bmc(
+            case .remoteConnectionClosed, .uncleanShutdown:
+                return Problem.bmc(
                     "truncated", "The BMC at \(place) closed the connection in the middle of its answer",
                     detail: request.map { "\($0.method.rawValue) \($0.path)" },
                     remedy: "It may be restarting, or out of memory: restart the BMC if it goes on.")

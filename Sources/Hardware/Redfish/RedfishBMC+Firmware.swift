@@ -166,7 +166,9 @@ struct MultipartPush {
         let safeName = fileName.filter { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
         var bytes = Array("--\(boundary)\r\nContent-Disposition: form-data; name=\"UpdateParameters\"\r\nContent-Type: application/json\r\n\r\n".utf8)
         bytes += parameters.encoded
-        bytes += Array("\r\n--\(boundary)\r\nContent-Disposition: form-data; name=\"UpdateFile\"; filename=\"\(safeName)\"\r\nContent-Type: application/octet-stream\r\n\r\n".utf8)
+        bytes += Array(
+            "\r\n--\(boundary)\r\nContent-Disposition: form-data; name=\"UpdateFile\"; filename=\"\(safeName)\"\r\nContent-Type: application/octet-stream\r\n\r\n"
+                .utf8)
         bytes += file
         bytes += Array("\r\n--\(boundary)--\r\n".utf8)
         return .bytes(bytes, contentType: "multipart/form-data; boundary=\(boundary)")

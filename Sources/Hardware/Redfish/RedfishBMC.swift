@@ -196,7 +196,8 @@ public final class RedfishBMC: PowerSwitch {
             facts.macs = try await client.resources(of: nics, limit: 64).compactMap { Component(.nic, $0)?.mac }
         }
         client.quirks = QuirkTable.quirks(
-            for: QuirkTable.Subject(vendor: facts.vendor ?? system.manufacturer, model: facts.model, firmware: facts.firmware, manufacturer: system.manufacturer))
+            for: QuirkTable.Subject(
+                vendor: facts.vendor ?? system.manufacturer, model: facts.model, firmware: facts.firmware, manufacturer: system.manufacturer))
         return facts
     }
 }

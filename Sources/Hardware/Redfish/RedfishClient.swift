@@ -91,7 +91,8 @@ public final class RedfishClient: Sendable {
         let reply = try await followingOwnRedirects(request) { try await self.transport.send($0) }
         guard let found = ServiceRoot(try RedfishAnswer(reply, to: request, from: address).json) else {
             throw Problem.bmc(
-                "not-redfish", status: 422, "What answers at \(address) is no Redfish service", detail: "its /redfish/v1/ has neither a version nor systems",
+                "not-redfish", status: 422, "What answers at \(address) is no Redfish service",
+                detail: "its /redfish/v1/ has neither a version nor systems",
                 remedy: "If the BMC is too old for Redfish: hostler bmc add --kind ipmi")
         }
         root.withLock { $0 = found }
@@ -110,7 +111,8 @@ public final class RedfishClient: Sendable {
                     remedy: "Update its firmware; what it has there cannot be read.")
             }
             guard seen.count <= Self.pageLimit else {
-                throw Problem.bmc("links-loop", "A collection of the BMC at \(address) has no end", detail: "\(path): more than \(Self.pageLimit) pages")
+                throw Problem.bmc(
+                    "links-loop", "A collection of the BMC at \(address) has no end", detail: "\(path): more than \(Self.pageLimit) pages")
             }
             let json = try await send(RedfishRequest(.get, page)).json
             items += json["Members"]?.items ?? []
@@ -220,7 +222,8 @@ public final class RedfishClient: Sendable {
                 if reply.status == 401 { forgetSession() }
                 guard reply.isSuccess else { throw RedfishAnswer.failure(reply, "GET \(path)", address) }
                 guard reply.contentType.lowercased().hasPrefix("text/event-stream") else {
-                    throw Problem.bmc("not-a-stream", "The BMC at \(address) has no event stream where it says", detail: "\(path): \(reply.contentType)")
+                    throw Problem.bmc(
+                        "not-a-stream", "The BMC at \(address) has no event stream where it says", detail: "\(path): \(reply.contentType)")
                 }
             }
             try await receive(part)

@@ -18,10 +18,14 @@ public enum NetplanConfig {
             .object(links.map(member))
         }
         var members: [(String, JSONTree)] = [("version", 2)]
-        members.append(("ethernets", section(network.ethernets) { port in
-            let match: JSONTree = ["macaddress": .string(port.mac.description)]
-            return (port.name, .object([("match", match), ("set-name", .string(port.name))] + addressing(port.addressing, hostler)))
-        }))
+        members.append(
+            (
+                "ethernets",
+                section(network.ethernets) { port in
+                    let match: JSONTree = ["macaddress": .string(port.mac.description)]
+                    return (port.name, .object([("match", match), ("set-name", .string(port.name))] + addressing(port.addressing, hostler)))
+                }
+            ))
         // systemd gives a bond or a bridge a MAC address of its own making, by which nobody would know the machine.
         let macs = Dictionary(network.ethernets.map { ($0.name, $0.mac) }) { first, _ in first }
         func mac(of members: [String]) -> [(String, JSONTree)] {
@@ -30,27 +34,45 @@ public enum NetplanConfig {
             return mac(of: network.bonds.first { $0.name == first }?.members ?? [])
         }
         if !network.bonds.isEmpty {
-            members.append(("bonds", section(network.bonds) { bond in
-                var parameters: [(String, JSONTree)] = [("mode", .string(bond.mode.rawValue))]
-                // Without it a bond never sees a dead link (Linux bonding.txt, "miimon").
-                parameters.append(("mii-monitor-interval", .number(bond.monitorMilliseconds ?? 100)))
-                return (bond.name, .object(
-                    [("interfaces", .texts(bond.members))] + mac(of: bond.members) + [("parameters", .object(parameters))]
-                        + addressing(bond.addressing, hostler)))
-            }))
+            members.append(
+                (
+                    "bonds",
+                    section(network.bonds) { bond in
+                        var parameters: [(String, JSONTree)] = [("mode", .string(bond.mode.rawValue))]
+                        // Without it a bond never sees a dead link (Linux bonding.txt, "miimon").
+                        parameters.append(("mii-monitor-interval", .number(bond.monitorMilliseconds ?? 100)))
+                        return (
+                            bond.name,
+                            .object(
+                                [("interfaces", .texts(bond.members))] + mac(of: bond.members) + [("parameters", .object(parameters))]
+                                    + addressing(bond.addressing, hostler))
+                        )
+                    }
+                ))
         }
         if !network.vlans.isEmpty {
-            members.append(("vlans", section(network.vlans) { vlan in
-                (vlan.name, .object([("id", .number(vlan.id)), ("link", .string(vlan.link))] + addressing(vlan.addressing, hostler)))
-            }))
+            members.append(
+                (
+                    "vlans",
+                    section(network.vlans) { vlan in
+                        (vlan.name, .object([("id", .number(vlan.id)), ("link", .string(vlan.link))] + addressing(vlan.addressing, hostler)))
+                    }
+                ))
         }
         if !network.bridges.isEmpty {
-            members.append(("bridges", section(network.bridges) { bridge in
-                let parameters: JSONTree = ["stp": .bool(bridge.spanningTree)]
-                return (bridge.name, .object(
-                    [("interfaces", .texts(bridge.members))] + mac(of: bridge.members) + [("parameters", parameters)]
-                        + addressing(bridge.addressing, hostler)))
-            }))
+            members.append(
+                (
+                    "bridges",
+                    section(network.bridges) { bridge in
+                        let parameters: JSONTree = ["stp": .bool(bridge.spanningTree)]
+                        return (
+                            bridge.name,
+                            .object(
+                                [("interfaces", .texts(bridge.members))] + mac(of: bridge.members) + [("parameters", parameters)]
+                                    + addressing(bridge.addressing, hostler))
+                        )
+                    }
+                ))
         }
         return .object(members)
     }

@@ -42,25 +42,28 @@ public enum OpenStackTree {
         }
         for port in config.ethernets {
             let mac = JSONTree.string(port.mac.description)
-            add([("id", .string(port.name)), ("type", "phy"), ("ethernet_mac_address", mac)], port.name,
+            add(
+                [("id", .string(port.name)), ("type", "phy"), ("ethernet_mac_address", mac)], port.name,
                 addressing(of: port.name, port.addressing, config))
         }
         let macs = Dictionary(config.ethernets.map { ($0.name, $0.mac) }) { first, _ in first }
         for bond in config.bonds {
             let mac = bond.members.first.flatMap { macs[$0] }
-            add([
-                ("id", .string(bond.name)), ("type", "bond"), ("ethernet_mac_address", .text(mac?.description)),
-                ("bond_links", .texts(bond.members)), ("bond_mode", .string(bond.mode.rawValue)),
-                ("bond_miimon", .number(bond.monitorMilliseconds ?? 100)),
-            ], bond.name, addressing(of: bond.name, bond.addressing, config))
+            add(
+                [
+                    ("id", .string(bond.name)), ("type", "bond"), ("ethernet_mac_address", .text(mac?.description)),
+                    ("bond_links", .texts(bond.members)), ("bond_mode", .string(bond.mode.rawValue)),
+                    ("bond_miimon", .number(bond.monitorMilliseconds ?? 100)),
+                ], bond.name, addressing(of: bond.name, bond.addressing, config))
         }
         for vlan in config.vlans {
             let bond = config.bonds.first { $0.name == vlan.link }
             let mac = macs[vlan.link] ?? bond?.members.first.flatMap { macs[$0] }
-            add([
-                ("id", .string(vlan.name)), ("type", "vlan"), ("vlan_link", .string(vlan.link)), ("vlan_id", .number(vlan.id)),
-                ("vlan_mac_address", .text(mac?.description)),
-            ], vlan.name, addressing(of: vlan.name, vlan.addressing, config))
+            add(
+                [
+                    ("id", .string(vlan.name)), ("type", "vlan"), ("vlan_link", .string(vlan.link)), ("vlan_id", .number(vlan.id)),
+                    ("vlan_mac_address", .text(mac?.description)),
+                ], vlan.name, addressing(of: vlan.name, vlan.addressing, config))
         }
         let services = servers.map { server -> JSONTree in ["type": "dns", "address": .string(server.description)] }
         return JSONTree.object([("links", .array(links)), ("networks", .array(networks)), ("services", .array(services))]).bytes

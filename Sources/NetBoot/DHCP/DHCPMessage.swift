@@ -107,7 +107,7 @@ public struct DHCPMessage: Hashable, Sendable {
             bytes.append(bytes: serverName, paddedTo: Self.serverNameBytes)
             bytes.append(bytes: bootFileField, paddedTo: Self.bootFileBytes)
             bytes.appendBigEndian(0x6382_5363 as UInt32)
-            options.forEach { code, value in
+            options.forEachOption { code, value in
                 if code != DHCPOptionCode.overload.rawValue { DHCPOptions.encode(code, value, into: &bytes) }
             }
             bytes.append(DHCPOptionCode.end.rawValue)
@@ -129,7 +129,7 @@ public struct DHCPMessage: Hashable, Sendable {
         let mainRoom = limit - Self.headerBytes - 4 - last.count
         let fileRoom = bootFileField.isEmpty ? Self.bootFileBytes - 1 : 0
         let nameRoom = serverName.isEmpty ? Self.serverNameBytes - 1 : 0
-        options.forEach { code, value in
+        options.forEachOption { code, value in
             guard code != DHCPOptionCode.relayAgentInformation.rawValue, code != DHCPOptionCode.overload.rawValue
             else { return }
             let wanted = DHCPOptions.encodedBytes(value.count)

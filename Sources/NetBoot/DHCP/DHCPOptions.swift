@@ -24,7 +24,7 @@ public struct DHCPOptions: Hashable, Sendable {
     /// The codes present, in order.
     public var codes: [UInt8] {
         var result: [UInt8] = []
-        forEach { code, _ in result.append(code) }
+        forEachOption { code, _ in result.append(code) }
         return result
     }
 
@@ -50,7 +50,7 @@ public struct DHCPOptions: Hashable, Sendable {
     }
 
     /// Calls `body` for each option in order.
-    public func forEach(_ body: (UInt8, ArraySlice<UInt8>) -> Void) {
+    public func forEachOption(_ body: (UInt8, ArraySlice<UInt8>) -> Void) {
         var position = 0
         while position < flat.count {
             let end = position + 3 + length(at: position)
@@ -64,7 +64,7 @@ public struct DHCPOptions: Hashable, Sendable {
     public var encoded: [UInt8] {
         var field: [UInt8] = []
         field.reserveCapacity(flat.count)
-        forEach { Self.encode($0, $1, into: &field) }
+        forEachOption { Self.encode($0, $1, into: &field) }
         return field
     }
 

@@ -51,9 +51,12 @@ extension RedfishService {
             return .response(.error(400, wrong))
         }
         guard let account = account(named: name, password: password) else {
-            return .response(.error(401, .noValidSession, headers: [
-                .init("WWW-Authenticate", "Basic realm=\"\(Self.realm)\"")
-            ]))
+            return .response(
+                .error(
+                    401, .noValidSession,
+                    headers: [
+                        .init("WWW-Authenticate", "Basic realm=\"\(Self.realm)\"")
+                    ]))
         }
         guard sessions.count < Self.sessionLimit else { return .response(.error(503, .sessionLimitExceeded)) }
         let session = BMCSession(

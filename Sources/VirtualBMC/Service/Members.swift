@@ -48,17 +48,23 @@ extension RedfishService {
         let id = segments.last ?? ""
         switch segments.first {
         case "SessionService":
-            guard caller.sessionID == id || caller.allows(.configureManager)
-                || sessions.contains(where: { $0.id == id && $0.accountID == caller.account.id })
+            guard
+                caller.sessionID == id || caller.allows(.configureManager)
+                    || sessions.contains(where: { $0.id == id && $0.accountID == caller.account.id })
             else { return forbidden }
             sessions.removeAll { $0.id == id }
         case "AccountService":
             guard caller.allows(.configureUsers) else { return forbidden }
             // Somebody must be able to come back.
             let rest = accounts.filter { $0.id != id && $0.isEnabled && $0.role == .administrator }
-            guard !rest.isEmpty else { return .response(.error(405, .resourceCannotBeDeleted, headers: [
-                .init("Allow", "GET, HEAD, PATCH")
-            ])) }
+            guard !rest.isEmpty else {
+                return .response(
+                    .error(
+                        405, .resourceCannotBeDeleted,
+                        headers: [
+                            .init("Allow", "GET, HEAD, PATCH")
+                        ]))
+            }
             accounts.removeAll { $0.id == id }
             sessions.removeAll { $0.accountID == id }
         case "EventService":

@@ -13,10 +13,13 @@ public struct RedfishRequest: Sendable {
         self.method = method
         let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         path = Self.decoded(parts[0])
-        query = parts.count < 2 ? [] : parts[1].split(separator: "&").map { pair in
-            let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            return (Self.decoded(halves[0]), halves.count == 2 ? Self.decoded(halves[1]) : "")
-        }
+        query =
+            parts.count < 2
+            ? []
+            : parts[1].split(separator: "&").map { pair in
+                let halves = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                return (Self.decoded(halves[0]), halves.count == 2 ? Self.decoded(halves[1]) : "")
+            }
         self.headers = headers.map { ($0.name.lowercased(), $0.value) }
         self.body = body
     }

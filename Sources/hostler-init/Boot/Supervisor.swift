@@ -128,7 +128,8 @@ struct Supervisor {
 
     private func giveUp(_ end: End, signals: Int32) -> Never {
         while true {
-            say("""
+            say(
+                """
                 HOSTLER'S AGENT CANNOT RUN ON THIS MACHINE. It crashed \(Self.crashLimit) times in a row, last: \(end.how).
                 Nothing more is done to the machine. Restart it (ctrl-alt-del) to try again. The last that it said:
                 \(String(decoding: end.tail.suffix(1500), as: UTF8.self))

@@ -9,9 +9,9 @@ enum BootOrder {
     private static let folder = "/sys/firmware/efi/efivars"
     private static let prefix = "Hostler: "
     #if arch(arm64)
-    private static let loader = "\\EFI\\BOOT\\BOOTAA64.EFI"
+        private static let loader = "\\EFI\\BOOT\\BOOTAA64.EFI"
     #else
-    private static let loader = "\\EFI\\BOOT\\BOOTX64.EFI"
+        private static let loader = "\\EFI\\BOOT\\BOOTX64.EFI"
     #endif
 
     static var isUEFI: Bool { SystemFile.exists("/sys/firmware/efi") }

@@ -39,7 +39,8 @@ struct Wiper: Sendable {
                     let proof = WipeProof(seed: UInt64.random(in: .min ... .max, using: &generator))
                     let device = try BlockDevice(disk.name, writable: false)
                     try await proof.check(device, counter)
-                    evidence[disk.name] = "\(Self.identity(disk)): \(WipeProof.sampleCount) samples of "
+                    evidence[disk.name] =
+                        "\(Self.identity(disk)): \(WipeProof.sampleCount) samples of "
                         + "\(WipeProof.sampleBytes) bytes and \(WipeProof.edgeBytes) bytes at either end are zero"
                     evidence["\(disk.name).seed"] = String(proof.seed)
                 }
@@ -119,7 +120,7 @@ struct Wiper: Sendable {
             } catch let problem as Problem where method != .overwrite {
                 log("\(disk.name): \(method.rawValue) left data: \(problem.detail ?? "")")
                 tried.append("\(method.rawValue) (left data)")
-            } catch where method != .overwrite {
+            } catch  where method != .overwrite {
                 log("\(disk.name): \(method.rawValue) is not possible: \(error)")
             }
             counter.set(done: before.done, total: before.total)

@@ -17,7 +17,8 @@ struct OperationFollower {
             do {
                 // The list's revision is at most the operation's: a watch after it misses nothing.
                 let start = try await client.get(
-                    ListReply<Model.Operation>.self, "/v1/operations", query: ["limit": "1"]).revision
+                    ListReply<Model.Operation>.self, "/v1/operations", query: ["limit": "1"]
+                ).revision
                 var operation = try await client.get(Model.Operation.self, "/v1/operations/\(id)")
                 if waits > 0 { onNote("the server is back") }
                 waits = 0

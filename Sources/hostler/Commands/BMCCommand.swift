@@ -21,7 +21,8 @@ struct BMCCommand: AsyncParsableCommand {
         func run() async throws {
             try await APIClient.with(connection) { client in
                 let bmcs = try await client.get(ListReply<BMC>.self, "/v1/bmcs").items
-                let heading = ["ID", "ADDRESS", "KIND", "MACHINE", "POWER", "SEEN", "STATE"] + (output.isWide ? ["VENDOR", "MODEL", "FIRMWARE"] : [])
+                let heading =
+                    ["ID", "ADDRESS", "KIND", "MACHINE", "POWER", "SEEN", "STATE"] + (output.isWide ? ["VENDOR", "MODEL", "FIRMWARE"] : [])
                 try output.printList(bmcs, heading: heading, none: "There are no BMCs. Add one with: hostler bmc add ADDRESS --user NAME") { bmc in
                     let row: [String?] = [
                         bmc.id.rawValue, bmc.address, bmc.kind.rawValue, bmc.machine?.rawValue, bmc.observed.power?.state.rawValue,
@@ -63,7 +64,9 @@ struct BMCCommand: AsyncParsableCommand {
         @Option(help: "Redfish: which system, where the BMC has several.") var system: String?
         @Option(help: "Trust only the certificate of this fingerprint, SHA256:….") var fingerprint: String?
         @Flag(help: "Trust certificates that the server's CAs vouch for, instead of a pin.") var authorities = false
-        @Flag(name: .customLong("new-machine"), help: "Where no known machine fits, take its machine into the record: it need not have been seen before.")
+        @Flag(
+            name: .customLong("new-machine"),
+            help: "Where no known machine fits, take its machine into the record: it need not have been seen before.")
         var newMachine = false
         @Option(help: "A network port of the new machine, where the BMC does not tell them, as by IPMI; may be repeated.") var mac: [String] = []
         @Option(help: "KEY=VALUE for the kind, as outlet=3; may be repeated.") var option: [String] = []
@@ -75,16 +78,21 @@ struct BMCCommand: AsyncParsableCommand {
             request.system = system
             request.fingerprint = fingerprint
             request.trustsAuthorities = authorities
-            request.options = try Dictionary(option.map { text in
-                let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-                guard parts.count == 2 else { throw ValidationError("“\(text)” is not KEY=VALUE") }
-                return (parts[0], parts[1])
-            }) { _, last in last }
+            request.options = try Dictionary(
+                option.map { text in
+                    let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+                    guard parts.count == 2 else { throw ValidationError("“\(text)” is not KEY=VALUE") }
+                    return (parts[0], parts[1])
+                }
+            ) { _, last in last }
             request.makesMachine = newMachine ? true : nil
-            request.macs = try mac.isEmpty ? nil : mac.map { text in
-                guard let mac = MACAddress(text.lowercased()) else { throw ValidationError("“\(text)” is no MAC address") }
-                return mac
-            }
+            request.macs =
+                try mac.isEmpty
+                ? nil
+                : mac.map { text in
+                    guard let mac = MACAddress(text.lowercased()) else { throw ValidationError("“\(text)” is no MAC address") }
+                    return mac
+                }
             if user != nil || kind == .snmp { request.password = try SecretInput.read("Password of \(user ?? address): ") }
             let wanted = request
             try await APIClient.with(connection) { client in
@@ -109,7 +117,9 @@ struct BMCCommand: AsyncParsableCommand {
             guard let prefix = IPv4Prefix(network) else { throw ValidationError("“\(network)” is not a network, as 10.0.9.0/24") }
             try await APIClient.with(connection) { client in
                 let found = try await client.send(FoundBMCsReply.self, .POST, "/v1/bmc-scans", body: Request(network: prefix)).items
-                try output.printList(found, heading: ["ADDRESS", "SPEAKS", "VENDOR", "PRODUCT", "REDFISH", "KNOWN"], none: "No BMC answered in \(network).") {
+                try output.printList(
+                    found, heading: ["ADDRESS", "SPEAKS", "VENDOR", "PRODUCT", "REDFISH", "KNOWN"], none: "No BMC answered in \(network)."
+                ) {
                     [$0.address, $0.kinds.map(\.rawValue).joined(separator: ","), $0.vendor, $0.product, $0.redfishVersion, $0.known?.rawValue]
                 }
             }
@@ -199,7 +209,8 @@ enum SecretInput {
             line = readLine(strippingNewline: true)
         }
         guard let line, !line.isEmpty else {
-            throw Problem("password-missing", title: "No password was given", remedy: "Type it, pipe it into standard input, or set HOSTLER_BMC_PASSWORD.")
+            throw Problem(
+                "password-missing", title: "No password was given", remedy: "Type it, pipe it into standard input, or set HOSTLER_BMC_PASSWORD.")
         }
         return line
     }

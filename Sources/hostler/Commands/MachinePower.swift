@@ -62,7 +62,8 @@ struct MachineBoot: AsyncParsableCommand {
                 read = try await client.get(BootOverride.self, path)
             }
             try output.print(read) { read in
-                read.target == .none ? "no override" : "\(read.target.rawValue)\(read.uri.map { " \($0)" } ?? ""), \(read.persistent ? "until it is changed" : "once")"
+                read.target == .none
+                    ? "no override" : "\(read.target.rawValue)\(read.uri.map { " \($0)" } ?? ""), \(read.persistent ? "until it is changed" : "once")"
             }
         }
     }

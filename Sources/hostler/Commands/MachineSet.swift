@@ -36,8 +36,9 @@ extension MachineCommand {
             let patch = MachinePatch(
                 name: name, hostname: hostname, labels: labels.isEmpty ? nil : labels, tags: tags.isEmpty ? nil : tags,
                 sshKeys: sshKey.isEmpty ? nil : keys, userData: try userDataPatch(), network: try networkPatch())
-            guard name != nil || hostname != nil || patch.labels != nil || patch.tags != nil || patch.sshKeys != nil
-                || patch.userData != nil || patch.network != nil
+            guard
+                name != nil || hostname != nil || patch.labels != nil || patch.tags != nil || patch.sshKeys != nil
+                    || patch.userData != nil || patch.network != nil
             else { throw ValidationError("Give what is to change: --name, --hostname, --label, --tag, --ssh-key, --user-data, --network.") }
             try await APIClient.with(connection) { client in
                 try output.print(await client.send(Machine.self, .PATCH, path(machine), body: patch)) {

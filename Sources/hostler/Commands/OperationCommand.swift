@@ -56,7 +56,8 @@ struct OperationCommand: AsyncParsableCommand {
                     step.progress.map { "\(Int($0.fraction * 100))%" }, evidence.joined(separator: " "),
                 ])
             }
-            let head = "\(operation.id)  \(operation.kind.rawValue) of \(operation.machine): \(operation.state.rawValue), "
+            let head =
+                "\(operation.id)  \(operation.kind.rawValue) of \(operation.machine): \(operation.state.rawValue), "
                 + "asked for by \(operation.requestedBy) at \(operation.createdAt)"
             // What holds up an open operation stands in its step.
             let told = operation.problem ?? (operation.isOpen ? operation.currentStep?.problem : nil)

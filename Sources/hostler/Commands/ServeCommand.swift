@@ -54,9 +54,9 @@ struct ServeCommand: AsyncParsableCommand {
         }
 
         let tls: APIConfiguration.TLS =
-            if noTls || file.api?.tls == false { .off }
-            else if let certificate = file.api?.certificate, let key = file.api?.key { .files(certificate: certificate, key: key) }
-            else { .generated(directory: state + "/tls") }
+            if noTls || file.api?.tls == false { .off } else if let certificate = file.api?.certificate, let key = file.api?.key {
+                .files(certificate: certificate, key: key)
+            } else { .generated(directory: state + "/tls") }
         let api = APIConfiguration(
             address: apiAddress ?? file.api?.address ?? "127.0.0.1", port: apiPort ?? file.api?.port ?? 8443, tls: tls)
         let program = ServerProgram(
@@ -98,7 +98,8 @@ extension ServerProgram {
         for name in ["vmlinuz", "hostler-initrd.img"] where !FileManager.default.fileExists(atPath: bootFiles + "/" + name) {
             throw Problem(
                 "boot-files-missing", title: "There is no \(name) in \(bootFiles)",
-                detail: "Machines could not boot into the agent.", remedy: "Build them with `make boot-files`, and name the folder with --boot-files.")
+                detail: "Machines could not boot into the agent.", remedy: "Build them with `make boot-files`, and name the folder with --boot-files."
+            )
         }
     }
 }

@@ -72,11 +72,12 @@ enum BMCText {
         guard let low = values.min(), let high = values.max() else { return "" }
         let blocks = Array("▁▂▃▄▅▆▇█")
         let columns = min(values.count, 20)
-        return String((0..<columns).map { column -> Character in
-            let part = values[column * values.count / columns..<(column + 1) * values.count / columns]
-            let mean = part.reduce(0, +) / Double(part.count)
-            return high > low ? blocks[Int(((mean - low) / (high - low) * 7).rounded())] : "▁"
-        })
+        return String(
+            (0..<columns).map { column -> Character in
+                let part = values[column * values.count / columns..<(column + 1) * values.count / columns]
+                let mean = part.reduce(0, +) / Double(part.count)
+                return high > low ? blocks[Int(((mean - low) / (high - low) * 7).rounded())] : "▁"
+            })
     }
 
     private static func rounded(_ value: Double) -> String {

@@ -43,10 +43,12 @@ enum MachineText {
             add("user-data", "\(data.byteCount) bytes, \(data.access.rawValue), set at \(data.setAt)\(read)")
         }
         if let network = machine.desired.network {
-            add("network", network.addressings.map { link in
-                let addresses = (link.addressing.dhcp ? ["dhcp"] : []) + link.addressing.addresses.map(\.description)
-                return addresses.isEmpty ? link.name : "\(link.name) \(addresses.joined(separator: ","))"
-            }.joined(separator: "; "))
+            add(
+                "network",
+                network.addressings.map { link in
+                    let addresses = (link.addressing.dhcp ? ["dhcp"] : []) + link.addressing.addresses.map(\.description)
+                    return addresses.isEmpty ? link.name : "\(link.name) \(addresses.joined(separator: ","))"
+                }.joined(separator: "; "))
         }
         add("address", machine.observed.address?.description)
         add("seen", Quantity.ago(machine.observed.lastSeen))

@@ -36,7 +36,8 @@ struct OperationView {
     private mutating func tellChanges(_ operation: Model.Operation, _ now: Timestamp) {
         for step in operation.steps where step.state != .pending {
             let tenths = step.progress.map { Int($0.fraction * 10) }
-            let key = "\(step.state.rawValue) \(step.attempts) \(step.state == .running ? tenths ?? 0 : 0) \(step.problem?.code ?? "") \(step.evidence["power"] ?? "")"
+            let key =
+                "\(step.state.rawValue) \(step.attempts) \(step.state == .running ? tenths ?? 0 : 0) \(step.problem?.code ?? "") \(step.evidence["power"] ?? "")"
             guard told[step.name] != key else { continue }
             told[step.name] = key
             var text = "\(operation.id) \(step.name.rawValue) \(step.state.rawValue)"

@@ -28,9 +28,10 @@ struct Table {
 
     /// What came from a machine may not move the cursor.
     static func printable(_ text: String) -> String {
-        String(text.map { character in
-            character.unicodeScalars.contains { $0.properties.generalCategory == .control } ? "�" : character
-        })
+        String(
+            text.map { character in
+                character.unicodeScalars.contains { $0.properties.generalCategory == .control } ? "�" : character
+            })
     }
 }
 

@@ -14,7 +14,9 @@ final class TestWire: Sendable {
     /// Cable `n` joins the interfaces `wireN` of both sides; the server's side has 10.78.`n`.1/24, the client's
     /// 10.78.`n`.2/24.
     init(cables: Int = 1) throws {
-        let number = Self.made.withLock { $0 += 1; return $0 }
+        let number = Self.made.withLock {
+            $0 += 1; return $0
+        }
         server = "hostler-test-\(getpid())-\(number)-s"
         client = "hostler-test-\(getpid())-\(number)-c"
         for space in [server, client] {

@@ -90,7 +90,8 @@ struct BootHTTPServerTests {
         try folder.write("ramdisk", content)
         let path = folder.path
         try await serving(
-            idleSeconds: 1, { $0.path == "/memory" ? .bytes(.ok, type: "text/plain", Array(content)) : .file(path: path + $0.path, type: "text/plain", etag: nil) }
+            idleSeconds: 1,
+            { $0.path == "/memory" ? .bytes(.ok, type: "text/plain", Array(content)) : .file(path: path + $0.path, type: "text/plain", etag: nil) }
         ) { server, address in
             for target in ["/ramdisk", "/memory"] {
                 let client = try await HTTPTestClient(to: address, pause: .milliseconds(8))

@@ -31,10 +31,13 @@ struct BootRoutesTests {
         network.discovery = acceptsUnknown
         let mac = try #require(MACAddress("52:54:00:78:00:01"))
         let leases = LeaseTable()
-        leases.set(DHCPLease(address: try address("10.78.0.50"), client: .mac(mac), mac: mac, grantedMilliseconds: 0, expiresMilliseconds: .max, state: .bound))
+        leases.set(
+            DHCPLease(
+                address: try address("10.78.0.50"), client: .mac(mac), mac: mac, grantedMilliseconds: 0, expiresMilliseconds: .max, state: .bound))
         return BootRoutes(
             network: network, control: try await openControl(store), files: BootFilePaths(boot: folder.path, blobs: folder.path),
-            leases: leases, logger: logger) { _ in neighbour }
+            leases: leases, logger: logger
+        ) { _ in neighbour }
     }
 
     private func request(_ method: HTTPMethod, _ target: String, body: String = "", bearer: String? = nil) -> BootRequest {
@@ -75,7 +78,9 @@ struct BootRoutesTests {
         let reply = text(await routes.respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:01")))
         #expect(reply.status == 200)
         #expect(!reply.text.contains("hostler.nonce="))
-        let hello = HelloRequest(nonce: "n", sessionKey: "k", mac: try #require(MACAddress("52:54:00:78:00:01")), macs: [], uuid: nil, serial: nil, firmware: .bios, version: "1")
+        let hello = HelloRequest(
+            nonce: "n", sessionKey: "k", mac: try #require(MACAddress("52:54:00:78:00:01")), macs: [], uuid: nil, serial: nil, firmware: .bios,
+            version: "1")
         let body = String(decoding: try JSONEncoder().encode(hello), as: UTF8.self)
         let refused = text(await routes.respond(to: request(.POST, "/agent/v1/hello", body: body)))
         #expect(refused.status == 403 && refused.text.contains("hello-foreign"))
@@ -139,7 +144,8 @@ struct BootRoutesTests {
         #expect(request(.GET, "/boot/vmlinuz").loggedPath == "/boot/vmlinuz")
     }
 
-    @Test("a call home of an operation that nobody knows is refused, whatever its form says",
+    @Test(
+        "a call home of an operation that nobody knows is refused, whatever its form says",
         arguments: ["", "=", "&&==", "hostname=%", "pub_key_rsa=x"])
     func callHome(form: String) async throws {
         let status = text(try await routes().respond(to: request(.POST, "/call-home/op-xxxx/x", body: form))).status

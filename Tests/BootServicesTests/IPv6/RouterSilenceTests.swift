@@ -92,7 +92,8 @@ struct RouterSilenceTests {
         try TestWire.ip("-n \(wire.client) link set wire0 up")
         let heard = "until awk '/Icmp6InRouterAdvertisements/ { exit !$2 }' /proc/net/snmp6; do sleep 0.05; done"
         let status = try TestProgram(
-            "/usr/sbin/ip", ["netns", "exec", wire.client, "timeout", "15", "sh", "-c", heard]).wait()
+            "/usr/sbin/ip", ["netns", "exec", wire.client, "timeout", "15", "sh", "-c", heard]
+        ).wait()
         #expect(status == 0)
         #expect(silence.counters["answered"] > 0)
         try await channel.close()
@@ -130,7 +131,8 @@ struct RouterSilenceTests {
         try await there.shutdownGracefully()
     }
 
-    @Test("without IPv6 on the interface there is nothing to listen on, and machines are served all the same",
+    @Test(
+        "without IPv6 on the interface there is nothing to listen on, and machines are served all the same",
         .enabled(if: TestWire.isPossible), arguments: [true, false])
     func noIPv6(isThere: Bool) async throws {
         let wire = try TestWire()

@@ -73,8 +73,9 @@ struct DHCPNetworksTests {
         let renewed = try send(.renew(mac: mac(2), transactionID: 3, address: "10.88.0.50"))
         #expect(renewed.lease?.address == "10.88.0.50")
         #expect(renewed.destination == .unicast("10.88.0.50", port: 68))
-        guard case .release(let lease) = try send(
-            .release(mac: mac(2), transactionID: 4, address: "10.88.0.50", server: TestNetwork.server))
+        guard
+            case .release(let lease) = try send(
+                .release(mac: mac(2), transactionID: 4, address: "10.88.0.50", server: TestNetwork.server))
         else {
             Issue.record("not released")
             return

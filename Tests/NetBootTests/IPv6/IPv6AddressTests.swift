@@ -4,11 +4,13 @@ import Wire
 
 @Suite("IPv6 addresses on a provisioning network")
 struct IPv6AddressTests {
-    @Test("addresses have one text, that of RFC 5952", arguments: [
-        ("fd00:ec2::254", "fd00:ec2::254"), ("FD00:0EC2:0:0:0:0:0:254", "fd00:ec2::254"), ("::", "::"), ("::1", "::1"), ("fe80::", "fe80::"),
-        ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"), ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
-        ("2001:0:0:1:0:0:0:1", "2001:0:0:1::1"), ("1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"),
-    ])
+    @Test(
+        "addresses have one text, that of RFC 5952",
+        arguments: [
+            ("fd00:ec2::254", "fd00:ec2::254"), ("FD00:0EC2:0:0:0:0:0:254", "fd00:ec2::254"), ("::", "::"), ("::1", "::1"), ("fe80::", "fe80::"),
+            ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"), ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
+            ("2001:0:0:1:0:0:0:1", "2001:0:0:1::1"), ("1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"),
+        ])
     func text(_ given: String, _ canonical: String) throws {
         let address = try #require(IPv6Address(given))
         #expect(address.description == canonical)
@@ -16,10 +18,13 @@ struct IPv6AddressTests {
         #expect(IPv6Address(address.bytes) == address)
     }
 
-    @Test("what is no address is none", arguments: [
-        "", ":", ":::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1::2::3", "12345::", "g::", "::1.2.3.4", "fe80::1%eth0", "1:2:3:4:5:6:7:8::", " ::1",
-        "+1::", ":1:2:3:4:5:6:7",
-    ])
+    @Test(
+        "what is no address is none",
+        arguments: [
+            "", ":", ":::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1::2::3", "12345::", "g::", "::1.2.3.4", "fe80::1%eth0", "1:2:3:4:5:6:7:8::",
+            " ::1",
+            "+1::", ":1:2:3:4:5:6:7",
+        ])
     func malformed(_ text: String) { #expect(IPv6Address(text) == nil) }
 
     @Test("fe80::/10 is of the link, and nothing else")

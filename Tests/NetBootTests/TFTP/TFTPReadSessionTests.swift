@@ -8,8 +8,7 @@ struct TFTPReadSessionTests {
         TFTPRequest(fileName: "f", options: options.map { TFTPOption(name: $0.0, value: $0.1) })
     }
 
-    private func blocks(_ first: UInt64, _ count: Int, _ blockBytes: Int, _ fileBytes: UInt64) -> TFTPReadSession.Action
-    {
+    private func blocks(_ first: UInt64, _ count: Int, _ blockBytes: Int, _ fileBytes: UInt64) -> TFTPReadSession.Action {
         .sendBlocks(TFTPBlocks(first: first, count: count, blockBytes: blockBytes, fileBytes: fileBytes))
     }
 
