@@ -271,11 +271,8 @@ final class DHCPEngine: @unchecked Sendable {
             case .unicast(let address, let port): (address, port)
             case .relay(let address): (address, 67)
             }
-        var buffer = context.channel.allocator.buffer(capacity: 600)
-        buffer.writeBytes(message.serialize())
-        service.counters.add("sent")
-        context.writeAndFlush(
-            NIOAny(AddressedEnvelope(remoteAddress: SocketAddress(host, port: port), data: buffer)), promise: nil)
+        let refused = Datagram.send(message.serialize(), to: SocketAddress(host, port: port), on: context.channel)
+        service.counters.add(refused == 0 ? "sent" : "unsent")
     }
 }
 

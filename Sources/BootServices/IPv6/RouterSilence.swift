@@ -134,8 +134,8 @@ private final class RouterSilenceHandler: ChannelInboundHandler {
         guard let answer = silence.answer(to: Array(envelope.data.readableBytesView), from: envelope.remoteAddress) else {
             return
         }
-        let reply = AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: answer))
-        context.writeAndFlush(wrapOutboundOut(reply), promise: nil)
+        // What cannot be sent is asked for again, or waited for.
+        if Datagram.send(answer, to: envelope.remoteAddress, on: context.channel) != 0 { silence.counters.add("unsent") }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -93,8 +93,7 @@ public final class TFTPServer: Sendable {
     private func refuse(_ client: SocketAddress, _ error: TFTPFileError) {
         desk.count(\.refused)
         let packet = TFTPPacket.error(code: error.code, message: error.message)
-        channel.writeAndFlush(
-            AddressedEnvelope(remoteAddress: client, data: ByteBuffer(bytes: packet.serialize())), promise: nil)
+        channel.eventLoop.execute { [channel] in _ = Datagram.send(packet.serialize(), to: client, on: channel) }
     }
 
     /// Makes the transfer's own socket, on the same address, with a free port.
@@ -135,9 +134,8 @@ private final class TFTPRequests: ChannelInboundHandler {
                 desk.admit(TFTPDesk.Arrival(client: client, request: request, path: path))
             case .refuse(let code, let message):
                 desk.count(\.refused)
-                let reply = ByteBuffer(bytes: TFTPPacket.error(code: code, message: message).serialize())
-                context.writeAndFlush(
-                    Self.wrapOutboundOut(AddressedEnvelope(remoteAddress: client, data: reply)), promise: nil)
+                // From port 0 nobody can be answered; anybody can send from it.
+                _ = Datagram.send(TFTPPacket.error(code: code, message: message).serialize(), to: client, on: context.channel)
             case .ignore: break
             }
         } catch {
