@@ -54,6 +54,7 @@ image: binaries
 ## make e2e         machines from empty disk to SSH, in a lab of their own
 e2e: binaries boot-files image
 	scripts/e2e.sh
+	scripts/bmc-install.py redfish
 
 ## make judges      other people's programs judge our identities: PyJWT, OpenSSL, OpenSSH, swtpm, tpm2-tools
 judges:
