@@ -15,7 +15,7 @@ enum Datagram {
             case .unixDomainSocket: EAFNOSUPPORT
             }
         }
-        return outcome.flatMap(\.self) ?? EBADF
+        return outcome ?? EBADF
     }
 
     private static func send<Address>(_ bytes: [UInt8], _ address: Address, by socket: CInt) -> CInt {

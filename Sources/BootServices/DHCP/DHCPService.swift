@@ -279,7 +279,6 @@ final class DHCPEngine: @unchecked Sendable {
 /// One DHCP socket.
 private final class DHCPHandler: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
     private let engine: DHCPEngine
     private let port: UInt16
 

@@ -102,7 +102,6 @@ public final class RouterSilence: Sendable {
 /// The socket of router discovery.
 private final class RouterSilenceHandler: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
     private let silence: RouterSilence
     private var clock: RepeatedTask?
     private var questionsLeft = 3

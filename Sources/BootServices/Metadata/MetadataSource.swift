@@ -8,8 +8,9 @@ enum MetadataSource: Hashable, Sendable, CustomStringConvertible {
 
     init?(_ address: SocketAddress) {
         switch address {
-        case .v4(let inner):
-            self = .v4(IPv4Address(value: UInt32(bigEndian: inner.address.sin_addr.s_addr)))
+        case .v4:
+            guard let address = address.ipv4 else { return nil }
+            self = .v4(address)
         case .v6(let inner):
             guard let address = withUnsafeBytes(of: inner.address.sin6_addr, { IPv6Address(Array($0)) }) else { return nil }
             self = .v6(address)

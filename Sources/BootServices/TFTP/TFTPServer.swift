@@ -115,7 +115,6 @@ public final class TFTPServer: Sendable {
 /// The well-known port: takes requests, answers what is refused at once.
 private final class TFTPRequests: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
 
     private let desk: TFTPDesk
     private let logger: Logger
