@@ -18,7 +18,7 @@ done
 # Parsers whose module needs packages: only their own files, which need none.
 declare -A parts=(
     [RMCP]="Sources/VirtualBMC/IPMI/IPMIDatagram.swift"
-    [REDFISH]="$(echo Sources/Hardware/Redfish/{JSON,Events}/*.swift) Sources/Hardware/Discovery/DiscoveryPackets.swift"
+    [REDFISH]="$(echo Sources/Hardware/Redfish/JSON/*.swift) Sources/Hardware/Redfish/Events/ServerSentEvents.swift Sources/Hardware/Redfish/Events/BMCClock.swift"
 )
 for target in ${TARGETS:-DHCP TFTP ROUTER SMBIOS LLDP CHUNKS PARTITIONS TPMSTRUCTURES EVENTLOG METADATA RMCP REDFISH}; do
     # shellcheck disable=SC2086
