@@ -18,6 +18,8 @@ public final class BMCDesk: Sendable {
         public var bootURI: @Sendable (Machine) -> String? = { _ in nil }
         public var start = StartPolicy()
         public var health = HealthPolicy()
+        public var consoles = ConsolePolicy()
+        public var consoleBackoff = Backoff()
         /// From one look at a BMC's log to the next, where it has no event stream.
         public var logEvery: Duration = .seconds(300)
         /// After so long a stream is opened anew.
@@ -102,6 +104,7 @@ public final class BMCDesk: Sendable {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.watchHealth(by: line) }
             group.addTask { await self.watchEvents(by: line) }
+            group.addTask { await self.recordConsole(by: line) }
         }
     }
 
