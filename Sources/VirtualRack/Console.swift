@@ -49,17 +49,20 @@ final class Console: Sendable {
     var totalBytes: UInt64 { state.withLock { $0.ring.totalBytes } }
 
     /// What is in the ring, then what comes, with no gap between.
-    func attach() -> (id: ReaderID, stream: AsyncStream<[UInt8]>) {
+    ///
+    /// - Parameter withPast: false leaves out what is in the ring.
+    func attach(withPast: Bool = true) -> (id: ReaderID, stream: AsyncStream<[UInt8]>) {
         let (stream, sink) = AsyncStream.makeStream(
             of: [UInt8].self, bufferingPolicy: .bufferingNewest(Self.readerLimitChunks))
         let id = state.withLock { state in
             let id = state.nextReader
             state.nextReader += 1
-            let past = state.ring.contents
+            let past = withPast ? state.ring.contents : []
             if !past.isEmpty { sink.yield(past) }
             if state.isClosed { sink.finish() } else { state.readers[id] = sink }
             return id
         }
+        sink.onTermination = { [weak self] _ in self?.detach(id) }
         return (id, stream)
     }
 
