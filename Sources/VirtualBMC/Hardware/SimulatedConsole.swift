@@ -24,7 +24,7 @@ public final class SimulatedConsole: BMCConsole {
     private var prompt: String { "\(name)> " }
     private var banner: [UInt8] { Array("\r\nSerial console of \(name), which is simulated.\r\n\(prompt)".utf8) }
 
-    public func output() -> AsyncStream<[UInt8]> {
+    public func listen(_ hear: @escaping @Sendable ([UInt8]) -> Void) async {
         let (stream, sink) = AsyncStream.makeStream(of: [UInt8].self, bufferingPolicy: .bufferingNewest(4096))
         let id = state.withLock { state in
             state.next += 1
@@ -32,8 +32,8 @@ public final class SimulatedConsole: BMCConsole {
             if state.isOn { sink.yield(banner) }
             return state.next
         }
-        sink.onTermination = { [weak self] _ in self?.state.withLock { $0.listeners[id] = nil } }
-        return stream
+        defer { state.withLock { $0.listeners[id] = nil } }
+        for await bytes in stream { hear(bytes) }
     }
 
     /// The machine started, or ended.

@@ -86,11 +86,7 @@ extension VirtualBMC {
         var latest = await changes.next()
         while let isActive = latest {
             latest = await withTaskGroup(of: Void.self) { group in
-                if isActive {
-                    group.addTask {
-                        for await bytes in console.output() { self.machineWrote(bytes) }
-                    }
-                }
+                if isActive { group.addTask { await console.listen { self.machineWrote($0) } } }
                 let next = await changes.next()
                 group.cancelAll()
                 return next
