@@ -4,6 +4,7 @@
 # HOSTLER names the program (out/bin/hostler). Needs root, apt and PyPI; keeps what it fetched in CACHE_HOME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/deps.sh
 cache=${CACHE_HOME:-$HOME/.cache/hostler}/metadata-clients
 mkdir -p "$cache"
 export HOSTLER=${HOSTLER:-$PWD/out/bin/hostler}
