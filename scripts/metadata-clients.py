@@ -11,6 +11,7 @@ import time
 
 import yaml
 
+from metadata_bad_input import bad_input, replay
 from metadata_rack import Rack, encoded, read_drive, sh, wait_for
 
 CACHE = pathlib.Path(sys.argv[1])
@@ -357,6 +358,7 @@ def attack(rack, one, two, key):
     check("nobody gets a nonce that is for another MAC address", two.boot_nonce("52:54:00:dd:00:01") is None)
     check("the attempt is an event", wait_for("an event", lambda: rack.events("boot.impostor")))
     check("the gate gives no nonce for a machine that runs", two.boot_nonce(one.mac) is None)
+    replay(check, rack, two, one)
     check("a nonce of the agent's buys no configuration", two.curl("/hostler/v1/config/" + nonce)[0] == 403)
     sh("ip", "-n", two.ns, "link", "set", "eth0", "down")
     sh("ip", "-n", two.ns, "link", "set", "eth0", "address", two.mac)
@@ -380,6 +382,7 @@ def attack(rack, one, two, key):
     finally:
         proxy.kill()
         proxy.wait()
+    bad_input(check, rack, one, two, PYTHON)
     container(rack, one)
 
 

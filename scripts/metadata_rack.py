@@ -190,8 +190,9 @@ while [ $# -ge 2 ]; do ip route replace "$1" via "$2" dev "$interface"; shift 2;
 
     def boot(self):
         self.session = None
+        self.nonce = self.boot_nonce()
         hello = self.agent("/agent/v1/hello", {
-            "nonce": self.boot_nonce(), "sessionKey": secrets.token_hex(32), "mac": self.mac, "macs": [self.mac], "firmware": "bios",
+            "nonce": self.nonce, "sessionKey": secrets.token_hex(32), "mac": self.mac, "macs": [self.mac], "firmware": "bios",
             "version": "test"})
         self.session, self.id = hello["session"], hello["machine"]
         self.agent("/agent/v1/inventory", {
