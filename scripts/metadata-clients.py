@@ -12,6 +12,7 @@ import time
 import yaml
 
 from metadata_bad_input import bad_input, replay
+from metadata_stock_clients import ec2, ignition
 from metadata_rack import Rack, encoded, read_drive, sh, wait_for
 
 CACHE = pathlib.Path(sys.argv[1])
@@ -434,10 +435,13 @@ def main():
         check("DHCP option 121 routes 169.254.169.254 to Hostler", f"169.254.169.254 via {Rack.ADDRESS}" in routes, routes)
         one.boot()
         clients(rack, one)
+        ignition(check, rack, one, CACHE)
+        wipe(rack, one)
         drives(rack, one)
         machine = rack.api("GET", f"/v1/machines/{one.id}")
         key = metadata_url(rack, one, machine["installed"]["operation"])
         check("after the system is up, its installation's user-data is gone", one.curl(key.removeprefix("http://169.254.169.254") + "/latest/user-data")[0] == 404)
+        ec2(check, run_in, one, CACHE, machine["installed"]["operation"], ("role", "web"))
         watching(rack, one, key)
         attack(rack, one, two, key)
         wipe_began = rack.api("POST", f"/v1/machines/{one.id}/wipe", {})
