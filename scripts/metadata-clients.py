@@ -11,7 +11,7 @@ import time
 
 import yaml
 
-from metadata_bad_input import bad_input, replay
+from metadata_bad_input import bad_input, by_ipv6, replay
 from metadata_stock_clients import ec2, ignition
 from metadata_rack import Rack, encoded, read_drive, sh, wait_for
 
@@ -383,6 +383,7 @@ def attack(rack, one, two, key):
     finally:
         proxy.kill()
         proxy.wait()
+    by_ipv6(check, one, two, secrets)
     bad_input(check, rack, one, two, PYTHON)
     container(rack, one)
 

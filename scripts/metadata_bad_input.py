@@ -4,7 +4,7 @@ import secrets
 import subprocess
 import time
 
-from metadata_rack import Rack, wait_for
+from metadata_rack import Rack, sh, wait_for
 
 # Opens so many connections at once, says nothing by one half of them and half a request by the other, and tells how
 # many the server keeps, and when the last of them has ended.
@@ -99,3 +99,32 @@ def replay(check, rack, attacker, victim):
           status == 401 and "nonce-spent" in text and "session\"" not in text, (status, text))
     status, text = say({**hello, "mac": attacker.mac, "macs": [attacker.mac]})
     check("nor with another MAC address", status in (401, 403) and "session\"" not in text, (status, text))
+
+
+def by_ipv6(check, one, two, secrets):
+    """`two` has its own MAC address, and gives itself addresses as it likes."""
+    host = "[fd00:ec2::254]"
+    def token(machine):
+        status, text = machine.curl("/latest/api/token", "-g", "-H", "X-aws-ec2-metadata-token-ttl-seconds: 300", method="PUT", host=host)
+        return status, ["-g", "-H", f"X-aws-ec2-metadata-token: {text.strip()}"]
+    wait_for("the way to fd00:ec2::254, of which it was told", lambda: token(one)[0] == 200)
+    _, own = one.imds_token()
+    check("a token of IPv4 is good by IPv6", one.curl("/latest/meta-data/mac", "-g", *own, host=host) == (200, one.mac))
+    _, field = token(one)
+    check("and one of IPv6 by IPv4", one.curl("/latest/meta-data/local-ipv4", *field) == (200, one.address))
+    check("by IPv6 without a token, 401", one.curl("/latest/meta-data/mac", "-g", host=host)[0] == 401)
+    check("by IPv6 without the key, no secret", {one.curl(path, *field, host=host)[0] for path in secrets} == {403})
+    theirs = json.loads(one.inside("ip", "-j", "-6", "addr", "show", "dev", "eth0").stdout)[0]["addr_info"][0]["local"]
+    # The first one's address at another port, and no question whether somebody has it already.
+    sh("ip", "-n", one.ns, "link", "set", "eth0", "down")
+    sh("ip", "-n", two.ns, "addr", "add", f"{theirs}/128", "dev", "eth0", "nodad")
+    sh("ip", "-n", two.ns, "-6", "route", "replace", "fd00:ec2::/64", "dev", "eth0", "src", theirs)
+    answers = [two.curl(path, *field, host=host) for path in ["/latest/meta-data/mac", *secrets]]
+    check("with its IPv6 address and its token, nothing", {status for status, _ in answers} == {401}, answers)
+    status, mine = token(two)
+    check("whoever has its IPv6 address is who its MAC address says", two.curl(
+        "/latest/meta-data/mac", *mine, host=host) == (200, two.mac), status)
+    sh("ip", "-n", two.ns, "addr", "del", f"{theirs}/128", "dev", "eth0")
+    sh("ip", "-n", one.ns, "link", "set", "eth0", "up")
+    sh("ip", "-n", one.ns, "route", "replace", "169.254.169.254/32", "via", Rack.ADDRESS)
+    wait_for("the first machine is back", lambda: one.imds_token()[0] == 200)
