@@ -17,6 +17,7 @@ func nio(_ name: String) -> Target.Dependency { .product(name: name, package: "s
 let nioCore = nio("NIOCore")
 let nioPosix = nio("NIOPosix")
 let nioHTTP1 = nio("NIOHTTP1")
+let nioWebSocket = nio("NIOWebSocket")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
@@ -37,6 +38,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.90.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.30.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.0.0"),
@@ -79,6 +81,8 @@ let package = Package(
             name: "Images",
             dependencies: ["Model", "OCI", "BlockIO", "Zstandard", crypto, subprocess, httpClient, nioCore, logging],
             swiftSettings: settings),
+        // A serial console: what is kept of it, who reads along.
+        .target(name: "Consoles", swiftSettings: settings),
         .target(
             name: "Hardware",
             dependencies: [
@@ -88,7 +92,7 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Model", "Metadata", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire", crypto, yams, logging,
+                "Model", "Metadata", "Store", "Hardware", "Consoles", "OCI", "BlockIO", "Attestation", "TPM", "Wire", crypto, yams, logging,
             ],
             swiftSettings: settings),
         .target(
@@ -108,7 +112,8 @@ let package = Package(
         .target(
             name: "API",
             dependencies: [
-                "Model", "Store", "Control", "Identity", "Images", "Wire", nioCore, nioPosix, crypto, logging,
+                "Model", "Store", "Control", "Consoles", "Identity", "Images", "Wire", nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto,
+                logging, .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -128,7 +133,7 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "VirtualRack",
-            dependencies: ["Model", "Wire", "CLinux", "VirtualBMC", subprocess, nioCore, nioPosix, logging],
+            dependencies: ["Model", "Wire", "CLinux", "Consoles", "VirtualBMC", subprocess, nioCore, nioPosix, logging],
             swiftSettings: settings),
 
         // The programs.
@@ -137,7 +142,7 @@ let package = Package(
             dependencies: [
                 "Model", "Store", "Hardware", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack",
                 "VirtualBMC", "CLinux", arguments,
-                httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, logging,
+                httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -168,7 +173,7 @@ let package = Package(
         .testTarget(
             name: "ControlTests",
             dependencies: [
-                "Control", "Attestation", "Hardware", "Model", "Store", "OCI", "TPM", "VirtualBMC", "Wire", crypto, cryptoExtras,
+                "Control", "Attestation", "Consoles", "Hardware", "Model", "Store", "OCI", "TPM", "VirtualBMC", "Wire", crypto, cryptoExtras,
                 certificates, logging,
             ],
             swiftSettings: settings),
@@ -185,6 +190,7 @@ let package = Package(
             dependencies: [
                 "Identity", "Model", "Store", "Wire", crypto, cryptoExtras, .product(name: "JWTKit", package: "jwt-kit"),
             ], swiftSettings: settings),
+        .testTarget(name: "ConsolesTests", dependencies: ["Consoles"], swiftSettings: settings),
         .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "VirtualBMC", "Wire"], swiftSettings: settings),
         .testTarget(
             name: "VirtualBMCTests",
@@ -203,7 +209,7 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "Control", "Identity", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "API", "Consoles", "Control", "Identity", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),

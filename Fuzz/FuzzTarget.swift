@@ -39,6 +39,21 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         _ = try? TPMResponse(parsing: bytes, hasHandle: true)
     #elseif EVENTLOG
         if let log = try? EventLog(parsing: bytes) { _ = log.events.map(\.summary) + [String(log.startupLocality)] }
+    #elseif ROUTER
+        _ = RouterDiscovery(parsing: bytes)
+    #elseif RMCP
+        // What is no message of a session's is answered or dropped by its form alone.
+        switch IPMIDatagram(parsing: bytes) {
+        case .plain(let request): precondition(IPMIRequest(parsing: request.bytes[...]) == request)
+        case .packet(let packet): precondition(packet.body.count <= 1024)
+        case .presencePing, nil: break
+        }
+    #elseif REDFISH
+        // As a reply, as a time, and as pieces of a stream of events.
+        _ = BMCClock.time(String(decoding: bytes, as: UTF8.self))
+        if let json = try? JSONParser.parse(bytes) { _ = BMCClock.time(json["Created"]?.text) }
+        var stream = ServerSentEvents()
+        for piece in [bytes.prefix(count / 3), bytes.dropFirst(count / 3)] { _ = try? stream.receive(Array(piece)) }
     #elseif METADATA
         // Whatever comes, a stranger to the key gets no secret.
         if case .head(let head, let byteCount) = RequestHead.read(bytes[...]) {

@@ -15,8 +15,14 @@ for module in Wire NetBoot HostFacts BlockIO OCI TPM Model Metadata; do
         -emit-object -o "$out/$module.o" "${files[@]}"
     objects+=("$out/$module.o")
 done
-for target in ${TARGETS:-DHCP TFTP SMBIOS LLDP CHUNKS PARTITIONS TPMSTRUCTURES EVENTLOG METADATA}; do
-    swiftc "${flags[@]}" -D $target -module-name Fuzz Fuzz/FuzzTarget.swift "${objects[@]}" -o "$out/fuzz-$target"
+# Parsers whose module needs packages: only their own files, which need none.
+declare -A parts=(
+    [RMCP]="Sources/VirtualBMC/IPMI/IPMIDatagram.swift"
+    [REDFISH]="$(echo Sources/Hardware/Redfish/JSON/*.swift) Sources/Hardware/Redfish/Events/ServerSentEvents.swift Sources/Hardware/Redfish/Events/BMCClock.swift"
+)
+for target in ${TARGETS:-DHCP TFTP ROUTER SMBIOS LLDP CHUNKS PARTITIONS TPMSTRUCTURES EVENTLOG METADATA RMCP REDFISH}; do
+    # shellcheck disable=SC2086
+    swiftc "${flags[@]}" -D $target -module-name Fuzz Fuzz/FuzzTarget.swift ${parts[$target]:-} "${objects[@]}" -o "$out/fuzz-$target"
     mkdir -p "$out/corpus-$target"
     echo "fuzzing $target for $each s"
     "$out/fuzz-$target" -max_total_time="$each" -timeout=10 -rss_limit_mb=2048 -max_len=4096 \

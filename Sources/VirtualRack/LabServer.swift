@@ -1,3 +1,4 @@
+internal import Consoles
 internal import FoundationEssentials
 internal import Glibc
 internal import Logging

@@ -1,3 +1,4 @@
+internal import Consoles
 internal import FoundationEssentials
 internal import Glibc
 internal import Model
@@ -53,7 +54,7 @@ actor VirtualMachine {
         self.paths = paths
         self.accelerator = accelerator
         self.now = now
-        console = Console(logPath: paths.consoleLog)
+        console = Console(Console.Keeping(path: paths.consoleLog))
         (bmcEvents, bmcSink) = AsyncStream.makeStream(of: BMCHardwareEvent.self, bufferingPolicy: .bufferingNewest(64))
     }
 
@@ -222,10 +223,10 @@ actor VirtualMachine {
                 throw error
             }
             for fault in faults where !before.contains(fault) {
-                console.mark("fault \(fault)", at: now().description)
+                console.mark("lab: fault \(fault) \(now())")
             }
             for fault in before where !faults.contains(fault) {
-                console.mark("cleared \(fault)", at: now().description)
+                console.mark("lab: cleared \(fault) \(now())")
             }
             console.setSilent(faults.contains(.consoleSilence))
         }
@@ -309,7 +310,7 @@ actor VirtualMachine {
             let serial = try await ByteChannel.connect(
                 paths.serialSocket, onBytes: { console.received($0) }, onClose: {})
             running = Running(process: process, plan: plan, qmp: qmp, serial: serial)
-            console.setSerial(serial)
+            console.setKeyboard { serial.send($0) }
             try await applyToRunning()
             guestResets = 0
             note(event == .reset ? "reset, as another start" : "power on")
@@ -365,7 +366,7 @@ actor VirtualMachine {
 
     /// Forgets the process and lets go of its sockets.
     private func end() async {
-        console.setSerial(nil)
+        console.setKeyboard(nil)
         running?.qmp.close()
         running?.serial.close()
         running = nil
@@ -409,7 +410,7 @@ actor VirtualMachine {
     private func note(_ text: String) {
         let time = now()
         lastEvent = (text, time)
-        console.mark(text, at: time.description)
+        console.mark("lab: \(text) \(time)")
     }
 
     private func running(for what: String) throws(LabError) -> Running {

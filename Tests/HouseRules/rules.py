@@ -20,13 +20,14 @@ OURS = {
     "Metadata": {"Model", "Wire"},
     "Store": {"Model"},
     "Images": {"Model", "OCI", "BlockIO", "Zstandard"},
+    "Consoles": set(),
     "Hardware": {"Model", "Wire"},
-    "Control": {"Model", "Metadata", "Store", "Hardware", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
+    "Control": {"Model", "Metadata", "Store", "Hardware", "Consoles", "OCI", "BlockIO", "Attestation", "TPM", "Wire"},
     "Identity": {"Model", "Store", "Wire"},
     "BootServices": {"Model", "Metadata", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux"},
-    "API": {"Model", "Store", "Control", "Identity", "Images", "OCI", "Wire"},
+    "API": {"Model", "Store", "Control", "Consoles", "Identity", "Images", "OCI", "Wire"},
     "VirtualBMC": {"Model", "Wire"},
-    "VirtualRack": {"Model", "Wire", "CLinux", "VirtualBMC"},
+    "VirtualRack": {"Model", "Wire", "CLinux", "Consoles", "VirtualBMC"},
     "hostler-init": {"Model", "OCI", "BlockIO", "HostFacts", "NetBoot", "TPM", "Wire", "CLinux", "Zstandard"},
 }
 PURE = {"Wire", "NetBoot", "HostFacts", "BlockIO", "OCI", "TPM", "Model", "Metadata"}

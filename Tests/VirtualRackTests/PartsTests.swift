@@ -5,22 +5,6 @@ import Testing
 
 @Suite("the lab's small parts")
 struct PartsTests {
-    @Test("a ring keeps the last bytes, whatever the sizes of what came")
-    func ring() {
-        let seed = UInt64.random(in: 0 ... .max)
-        var state = seed
-        var ring = ConsoleRing(capacityBytes: 37)
-        var all: [UInt8] = []
-        for _ in 0..<500 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            let chunk = (0..<Int(state >> 33) % 90).map { UInt8(truncatingIfNeeded: $0 &+ all.count) }
-            all += chunk
-            ring.append(chunk)
-            #expect(ring.contents == all.suffix(37), "seed \(seed)")
-        }
-        #expect(ring.totalBytes == UInt64(all.count))
-    }
-
     @Test("lines are cut at LF however the bytes arrive")
     func lines() {
         var splitter = LineSplitter()
@@ -66,31 +50,6 @@ struct PartsTests {
                 "disk0-slow7", "disk0-slow7-group", "disk0-errors7",
             ])
         #expect(DiskFaults(faults, serial: "C").plan(disk: 1, generation: 8).build.map(\.command) == ["blockdev-reopen"])
-    }
-
-    @Test("a console log is turned over at its limit")
-    func rotation() throws {
-        let path = NSTemporaryDirectory() + "console-\(UUID().uuidString)"
-        defer { for end in ["", ".1"] { try? FileManager.default.removeItem(atPath: path + end) } }
-        let log = ConsoleLog(path: path, limitBytes: 10)
-        for _ in 0..<5 { log.append(Array("abcd".utf8)) }
-        #expect(try String(contentsOfFile: path + ".1", encoding: .utf8) == "abcdabcdabcd")
-        #expect(try String(contentsOfFile: path, encoding: .utf8) == "abcdabcd")
-    }
-
-    @Test("a reader of a console gets the past, the present, and no gap")
-    func replay() async {
-        let console = Console(logPath: "/dev/null")
-        console.received(Array("past".utf8))
-        let (id, stream) = console.attach()
-        console.setSilent(true)
-        console.received(Array("lost".utf8))
-        console.setSilent(false)
-        console.received(Array("now".utf8))
-        console.detach(id)
-        var seen: [UInt8] = []
-        for await bytes in stream { seen += bytes }
-        #expect(String(decoding: seen, as: UTF8.self) == "pastnow")
     }
 
     @Test("a process is itself only with the same start time")

@@ -15,6 +15,8 @@ final class TFTPTransfer: ChannelInboundHandler {
     private var session: TFTPReadSession
     /// The packets of one window, one after the other; used again for the next one.
     private var window = ByteBuffer()
+    /// The packets of the window that comes next, read while the client's acknowledgement was on its way.
+    private var ahead: (blocks: TFTPBlocks, packets: ByteBuffer)?
     private var isOver = false
     /// When the session's timer is due. The event loop's timer may come earlier and is then set
     /// again: so the common case, an answer in time, costs no scheduling.
@@ -109,19 +111,36 @@ final class TFTPTransfer: ChannelInboundHandler {
         context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer(bytes: packet.serialize())), promise: nil)
     }
 
-    /// Writes all blocks into one buffer and sends slices of it: an allocation a window at the most, and
-    /// one sendmmsg.
+    /// Sends slices of one buffer: an allocation a window at the most, and one sendmmsg. Then reads the next window's
+    /// blocks, so that its acknowledgement waits for no file.
     private func send(_ blocks: TFTPBlocks, _ context: ChannelHandlerContext) throws {
-        let packetBytes = blocks.blockBytes + 4
-        window.clear(minimumCapacity: blocks.count * packetBytes)
-        for index in 0..<blocks.count {
-            window.writeMultipleIntegers(UInt16(3), blocks.wireNumber(at: index))
-            try file.write(blocks.byteRange(at: index), to: &window)
+        if let ready = ahead, ready.blocks == blocks {
+            ahead = (blocks, window)
+            window = ready.packets
+        } else {
+            try fill(&window, with: blocks)
         }
-        while window.readableBytes > 0, let packet = window.readSlice(length: min(packetBytes, window.readableBytes)) {
+        while window.readableBytes > 0, let packet = window.readSlice(length: min(blocks.blockBytes + 4, window.readableBytes)) {
             context.write(Self.wrapOutboundOut(packet), promise: nil)
         }
         context.flush()
+        readAhead(of: blocks)
+    }
+
+    private func fill(_ packets: inout ByteBuffer, with blocks: TFTPBlocks) throws {
+        packets.clear(minimumCapacity: blocks.count * (blocks.blockBytes + 4))
+        for index in 0..<blocks.count {
+            packets.writeMultipleIntegers(UInt16(3), blocks.wireNumber(at: index))
+            try file.write(blocks.byteRange(at: index), to: &packets)
+        }
+    }
+
+    /// What cannot be read yet is tried again, and then told, when it is due.
+    private func readAhead(of blocks: TFTPBlocks) {
+        var packets = ahead?.packets ?? ByteBuffer()
+        ahead = nil
+        guard let next = blocks.following, (try? fill(&packets, with: next)) != nil else { return }
+        ahead = (next, packets)
     }
 
     private func arm(_ context: ChannelHandlerContext) {

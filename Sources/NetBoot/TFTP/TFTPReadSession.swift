@@ -15,6 +15,15 @@ public struct TFTPBlocks: Hashable, Sendable {
         return start..<min(start + UInt64(blockBytes), fileBytes)
     }
 
+    /// The run that is sent once all of this one is acknowledged, if it is as long; nil at the file's end.
+    public var following: TFTPBlocks? {
+        let next = first + UInt64(count)
+        // A file ends with a block that is not full, so one of a whole number of blocks ends with an empty one.
+        let last = fileBytes / UInt64(blockBytes) + 1
+        guard next <= last else { return nil }
+        return TFTPBlocks(first: next, count: min(count, Int(last - next + 1)), blockBytes: blockBytes, fileBytes: fileBytes)
+    }
+
     /// Bytes of the file in the whole run.
     public var byteRange: Range<UInt64> {
         let start = (first - 1) * UInt64(blockBytes)

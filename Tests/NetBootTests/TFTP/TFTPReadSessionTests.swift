@@ -38,6 +38,18 @@ struct TFTPReadSessionTests {
         #expect(action == .finished)
     }
 
+    @Test("the run that follows is the one that is sent when all came, and there is none after the last", arguments: [UInt64(0), 511, 512, 4096, 5000])
+    func following(fileBytes: UInt64) {
+        var session = TFTPReadSession()
+        _ = session.start(request(("windowsize", "3")), fileBytes: fileBytes)
+        var action = session.receive(.acknowledgement(block: 0))
+        while case .sendBlocks(let run) = action {
+            action = session.receive(.acknowledgement(block: run.wireNumber(at: run.count - 1)))
+            #expect(action == run.following.map { .sendBlocks($0) } ?? .finished)
+        }
+        #expect(action == .finished)
+    }
+
     @Test("options are acknowledged, and the transfer starts on the answer")
     func options() {
         var session = TFTPReadSession()

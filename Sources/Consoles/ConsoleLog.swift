@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// The file that a console is appended to. At 8 MiB it becomes `….1`, which
+/// The file that a console is appended to. At its limit it becomes `….1`, which
 /// takes the place of the one before.
 final class ConsoleLog {
     static let rotateBytes = 8 << 20
@@ -27,6 +27,28 @@ final class ConsoleLog {
             close(descriptor)
             descriptor = -1
             rename(path, path + ".1")
+        }
+    }
+
+    /// The last bytes of both files together, at most `limit`; empty where there are none.
+    func tail(_ limit: Int) -> [UInt8] {
+        let newest = Self.tail(of: path, limit)
+        return newest.count < limit ? Self.tail(of: path + ".1", limit - newest.count) + newest : newest
+    }
+
+    private static func tail(of path: String, _ limit: Int) -> [UInt8] {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return [] }
+        defer { close(file) }
+        let size = Int(lseek(file, 0, SEEK_END))
+        guard size > 0 else { return [] }
+        let wanted = min(size, limit)
+        return [UInt8](unsafeUninitializedCapacity: wanted) { space, count in
+            while count < wanted {
+                let got = pread(file, space.baseAddress.map { $0 + count }, wanted - count, off_t(size - wanted + count))
+                guard got > 0 else { return }
+                count += got
+            }
         }
     }
 
