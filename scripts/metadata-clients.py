@@ -423,6 +423,19 @@ def container(rack, one):
     check("a container behind the machine reaches Hostler's network", other.returncode == 0, other)
     curl = sh("ip", "netns", "exec", name, "curl", "-s", "-m", "3", "http://169.254.169.254/", check=False)
     check("but not the metadata service: its replies do not go so far", curl.returncode == 28, curl)
+    # The same by IPv6, with a way there and back.
+    link = json.loads(one.inside("ip", "-j", "-6", "addr", "show", "dev", "eth0", "scope", "link").stdout)[0]["addr_info"][0]["local"]
+    sh("ip", "-n", one.ns, "addr", "add", "fd30::1/64", "dev", "c0", "nodad")
+    one.inside("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+    sh("ip", "-n", one.ns, "-6", "route", "replace", "fd00:ec2::/64", "dev", "eth0")
+    sh("ip", "-n", name, "addr", "add", "fd30::2/64", "dev", "eth0", "nodad")
+    sh("ip", "-n", name, "-6", "route", "add", "default", "via", "fd30::1")
+    sh("ip", "-n", rack.server_ns, "-6", "route", "add", "fd30::/64", "via", link, "dev", "rack0")
+    # A port on which nothing listens: the refusal is the kernel's, with a hop limit as usual.
+    other = sh("ip", "netns", "exec", name, "curl", "-s", "-g", "-m", "3", "http://[fd00:ec2::254]:81/", check=False)
+    check("the container reaches fd00:ec2::254", other.returncode == 7, other)
+    curl = sh("ip", "netns", "exec", name, "curl", "-s", "-g", "-m", "3", "http://[fd00:ec2::254]/", check=False)
+    check("but not the metadata service there", curl.returncode == 28, curl)
 
 
 def main():
