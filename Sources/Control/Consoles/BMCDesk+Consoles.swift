@@ -18,7 +18,6 @@ extension BMCDesk {
         guard settings.consoles.record != .never, let offering = line.power as? any ConsoleOffering else { return }
         var backoff = settings.consoleBackoff
         var refusals = 0
-        try? await Task.sleep(for: settings.spread * Double.random(in: 0...1))
         while !Task.isCancelled, fleet.line(line.id) === line {
             guard let machine = consoleWanted(line), line.observed.breaker == .closed else {
                 try? await Task.sleep(for: Self.glance)
