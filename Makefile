@@ -68,7 +68,7 @@ judges:
 attested-boot: binaries boot-files
 	scripts/attested-boot.sh
 
-## make metadata-clients  other people's clients, and an attacker, at the metadata service
+## make metadata-clients  other people's clients (botocore, ec2-metadata, cloud-init, Ignition), and an attacker, at the metadata service
 metadata-clients: binaries
 	scripts/metadata-clients.sh
 

@@ -116,7 +116,8 @@ let package = Package(
             name: "API",
             dependencies: [
                 "Model", "Store", "Control", "Consoles", "Identity", "Images", "Wire", nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto,
-                logging, .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+                logging, .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -212,7 +213,7 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "Consoles", "Control", "Identity", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "API", "Consoles", "Control", "Identity", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),

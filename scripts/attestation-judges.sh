@@ -4,6 +4,7 @@
 # and a changed register is named. Run after `swift build --product attestation-judge`; JUDGE names the binary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/deps.sh
 judge=$(realpath "${JUDGE:-.build/debug/attestation-judge}")
 work=$(mktemp -d)
 tpm=

@@ -5,6 +5,7 @@
 # BOOT: the folder of vmlinuz, hostler-initrd.img and iPXE (out/boot); HOSTLER: the server (out/bin/hostler).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/deps.sh
 hostler=$(realpath "${HOSTLER:-out/bin/hostler}")
 boot=$(realpath "${BOOT:-out/boot}")
 space=hostler-tpm-$$

@@ -13,7 +13,7 @@ packages=(
     mmdebstrap arch-test debian-archive-keyring gpg lz4 mtools dosfstools e2fsprogs gdisk fdisk grub-common grub-pc-bin grub-efi-amd64-bin
     kmod cpio zstd xz-utils pci.ids busybox-static dropbear-bin
     # other people's clients, for tests
-    openssh-server openssl python3-venv swtpm swtpm-tools tpm2-tools
+    openssh-server openssl python3-venv swtpm swtpm-tools tpm2-tools xxd
     kea-admin tftp-hpa curl python3 dnsmasq-base wrk
 )
 [ "${1:-}" != bench ] || packages+=(kea-dhcp4-server nginx-light tftpd-hpa atftp apt-utils)

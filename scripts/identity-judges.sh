@@ -4,6 +4,7 @@
 # namespace of its own. Run after `swift build`; HOSTLER names the binary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/deps.sh
 hostler=$(realpath "${HOSTLER:-.build/debug/hostler}")
 tools=${CACHE_HOME:-$HOME/.cache/hostler}/identity-judges
 [ -x "$tools/bin/python" ] || python3 -m venv "$tools"

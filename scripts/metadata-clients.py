@@ -11,6 +11,8 @@ import time
 
 import yaml
 
+from metadata_bad_input import bad_input, by_ipv6, replay
+from metadata_stock_clients import ec2, ignition
 from metadata_rack import Rack, encoded, read_drive, sh, wait_for
 
 CACHE = pathlib.Path(sys.argv[1])
@@ -357,6 +359,7 @@ def attack(rack, one, two, key):
     check("nobody gets a nonce that is for another MAC address", two.boot_nonce("52:54:00:dd:00:01") is None)
     check("the attempt is an event", wait_for("an event", lambda: rack.events("boot.impostor")))
     check("the gate gives no nonce for a machine that runs", two.boot_nonce(one.mac) is None)
+    replay(check, rack, two, one)
     check("a nonce of the agent's buys no configuration", two.curl("/hostler/v1/config/" + nonce)[0] == 403)
     sh("ip", "-n", two.ns, "link", "set", "eth0", "down")
     sh("ip", "-n", two.ns, "link", "set", "eth0", "address", two.mac)
@@ -380,6 +383,8 @@ def attack(rack, one, two, key):
     finally:
         proxy.kill()
         proxy.wait()
+    by_ipv6(check, one, two, secrets)
+    bad_input(check, rack, one, two, PYTHON)
     container(rack, one)
 
 
@@ -418,6 +423,19 @@ def container(rack, one):
     check("a container behind the machine reaches Hostler's network", other.returncode == 0, other)
     curl = sh("ip", "netns", "exec", name, "curl", "-s", "-m", "3", "http://169.254.169.254/", check=False)
     check("but not the metadata service: its replies do not go so far", curl.returncode == 28, curl)
+    # The same by IPv6, with a way there and back.
+    link = json.loads(one.inside("ip", "-j", "-6", "addr", "show", "dev", "eth0", "scope", "link").stdout)[0]["addr_info"][0]["local"]
+    sh("ip", "-n", one.ns, "addr", "add", "fd30::1/64", "dev", "c0", "nodad")
+    one.inside("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+    sh("ip", "-n", one.ns, "-6", "route", "replace", "fd00:ec2::/64", "dev", "eth0")
+    sh("ip", "-n", name, "addr", "add", "fd30::2/64", "dev", "eth0", "nodad")
+    sh("ip", "-n", name, "-6", "route", "add", "default", "via", "fd30::1")
+    sh("ip", "-n", rack.server_ns, "-6", "route", "add", "fd30::/64", "via", link, "dev", "rack0")
+    # A port on which nothing listens: the refusal is the kernel's, with a hop limit as usual.
+    other = sh("ip", "netns", "exec", name, "curl", "-s", "-g", "-m", "3", "http://[fd00:ec2::254]:81/", check=False)
+    check("the container reaches fd00:ec2::254", other.returncode == 7, other)
+    curl = sh("ip", "netns", "exec", name, "curl", "-s", "-g", "-m", "3", "http://[fd00:ec2::254]/", check=False)
+    check("but not the metadata service there", curl.returncode == 28, curl)
 
 
 def main():
@@ -431,10 +449,13 @@ def main():
         check("DHCP option 121 routes 169.254.169.254 to Hostler", f"169.254.169.254 via {Rack.ADDRESS}" in routes, routes)
         one.boot()
         clients(rack, one)
+        ignition(check, rack, one, CACHE)
+        wipe(rack, one)
         drives(rack, one)
         machine = rack.api("GET", f"/v1/machines/{one.id}")
         key = metadata_url(rack, one, machine["installed"]["operation"])
         check("after the system is up, its installation's user-data is gone", one.curl(key.removeprefix("http://169.254.169.254") + "/latest/user-data")[0] == 404)
+        ec2(check, run_in, one, CACHE, machine["installed"]["operation"], ("role", "web"))
         watching(rack, one, key)
         attack(rack, one, two, key)
         wipe_began = rack.api("POST", f"/v1/machines/{one.id}/wipe", {})

@@ -1,9 +1,11 @@
 #!/bin/bash
-# The metadata service judged by its unmodified clients: botocore's, and the parsers of cloud-init as Debian 12 and
-# 13 ship it; and attacked by a second machine on the same wire. All in network namespaces of its own.
+# The metadata service judged by its unmodified clients: botocore's, two that are called ec2-metadata, Ignition, and the
+# parsers of cloud-init as Debian 12 and 13 ship it; and attacked by a second machine on the same wire. All in network
+# namespaces of its own.
 # HOSTLER names the program (out/bin/hostler). Needs root, apt and PyPI; keeps what it fetched in CACHE_HOME.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/deps.sh
 cache=${CACHE_HOME:-$HOME/.cache/hostler}/metadata-clients
 mkdir -p "$cache"
 export HOSTLER=${HOSTLER:-$PWD/out/bin/hostler}
@@ -13,6 +15,16 @@ if [ ! -x "$cache/venv/bin/python" ]; then
     python3 -m venv "$cache/venv"
     "$cache/venv/bin/pip" install --quiet boto3 pyyaml requests jinja2 configobj oauthlib jsonpatch jsonschema
 fi
+
+"$cache/venv/bin/python" -c 'import ec2_metadata' 2>/dev/null || "$cache/venv/bin/pip" install --quiet ec2-metadata
+# Programs of Debian's that are run where they lie: the host is not to take itself for a cloud's.
+for package in amazon-ec2-utils:ec2-metadata ignition:ignition; do
+    folder=$cache/${package#*:}
+    [ -d "$folder/usr" ] && continue
+    mkdir -p "$cache/deb-${package#*:}"
+    (cd "$cache/deb-${package#*:}" && apt-get -qq -o APT::Sandbox::User=root download "${package%:*}")
+    for file in "$cache/deb-${package#*:}"/*.deb; do dpkg-deb -x "$file" "$folder"; done
+done
 
 # cloud-init of another release, by an apt that has its own lists.
 fetch_cloud_init() { # suite

@@ -39,6 +39,7 @@ def wait_for(what, condition, seconds=20):
 
 class Rack:
     ADDRESS = "10.77.0.1"
+    hostler = HOSTLER
 
     def __init__(self, settings=None):
         self.tag = str(os.getpid() % 100000)
@@ -190,8 +191,9 @@ while [ $# -ge 2 ]; do ip route replace "$1" via "$2" dev "$interface"; shift 2;
 
     def boot(self):
         self.session = None
+        self.nonce = self.boot_nonce()
         hello = self.agent("/agent/v1/hello", {
-            "nonce": self.boot_nonce(), "sessionKey": secrets.token_hex(32), "mac": self.mac, "macs": [self.mac], "firmware": "bios",
+            "nonce": self.nonce, "sessionKey": secrets.token_hex(32), "mac": self.mac, "macs": [self.mac], "firmware": "bios",
             "version": "test"})
         self.session, self.id = hello["session"], hello["machine"]
         self.agent("/agent/v1/inventory", {
@@ -204,7 +206,7 @@ while [ $# -ge 2 ]; do ip route replace "$1" via "$2" dev "$interface"; shift 2;
         """Up to the restart into the new system. Returns the operation and the drive that it starts with."""
         operation = self.rack.api("POST", f"/v1/machines/{self.id}/install", {"image": "test", "hostname": f"web-{self.number}", **request})
         task = self.agent("/agent/v1/task", {"generation": 0})
-        work = task["work"]["install"]["_0"]
+        work = self.work = task["work"]["install"]["_0"]
         drive = self.rack.work / f"{operation['id']}.img"
         self.inside("curl", "-sS", "-f", "-o", drive, "-H", f"Authorization: Bearer {self.session}", f"http://{Rack.ADDRESS}:8080{work['seedPath']}")
         assert "sha256:" + hashlib.sha256(drive.read_bytes()).hexdigest() == work["seedDigest"]

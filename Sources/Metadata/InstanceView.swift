@@ -38,12 +38,15 @@ public struct Asker: Sendable, Equatable {
     public var incarnation: String
     public var address: IPv4Address
     public var mac: MACAddress
+    /// By IPv6, which says nothing of an IPv4 address: others that may be this machine's, whose tokens are good too.
+    public var elsewhere: [IPv4Address]
 
-    public init(machine: MachineID, incarnation: String, address: IPv4Address, mac: MACAddress) {
+    public init(machine: MachineID, incarnation: String, address: IPv4Address, mac: MACAddress, elsewhere: [IPv4Address] = []) {
         self.machine = machine
         self.incarnation = incarnation
         self.address = address
         self.mac = mac
+        self.elsewhere = elsewhere
     }
 }
 

@@ -50,6 +50,38 @@ struct MetadataDoorTests {
         }
     }
 
+    @Test("by IPv6 a system is told the static address that it called home from, not its agent's lease, and its tokens are good")
+    func staticAddress() async throws {
+        try await MetadataRack.with { rack in
+            let mac = MetadataRack.mac(2)
+            let witness = WireWitness(network: try network(), control: rack.control, leases: rack.leases) { _ in mac }
+            let source = MetadataSource.v6(try #require(IPv6Address("fd00:ec2::9")))
+            func asker(_ source: MetadataSource) throws -> Asker {
+                guard case .machine(let asker) = witness.testimony(on: source, in: rack.control.snapshot) else {
+                    throw Problem("stranger", title: "it is not known at \(source)")
+                }
+                return asker
+            }
+            #expect(try asker(source).address == IPv4Address("127.0.0.2"))
+            // As a call home writes it down; the agent's lease goes on for long.
+            let place = try #require(IPv4Address("127.0.0.42"))
+            let found = try #require(try await rack.control.records.get(Machine.self, id: try rack.machine(2).id.rawValue))
+            var machine = found.value
+            machine.observed.address = place
+            try await rack.control.records.store.commit([machine.put(.revision(found.revision))])
+            let isSeen = await eventually { (try? rack.machine(2))?.observed.address == place }
+            #expect(isSeen)
+            let (byIPv4, byIPv6) = (try asker(.v4(place)), try asker(source))
+            #expect(byIPv6.address == place)
+            #expect(byIPv6.elsewhere == [try #require(IPv4Address("127.0.0.2"))])
+            let sessions = rack.control.metadataSessions
+            for (giver, reader) in [(byIPv4, byIPv6), (byIPv6, byIPv4)] {
+                let token = sessions.token(for: giver, proof: .wire, seconds: 60, now: rack.control.now, random: 1)
+                #expect(sessions.check(token, of: reader, now: rack.control.now) != nil)
+            }
+        }
+    }
+
     @Test("a network that wants proof gives no secret and no identity without, to whatever address the machine has")
     func attestedNetwork() async throws {
         let issuer = EveryIssuer()

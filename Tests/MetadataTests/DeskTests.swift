@@ -70,6 +70,18 @@ struct DeskTests {
         for other in others { #expect(status(try ask("GET", "/latest/meta-data/", token(other, .key))) == 401) }
     }
 
+    @Test("takes by IPv6 a token that the machine was given at any of its IPv4 addresses")
+    func tokensOfAnotherFamily() {
+        let other = IPv4Address(value: 1)
+        let byIPv6 = Asker(machine: asker.machine, incarnation: asker.incarnation, address: other, mac: asker.mac, elsewhere: [address])
+        let reinstalled = Asker(machine: asker.machine, incarnation: "op-ffffffff", address: other, mac: asker.mac, elsewhere: [address])
+        let token = testSessions.token(for: asker, proof: .seed, seconds: 60, now: start, random: 1)
+        #expect(testSessions.check(token, of: byIPv6, now: start)?.proof == .seed)
+        #expect(testSessions.check(token, of: reinstalled, now: start) == nil)
+        let theirs = testSessions.token(for: byIPv6, proof: .wire, seconds: 60, now: start, random: 1)
+        #expect(testSessions.check(theirs, of: asker, now: start) == nil)
+    }
+
     @Test("knows no token that was changed in any character")
     func changedTokens() {
         let token = testSessions.token(for: asker, proof: .wire, seconds: 60, now: start, random: 1)

@@ -14,11 +14,12 @@ internal import Wire
 ///
 /// iPXE asks for routers (RFC 4861 §6.3.7) beside DHCP, and goes on only when both have ended: on a wire without IPv6
 /// it stands still for a quarter of a minute at each boot. It is told at once that there is none. Only a machine whose
-/// firmware has just asked this server for something to boot is answered, at its own address alone, with an
-/// advertisement that configures nothing; where a router has said that it is there, it speaks, and this stays silent.
+/// firmware has just asked this server for something to boot, and has not got it yet, is answered, at its own address
+/// alone, with an advertisement that configures nothing; where a router has said that it is there, it speaks, and this
+/// stays silent.
 ///
 /// A system that asks can be told that the prefix of the metadata service is on the link; that is so whatever routers
-/// there are.
+/// there are. It must be, the first time that it asks: having heard any advertisement, it asks no more (§6.3.7).
 public final class RouterSilence: Sendable {
     public let counters = Counters()
     fileprivate let interface: String

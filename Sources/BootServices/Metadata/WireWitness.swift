@@ -14,6 +14,8 @@ final class WireWitness: Sendable {
         case impostor(mac: MACAddress, rightful: MACAddress?, machine: MachineID?)
     }
 
+    /// A token that is shown by IPv6 is tried with each.
+    private static let addressLimit = 8
     private let network: BootNetwork
     private let control: ControlPlane
     private let leases: LeaseTable
@@ -63,19 +65,36 @@ final class WireWitness: Sendable {
     /// none of this one's.
     private func testimony(on mac: MACAddress, in snapshot: RackSnapshot) -> Testimony {
         guard let machine = snapshot.machine(with: mac) else { return .stranger(why: "\(mac) is no machine's") }
+        let own = addresses(of: machine, in: snapshot)
+        guard let address = own.first else { return .stranger(why: "\(machine.id) has no IPv4 address here that is known") }
+        return .machine(asker(machine, address, mac, elsewhere: Array(own.dropFirst()), in: snapshot))
+    }
+
+    /// The IPv4 addresses that the machine may ask from, the likeliest first.
+    ///
+    /// A system's is where it called home from. Its lease may be its agent's, who had DHCP where the system has a static
+    /// address; so may be, until it calls home, where it was seen last.
+    private func addresses(of machine: Machine, in snapshot: RackSnapshot) -> [IPv4Address] {
         let now = control.now.milliseconds
         let leased = machine.interfaces.lazy.compactMap { self.leases.lease(of: $0.mac) }
             .filter { $0.isActive(atMilliseconds: now) }.map(\.address)
-        let known = Array(leased) + (machine.desired.network?.staticAddresses ?? []) + (machine.observed.address.map { [$0] } ?? [])
-        guard let address = known.first(where: network.address.contains) else {
-            return .stranger(why: "\(machine.id) has no IPv4 address here that is known")
+        let seen = machine.observed.address.map { [$0] } ?? []
+        let fixed = machine.desired.network?.staticAddresses ?? []
+        let isComingUp = snapshot.openOperation(of: machine)?.kind == .install
+        var found: [IPv4Address] = []
+        for address in (isComingUp ? fixed + seen : seen + fixed) + leased {
+            guard network.address.contains(address), !found.contains(address), found.count < Self.addressLimit else { continue }
+            if let lease = leases.lease(at: address), lease.isActive(atMilliseconds: now), !Self.isOneMachine(lease.mac, machine) { continue }
+            found.append(address)
         }
-        return .machine(asker(machine, address, mac, in: snapshot))
+        return found
     }
 
-    private func asker(_ machine: Machine, _ address: IPv4Address, _ mac: MACAddress, in snapshot: RackSnapshot) -> Asker {
+    private func asker(
+        _ machine: Machine, _ address: IPv4Address, _ mac: MACAddress, elsewhere: [IPv4Address] = [], in snapshot: RackSnapshot
+    ) -> Asker {
         let incarnation = InstanceView.incarnation(of: machine, snapshot.openOperation(of: machine))
-        return Asker(machine: machine.id, incarnation: incarnation, address: address, mac: mac)
+        return Asker(machine: machine.id, incarnation: incarnation, address: address, mac: mac, elsewhere: elsewhere)
     }
 
     /// A machine's bond may speak with the MAC address of another of its ports than the one that has the lease.

@@ -34,9 +34,10 @@ public struct BootTrace: Sendable, Equatable {
         }
     }
 
-    /// Whether firmware asked for something to boot in the last half minute, and no system has asked since.
+    /// Whether firmware asked for something to boot in the last half minute, and has not got it yet: who speaks after the
+    /// script was fetched is the system that it led to, and that may be up within seconds.
     public func isBooting(at now: Timestamp) -> Bool {
-        guard let lastAsked, system == nil else { return false }
+        guard let lastAsked, script == nil else { return false }
         return now - lastAsked < .seconds(30)
     }
 
@@ -79,7 +80,7 @@ public final class BootTraces: Sendable {
         }
     }
 
-    /// Whether the machine with this port is between its firmware's question and its system's.
+    /// Whether the machine with this port is between its firmware's question and the boot script.
     public func isBooting(_ mac: MACAddress, at now: Timestamp) -> Bool { trace(of: mac)?.isBooting(at: now) ?? false }
 
     func trace(of mac: MACAddress) -> BootTrace? { traces.withLock { $0[mac] } }

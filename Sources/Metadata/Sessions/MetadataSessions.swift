@@ -42,7 +42,7 @@ public struct MetadataSessions: Sendable {
         writer.write(proof.rawValue)
         writer.write(UInt64(bitPattern: (now + .seconds(seconds)).milliseconds))
         writer.write(random)
-        return Hex.encode(writer.bytes) + Hex.encode(tag(writer.bytes, asker))
+        return Hex.encode(writer.bytes) + Hex.encode(tag(writer.bytes, asker, at: asker.address))
     }
 
     /// What a token proves, and until when; nil: it is malformed, expired, or another's.
@@ -54,7 +54,9 @@ public struct MetadataSessions: Sendable {
             let expiry = try? reader.readUInt64()
         else { return nil }
         let expires = Timestamp(milliseconds: Int64(bitPattern: expiry))
-        guard Self.isSame(bytes[Self.headBytes...], tag(head, asker)), now < expires else { return nil }
+        guard now < expires,
+            ([asker.address] + asker.elsewhere).contains(where: { Self.isSame(bytes[Self.headBytes...], tag(head, asker, at: $0)) })
+        else { return nil }
         return (proof, expires)
     }
 
@@ -77,8 +79,8 @@ public struct MetadataSessions: Sendable {
         return nil
     }
 
-    private func tag(_ head: [UInt8], _ asker: Asker) -> [UInt8] {
-        code(head + Array("imds|\(asker.machine)|\(asker.incarnation)|\(asker.mac)|\(asker.address)".utf8))
+    private func tag(_ head: [UInt8], _ asker: Asker, at address: IPv4Address) -> [UInt8] {
+        code(head + Array("imds|\(asker.machine)|\(asker.incarnation)|\(asker.mac)|\(address)".utf8))
     }
 
     /// In a time that does not tell where they differ.

@@ -3,6 +3,7 @@ import Control
 import Logging
 import NIOCore
 import NIOPosix
+import NetBoot
 import Testing
 import Wire
 
@@ -13,9 +14,10 @@ struct RouterSilenceTests {
     let clock = ManualClock()
     let mac = MACAddress(value: 0x5254_0077_8cf0)
 
-    private func silence() async throws -> (RouterSilence, ControlPlane) {
+    private func silence(advertisement: [UInt8]? = nil) async throws -> (RouterSilence, ControlPlane) {
         let control = try await openControl(clock: clock)
-        return (RouterSilence(interface: "wire0", control: control, logger: Logger(label: "test")), control)
+        let logger = Logger(label: "test")
+        return (RouterSilence(interface: "wire0", control: control, advertisement: advertisement, logger: logger), control)
     }
 
     private func solicitation(_ mac: MACAddress) -> [UInt8] { [133, 0, 0, 0, 0, 0, 0, 0, 1, 1] + mac.bytes }
@@ -40,6 +42,26 @@ struct RouterSilenceTests {
         let (silence, control) = try await silence()
         for mark in [BootTrace.Mark.firmware, .script, .system] { control.bootTraces.note(mark, of: mac, at: clock.now) }
         #expect(silence.answer(to: solicitation(mac), from: try #require(linkLocal)) == nil)
+    }
+
+    @Test("a system that is up seconds after the boot script is told the prefix, beside a router too; its firmware never is")
+    func quickSystem() async throws {
+        let prefix = RouterDiscovery.onLink(try #require(MetadataService.address6))
+        let (silence, control) = try await silence(advertisement: prefix)
+        let asker = try #require(linkLocal)
+        func ask() -> [UInt8]? { silence.answer(to: solicitation(mac), from: asker) }
+        control.bootTraces.note(.firmware, of: mac, at: clock.now)
+        #expect(ask() == RouterDiscovery.nothingHere)
+        control.bootTraces.note(.script, of: mac, at: clock.now)
+        clock.advance(.seconds(5))
+        // Linux hears one advertisement and asks no more.
+        #expect(ask() == prefix)
+        _ = silence.answer(to: router(lifetimeSeconds: 1800), from: try SocketAddress(ipAddress: "fe80::1", port: 0))
+        #expect(ask() == prefix)
+        control.bootTraces.note(.system, of: mac, at: clock.now)
+        #expect(ask() == prefix)
+        control.bootTraces.note(.firmware, of: mac, at: clock.now)
+        #expect(ask() == nil, "the router answers")
     }
 
     private func router(lifetimeSeconds: UInt16) -> [UInt8] {
