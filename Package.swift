@@ -68,6 +68,9 @@ let package = Package(
         .target(
             name: "Attestation", dependencies: ["TPM", "Wire", crypto, cryptoExtras, certificates, asn1], swiftSettings: settings),
 
+        // NIO's sockets where they need more than NIO gives.
+        .target(name: "Sockets", dependencies: ["Wire", nioCore], swiftSettings: settings),
+
         // What the rack is made of, and what the API and the agent say of it.
         .target(name: "Model", dependencies: ["Wire"], swiftSettings: settings),
         // What a machine may know of itself, in the forms that clouds' clients read.
@@ -105,7 +108,7 @@ let package = Package(
         .target(
             name: "BootServices",
             dependencies: [
-                "Model", "Metadata", "Store", "Control", "NetBoot", "OCI", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
+                "Model", "Metadata", "Store", "Control", "NetBoot", "OCI", "Sockets", "Wire", "CLinux", nioCore, nioPosix, nioHTTP1,
                 logging,
             ],
             swiftSettings: settings),
@@ -113,7 +116,8 @@ let package = Package(
             name: "API",
             dependencies: [
                 "Model", "Store", "Control", "Consoles", "Identity", "Images", "Wire", nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto,
-                logging, .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+                logging, .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -125,7 +129,7 @@ let package = Package(
         .target(
             name: "VirtualBMC",
             dependencies: [
-                "Model", "Wire", crypto, cryptoExtras, nioCore, nioPosix, nioHTTP1, logging,
+                "Model", "Sockets", "Wire", crypto, cryptoExtras, nioCore, nioPosix, nioHTTP1, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
@@ -194,7 +198,7 @@ let package = Package(
         .testTarget(name: "VirtualRackTests", dependencies: ["VirtualRack", "VirtualBMC", "Wire"], swiftSettings: settings),
         .testTarget(
             name: "VirtualBMCTests",
-            dependencies: ["VirtualBMC", "Model", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, logging],
+            dependencies: ["VirtualBMC", "Model", "Sockets", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, nioSSL, logging],
             swiftSettings: settings),
         .testTarget(name: "HostFactsTests", dependencies: ["HostFacts", "Wire"], swiftSettings: settings),
         .testTarget(name: "OCITests", dependencies: ["OCI", "Wire"], swiftSettings: settings),
@@ -202,14 +206,14 @@ let package = Package(
         .testTarget(
             name: "BootServicesTests",
             dependencies: [
-                "BootServices", "CLinux", "Control", "Identity", "Metadata", "Model", "NetBoot", "Store", "Wire", nioCore, nioPosix, nioHTTP1,
-                logging,
+                "BootServices", "CLinux", "Control", "Identity", "Metadata", "Model", "NetBoot", "Sockets", "Store", "Wire", nioCore, nioPosix,
+                nioHTTP1, logging,
             ],
             swiftSettings: settings),
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "Consoles", "Control", "Identity", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, logging,
+                "API", "Consoles", "Control", "Identity", "Model", "Store", "Wire", httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),

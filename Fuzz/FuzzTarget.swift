@@ -73,9 +73,11 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         machine: MachineID(unchecked: "m-fuzz00"), incarnation: "op-fuzz0000", address: IPv4Address(value: 0x0a00_0001),
         mac: MACAddress(value: 0x0200_0000_0001))
     // A tag that no input can hold: it is longer than a token has room for.
-    private let desk = MetadataDesk(sessions: MetadataSessions { _ in Array(repeating: 0xa5, count: 33) }, policy: MetadataPolicy(allowsTokenless: true))
+    private let desk = MetadataDesk(
+        sessions: MetadataSessions { _ in Array(repeating: 0xa5, count: 33) }, policy: MetadataPolicy(allowsTokenless: true))
     private let view: InstanceView = {
-        let machine = Machine(id: asker.machine, name: try! DisplayName("fuzz"), interfaces: [Interface(mac: asker.mac)], now: Timestamp(milliseconds: 0))
+        let machine = Machine(
+            id: asker.machine, name: try! DisplayName("fuzz"), interfaces: [Interface(mac: asker.mac)], now: Timestamp(milliseconds: 0))
         let prefix = IPv4Prefix(address: asker.address, length: 24)!
         return InstanceView(
             machine: machine, operation: nil, placement: Placement(region: "fuzz", zone: "a", prefix: prefix), address: asker.address, mac: asker.mac)

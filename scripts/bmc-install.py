@@ -118,6 +118,10 @@ class Story:
         kinds = [event["kind"] for event in rack.get("/v1/events?limit=1000")["items"] if event.get("machine") == machine]
         check(kinds.count("power.on") == 1, f"its power was switched once: {kinds}")
         self.ok(f"{node}: Debian called home and answers by SSH; nobody but its BMC touched its power")
+        said = rack.admin("machine", "console", machine, "--log").stdout
+        for words in ("hostler: console connected", "iPXE", "Linux version", "login:"):
+            check(words in said, f"the console is on record from the firmware to the login: no “{words}” in:\n{said[-3000:]}")
+        self.ok(f"{node}: its serial console is on record by its BMC, from the firmware to the login ({len(said):,} characters)")
         return operation
 
     def ended_by_bmc(self, node, bmc, machine):

@@ -30,7 +30,7 @@ if ! [ -x "$cache/venv/bin/rf_service_validator" ]; then
 fi
 export PATH="$cache/venv/bin:$PATH"
 
-"$hostler" lab bmc simulate --port 0 >"$work/bmc.log" 2>&1 &
+"$hostler" lab bmc simulate --port 0 --ipmi-port 0 >"$work/bmc.log" 2>&1 &
 bmc=$!
 for _ in $(seq 100); do grep -q '^certificate' "$work/bmc.log" && break; sleep 0.1; done
 url=$(sed -n 's|^\(https://[^/]*\)/.*|\1|p' "$work/bmc.log")

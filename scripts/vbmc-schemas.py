@@ -26,6 +26,22 @@ EDM = 'xmlns="http://docs.oasis-open.org/odata/ns/edm"'
 # (type, object): properties added after 2018. Cross-read with DSP0268 2024.4.
 SUPPLEMENT = {
     ("ComputerSystem", "Boot"): {"HttpBootUri": {"type": ["string", "null"], "readonly": False}},
+    ("ComputerSystem", "ComputerSystem"): {
+        "SerialConsole": {
+            "type": "object",
+            "properties": {
+                "MaxConcurrentSessions": {"type": "integer", "minimum": 1, "readonly": True},
+                "IPMI": {
+                    "type": "object",
+                    "properties": {
+                        "ServiceEnabled": {"type": "boolean", "readonly": False},
+                        "Port": {"type": "integer", "minimum": 1, "readonly": False},
+                        "SharedWithManagerCLI": {"type": "boolean", "readonly": True},
+                    },
+                },
+            },
+        }
+    },
     ("Power", "PowerSupply"): {"PowerInputWatts": {"type": ["number", "null"], "readonly": True}},
 }
 # Links whose target the index does not name.

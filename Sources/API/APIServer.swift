@@ -43,13 +43,14 @@ public struct APIServer: Sendable {
     public init(
         configuration: APIConfiguration, control: any MachineControl, images: any ImageShelf, tokens: TokenStore,
         identity: IdentityService? = nil, surroundings: APISurroundings, bmcs: (any BMCControl)? = nil,
+        consoles: (any ConsoleControl)? = nil,
         eventLoopGroup: any EventLoopGroup, logger: Logger,
         onRunning: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
     ) {
         self.configuration = configuration
         state = ServerState(
             control: control, images: ImageLibrary(shelf: images, logger: logger), tokens: tokens,
-            surroundings: surroundings, bmcs: bmcs, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock,
+            surroundings: surroundings, bmcs: bmcs, consoles: consoles, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock,
             identity: identity)
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
@@ -60,8 +61,12 @@ public struct APIServer: Sendable {
     public func run() async throws {
         let identity = try TLSIdentity(configuration.tls)
         let state = state.showing(authorityPEM: identity?.authorityPEM)
-        let server: HTTPServerBuilder =
-            if let identity { try .tls(tlsConfiguration: try identity.configuration()) } else { .http1() }
+        let tls = try identity?.configuration()
+        let server = HTTPServerBuilder { responder in
+            let channel = UpgradableChannel(responder: responder, state: state)
+            guard let tls else { return channel }
+            return try TLSChannel(channel, tlsConfiguration: tls)
+        }
         let application = Application(
             router: APIRouter.build(state), server: server,
             configuration: .init(address: .hostname(configuration.address, port: configuration.port), serverName: "hostler"),

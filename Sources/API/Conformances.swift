@@ -3,7 +3,7 @@ public import Images
 public import Model
 
 extension ControlPlane: MachineControl {}
-extension BMCDesk: BMCControl {}
+extension BMCDesk: BMCControl, ConsoleControl {}
 
 extension ImageStore: ImageShelf {
     public func summaries() async throws -> [ImageSummary] { try list().map(summary) }

@@ -21,4 +21,8 @@ public protocol MachineControl: Sendable {
     func forgetTPM(machine: String, by actor: String) async throws -> Machine
     /// The last lines of the machine's agent, oldest first.
     func agentLog(machine: String) async throws -> [String]
+    /// Adds to the audit log.
+    func recordEvent(
+        kind: String, machine: MachineID?, operation: OperationID?, actor: String, message: String, evidence: [String: String]
+    ) async throws
 }

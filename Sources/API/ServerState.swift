@@ -11,6 +11,8 @@ struct ServerState: Sendable {
     var surroundings: APISurroundings
     /// Nil: this server speaks to no BMCs.
     var bmcs: (any BMCControl)?
+    /// Nil: this server holds no serial consoles.
+    var consoles: (any ConsoleControl)?
     var startedAt: Timestamp
     var now: @Sendable () -> Timestamp
     /// Nil where the issuer could not start; the log says why.

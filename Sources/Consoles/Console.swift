@@ -82,17 +82,25 @@ public final class Console: Sendable {
 
     /// What is in the ring, then what comes, with no gap between.
     public func attach() -> (id: ReaderID, stream: AsyncStream<[UInt8]>) {
+        let (id, _, stream) = attach(replaying: true)
+        return (id, stream)
+    }
+
+    /// What is in the ring, and beside it what comes from then on.
+    public func follow() -> (id: ReaderID, past: [UInt8], stream: AsyncStream<[UInt8]>) { attach(replaying: false) }
+
+    private func attach(replaying: Bool) -> (id: ReaderID, past: [UInt8], stream: AsyncStream<[UInt8]>) {
         let (stream, sink) = AsyncStream.makeStream(
             of: [UInt8].self, bufferingPolicy: .bufferingNewest(Self.readerLimitChunks))
-        let id = state.withLock { state in
+        let (id, past) = state.withLock { state in
             let id = state.nextReader
             state.nextReader += 1
             let past = state.ring.contents
-            if !past.isEmpty { sink.yield(past) }
+            if replaying, !past.isEmpty { sink.yield(past) }
             if state.isClosed { sink.finish() } else { state.readers[id] = sink }
-            return id
+            return (id, past)
         }
-        return (id, stream)
+        return (id, past, stream)
     }
 
     public func detach(_ id: ReaderID) {

@@ -20,15 +20,19 @@ public struct ControlEnvironment: Sendable {
     /// Whether installed systems get what fetches their SSH host certificates.
     public var bringsHostCertificates: Bool
 
+    /// The folder in which serial consoles are recorded; nil: in memory only.
+    public var consoleDirectory: String?
+
     public init(
         now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
-        endorsementRoots: EndorsementRoots? = nil, bringsHostCertificates: Bool = false
+        endorsementRoots: EndorsementRoots? = nil, bringsHostCertificates: Bool = false, consoleDirectory: String? = nil
     ) {
         self.now = now
         self.logger = logger
         self.attestedNetworks = attestedNetworks
         self.endorsementRoots = endorsementRoots
         self.bringsHostCertificates = bringsHostCertificates
+        self.consoleDirectory = consoleDirectory
     }
 }
 
@@ -46,6 +50,7 @@ public final class ControlPlane: Sendable {
     let images: any ImageCatalog
     let snapshots = SnapshotHolder()
     let logs = AgentLogs()
+    let consoles: MachineConsoles
     let eventIDs = EventIDs()
     let seeds = SeedCache()
     /// When the boots that are under way were seen.
@@ -55,6 +60,7 @@ public final class ControlPlane: Sendable {
         self.records = records
         self.images = images
         self.environment = environment
+        consoles = MachineConsoles(directory: environment.consoleDirectory)
         nonces = BootNonces(secret: secret)
         metadataSessions = Self.metadataSessions(secret: secret)
     }

@@ -15,6 +15,12 @@ public enum ConsoleSession {
         let surplus = try request(machine, socket, socketPath)
         guard writeAll(STDOUT_FILENO, surplus) else { return }
 
+        sit(at: socket, machine)
+    }
+
+    /// Joins this process's terminal to a connected socket that carries a console both ways, as `attach` does. The
+    /// socket stays open.
+    public static func sit(at socket: Int32, _ machine: String) {
         var original = termios()
         let isTerminal = isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &original) == 0
         if isTerminal {

@@ -5,6 +5,8 @@ internal import CLinux
 /// It becomes a file name and, with `hostler-` before it, the name of a
 /// network namespace; that is why it is so narrow.
 public struct LabName: Hashable, Sendable, Codable, CustomStringConvertible {
+    /// What a lab is called that was given no name.
+    public static let standard = "lab"
     public let text: String
 
     public init(_ text: String) throws(LabError) {

@@ -18,6 +18,8 @@ final class MachineHardware: BMCHardware {
 
     var events: AsyncStream<BMCHardwareEvent> { machine.bmcEvents }
 
+    var console: (any BMCConsole)? { MachineConsole(machine: machine) }
+
     func reading() async -> BMCReading {
         let power = await machine.isOn ? BMCReading.Power.on : .off
         let faults = await machine.faults

@@ -29,8 +29,8 @@ struct QEMUCommand {
         all += ["-smp", "\(spec.cpus)", "-m", "\(spec.memoryMiB)", "-uuid", spec.uuid]
         all += ["-display", "none", "-vga", "none", "-monitor", "none"]
         all += ["-qmp", "unix:\(escape(paths.qmpSocket)),server=on,wait=off"]
-        all += ["-chardev", "socket,id=console,path=\(escape(paths.serialSocket)),server=on,wait=off"]
-        all += ["-serial", "chardev:console"]
+        all += ["-chardev", "socket,id=\(Self.serialDevice),path=\(escape(paths.serialSocket)),server=on,wait=off"]
+        all += ["-serial", "chardev:\(Self.serialDevice)"]
         all += smbios + firmware
         // A machine that found nothing to boot tries again, as a server in a rack would.
         all += ["-boot", "strict=on,reboot-timeout=5000"]
@@ -116,6 +116,7 @@ struct QEMUCommand {
         (0..<6).last { port in !(spec.disks.indices.contains(port) && spec.disks[port].kind == .sata) }
     }
 
+    static let serialDevice = "console"
     static let driveDevice = "bmc-cd"
 
     private func drive(_ image: String, _ port: Int) -> [String] {

@@ -141,6 +141,9 @@ actor VirtualMachine {
 
     func interrupt() async throws { try await running(for: "interrupt").qmp.execute("inject-nmi") }
 
+    /// On the serial port; nothing where the machine is off.
+    func sendBreak() async { _ = try? await running?.qmp.execute("chardev-send-break", ["id": .string(QEMUCommand.serialDevice)]) }
+
     private var startsOtherwise: Bool { running.map { $0.plan != plan || plan.httpURI != nil } ?? false }
 
     /// Where the next start is another than this one, a reset ends the process, and it is started anew.

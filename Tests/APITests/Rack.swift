@@ -98,6 +98,16 @@ final class StillControl: MachineControl {
         _ = try await self.machine(named: machine)
         return ["[0.1] hello"]
     }
+
+    private let recorded = Mutex<[String]>([])
+    /// Of what was recorded, in order.
+    var kinds: [String] { recorded.withLock { $0 } }
+
+    func recordEvent(
+        kind: String, machine: MachineID?, operation: OperationID?, actor: String, message: String, evidence: [String: String]
+    ) async throws {
+        recorded.withLock { $0.append(kind) }
+    }
 }
 
 final class StillShelf: ImageShelf {
@@ -127,7 +137,7 @@ struct Rack: Sendable {
 
     static func with(
         tls: APIConfiguration.TLS = .off, client configuration: HTTPClient.Configuration = .init(),
-        identity: @Sendable (MemoryStore) async throws -> IdentityService? = { _ in nil },
+        identity: @Sendable (MemoryStore) async throws -> IdentityService? = { _ in nil }, consoles: (any ConsoleControl)? = nil,
         _ body: @Sendable @escaping (Rack) async throws -> Void
     ) async throws {
         let store = MemoryStore()
@@ -141,7 +151,7 @@ struct Rack: Sendable {
         let server = APIServer(
             configuration: .init(address: "127.0.0.1", port: 0, tls: tls), control: control, images: StillShelf(),
             tokens: tokens, identity: try await identity(store),
-            surroundings: .init(version: "0.0-test", counters: { ["rack": ["dhcp": ["received": 7]]] }),
+            surroundings: .init(version: "0.0-test", counters: { ["rack": ["dhcp": ["received": 7]]] }), consoles: consoles,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in feed.yield(port) })
         var configuration = configuration

@@ -1,6 +1,7 @@
 import Foundation
 import NIOCore
 import NIOPosix
+import Sockets
 import Synchronization
 import Testing
 import Wire

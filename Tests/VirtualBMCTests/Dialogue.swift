@@ -17,7 +17,9 @@ struct Dialogue {
         inventory.firmware = firmware
         service = RedfishService(
             inventory: inventory,
-            account: BMCAccount(id: "1", userName: "admin", password: "hostler-lab", role: .administrator))
+            account: BMCAccount(id: "1", userName: "admin", password: "hostler-lab", role: .administrator),
+            hasSerialPort: true)
+        service.ipmiPort = 623
     }
 
     mutating func ask(

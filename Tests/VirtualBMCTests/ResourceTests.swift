@@ -31,6 +31,20 @@ struct ResourceTests {
         }
     }
 
+    @Test("that the serial console is to be had by IPMI is said where it is, and only there") func serialConsole() throws {
+        var console = try IPMIConsole.ready()
+        let expected: JSON = ["IPMI": ["Port": 623, "ServiceEnabled": true, "SharedWithManagerCLI": false], "MaxConcurrentSessions": 1]
+        #expect(console.dialogue.get("Systems/1")["SerialConsole"] == expected)
+        #expect(console.dialogue.get("Managers/1")["SerialConsole"]?["ConnectTypesSupported"] == ["IPMI"])
+        #expect(console.dialogue.get("Managers/1/NetworkProtocol")["IPMI"] == ["Port": 623, "ProtocolEnabled": true])
+        console.dialogue.service.isSerialOverLANEnabled = false
+        #expect(console.dialogue.get("Systems/1")["SerialConsole"]?["IPMI"]?["ServiceEnabled"] == false)
+        console.dialogue.service.ipmiPort = nil
+        #expect(console.dialogue.get("Systems/1")["SerialConsole"] == nil)
+        #expect(console.dialogue.get("Managers/1")["SerialConsole"] == nil)
+        #expect(console.dialogue.get("Managers/1/NetworkProtocol")["IPMI"] == ["Port": .null, "ProtocolEnabled": false])
+    }
+
     @Test("the log is read in pages, oldest first, and cleared")
     func log() {
         var talk = Dialogue()

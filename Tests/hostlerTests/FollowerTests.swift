@@ -25,6 +25,9 @@ private struct RecordsOnly: MachineControl, ImageShelf {
     func acceptBoot(machine: String, by actor: String) async throws -> Machine { throw never }
     func forgetTPM(machine: String, by actor: String) async throws -> Machine { throw never }
     func agentLog(machine: String) async throws -> [String] { [] }
+    func recordEvent(
+        kind: String, machine: MachineID?, operation: OperationID?, actor: String, message: String, evidence: [String: String]
+    ) async throws { throw never }
     func summaries() async throws -> [ImageSummary] { [] }
     func summary(named name: String) async throws -> ImageSummary? { nil }
     func removeImage(named name: String) async throws { throw never }

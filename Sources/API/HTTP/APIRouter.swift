@@ -1,5 +1,4 @@
 internal import Hummingbird
-internal import Logging
 internal import Model
 internal import NIOCore
 
@@ -7,7 +6,8 @@ internal import NIOCore
 enum APIRouter {
     static let routes: [Route] =
         MachineRoutes.routes + OperationRoutes.routes + EventRoutes.routes + ImageRoutes.routes + TokenRoutes.routes
-        + BMCRoutes.routes + MachineSettingRoutes.routes + IdentityRoutes.routes + SSHAuthorityRoutes.routes + ServerRoutes.routes
+        + BMCRoutes.routes + ConsoleRoutes.routes + MachineSettingRoutes.routes + IdentityRoutes.routes + SSHAuthorityRoutes.routes
+        + ServerRoutes.routes
 
     static func build(_ server: ServerState) -> Router<APIContext> {
         let router = Router(context: APIContext.self)
@@ -41,42 +41,10 @@ enum APIRouter {
     ) async throws -> Response {
         var call = Call(request: request, context: context, route: route, server: server)
         if case .role(let needed) = route.access {
-            let token = try await authenticate(request, context, server)
-            guard token.role >= needed else {
-                throw Problem(
-                    "role-too-low", status: 403, title: "This token may not do that",
-                    detail: "it is a \(token.role.rawValue)'s, and this needs \(needed.rawValue)",
-                    remedy: "Use another token; an admin makes one with: hostler token create NAME --role \(needed.rawValue)")
-            }
-            call.token = token
+            call.token = try await server.token(
+                in: request.headers[.authorization], of: needed, from: context.address, logger: context.logger)
         }
         try call.checkQuery()
         return try await route.handler(call)
-    }
-
-    private static func authenticate(
-        _ request: Request, _ context: APIContext, _ server: ServerState
-    ) async throws -> Token {
-        guard let header = request.headers[.authorization] else {
-            throw Problem(
-                "token-missing", status: 401, title: "This needs a token",
-                remedy: "Send Authorization: Bearer hst_…; with the CLI: hostler login URL --token hst_…")
-        }
-        let parts = header.split(separator: " ", maxSplits: 1)
-        if parts.count == 2, parts[0].lowercased() == "bearer",
-            let token = try await server.tokens.verify(String(parts[1]))
-        {
-            server.failedAttempts.succeeded(context.address)
-            return token
-        }
-        let delay = server.failedAttempts.failed(context.address, at: .now)
-        context.logger.warning(
-            "a token was refused",
-            metadata: ["address": "\(context.address)", "failures": "\(server.failedAttempts.count(context.address))"])
-        try await Task.sleep(for: delay)
-        throw Problem(
-            "token-refused", status: 401, title: "This token is not valid",
-            detail: "it was mistyped, revoked, or belongs to another server",
-            remedy: "Ask an admin for another: hostler token create NAME")
     }
 }

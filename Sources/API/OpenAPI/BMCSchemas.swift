@@ -59,6 +59,9 @@ extension Schemas {
                         "samples": list(object(["at": time, "value": ["type": "number"]])),
                     ])),
             ], optional: ["at": time]),
+        "ConsoleState": object(
+            ["machine": id("m"), "connected": boolean, "recordedBytes": integer, "readers": integer],
+            optional: ["since": time, "problem": reference("ProblemRecord")]),
         "HardwareLog": object([
             "entries": list(object(["id": text, "severity": words(HealthState.self), "message": text], optional: ["time": text]))
         ]),

@@ -1,5 +1,6 @@
 public import NIOCore
 internal import NetBoot
+internal import Sockets
 internal import Synchronization
 public import Wire
 

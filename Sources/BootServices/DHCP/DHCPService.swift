@@ -3,6 +3,7 @@ public import Logging
 public import Model
 public import NIOCore
 internal import NetBoot
+internal import Sockets
 public import Store
 internal import Synchronization
 public import Wire

@@ -6,6 +6,7 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import NetBoot
 internal import OCI
+internal import Sockets
 internal import Wire
 
 /// Where the files are that machines boot from.

@@ -6,6 +6,7 @@ internal import Model
 public import NIOCore
 internal import NetBoot
 internal import NIOPosix
+internal import Sockets
 internal import Synchronization
 internal import Wire
 

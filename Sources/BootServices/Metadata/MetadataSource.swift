@@ -1,4 +1,5 @@
 internal import NIOCore
+internal import Sockets
 internal import Wire
 
 /// The address that a request to the metadata service comes from, or goes to.

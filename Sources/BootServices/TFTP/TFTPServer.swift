@@ -2,6 +2,7 @@ public import Logging
 public import NIOCore
 import NIOPosix
 public import NetBoot
+internal import Sockets
 
 /// The numbers of errors that mean something to TFTP.
 enum TFTPErrno {

@@ -10,7 +10,6 @@ extension BMCDesk {
     /// told as well.
     func watchEvents(by line: BMCLine) async {
         var backoff = settings.eventBackoff
-        try? await Task.sleep(for: settings.spread * Double.random(in: 0...1))
         while !Task.isCancelled, fleet.line(line.id) === line {
             let began = ContinuousClock.now
             var pause = settings.logEvery

@@ -18,6 +18,8 @@ public final class BMCDesk: Sendable {
         public var bootURI: @Sendable (Machine) -> String? = { _ in nil }
         public var start = StartPolicy()
         public var health = HealthPolicy()
+        public var consoles = ConsolePolicy()
+        public var consoleBackoff = Backoff()
         /// From one look at a BMC's log to the next, where it has no event stream.
         public var logEvery: Duration = .seconds(300)
         /// After so long a stream is opened anew.
@@ -41,6 +43,17 @@ public final class BMCDesk: Sendable {
     let updates = Mutex<[BMCID: FirmwareUpdate]>([:])
     let updateRequests: AsyncStream<UpdateJob>
     let updateJobs: AsyncStream<UpdateJob>.Continuation
+    /// Lines that nobody attends to yet.
+    private let arrivals: AsyncStream<Arrival>
+    private let arrived: AsyncStream<Arrival>.Continuation
+    private let isRunning = Mutex(false)
+
+    private struct Arrival: Sendable {
+        var line: BMCLine
+        /// Whether it is one of all those that a start brings.
+        var isOfStart: Bool
+    }
+
     /// The records as they were last written here, so that no question about one reads all.
     let roster = Mutex<[BMCID: Versioned<BMC>]>([:])
     var records: Records { control.records }
@@ -68,20 +81,19 @@ public final class BMCDesk: Sendable {
         self.ways = ways
         self.settings = settings
         (updateRequests, updateJobs) = AsyncStream.makeStream(of: UpdateJob.self)
+        (arrivals, arrived) = AsyncStream.makeStream(of: Arrival.self)
     }
 
     /// Finishes what a kill left half done, then keeps looking at every BMC. Runs until cancelled.
     public func run() async throws {
         await settlePasswords()
+        isRunning.withLock { $0 = true }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.runUpdates() }
             group.addTask { try? await self.startMachines() }
-            var attended: [BMCID: BMCLine] = [:]
+            group.addTask { await self.attendAll() }
             while !Task.isCancelled {
                 let started = ContinuousClock.now
-                let lines = fleet.all
-                for line in lines where attended[line.id] !== line { group.addTask { await self.attend(line) } }
-                attended = Dictionary(lines.map { ($0.id, $0) }) { first, _ in first }
                 await sweep()
                 try? await Task.sleep(until: started + settings.sweepEvery)
             }
@@ -97,11 +109,23 @@ public final class BMCDesk: Sendable {
         }
     }
 
-    /// What is done about one BMC beside the sweeps, while `line` is the way to it.
-    private func attend(_ line: BMCLine) async {
+    /// Attends to each BMC from the moment on that there is a line to it.
+    private func attendAll() async {
+        await withDiscardingTaskGroup { group in
+            for await arrival in arrivals { group.addTask { await self.attend(arrival) } }
+        }
+    }
+
+    /// What is done about one BMC beside the sweeps, while its line is the way to it.
+    private func attend(_ arrival: Arrival) async {
+        let line = arrival.line
+        // Those of a start are not asked all at once; whoever has just been added may be switched on the next moment.
+        if arrival.isOfStart { try? await Task.sleep(for: settings.spread * Double.random(in: 0...1)) }
+        guard fleet.line(line.id) === line else { return }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.watchHealth(by: line) }
             group.addTask { await self.watchEvents(by: line) }
+            group.addTask { await self.recordConsole(by: line) }
         }
     }
 
@@ -184,8 +208,16 @@ public final class BMCDesk: Sendable {
         let password = try secret?.current.map { try vault.open($0, context: BMCSecret.context(bmc.id)) }
         let way = try ways.way(to: bmc, password: password)
         let now = control.environment.now
-        let old = fleet.put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: now))
+        let old = put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: now))
         await old?.power.close()
+    }
+
+    /// From now on this is the way to a BMC; the one before it is returned.
+    @discardableResult
+    func put(_ line: BMCLine) -> BMCLine? {
+        let old = fleet.put(line)
+        arrived.yield(Arrival(line: line, isOfStart: !isRunning.withLock { $0 }))
+        return old
     }
 
     func secret(of id: BMCID) async throws -> BMCSecret? {

@@ -40,7 +40,13 @@ extension BMCWays {
             transport: HTTPTransport(address, trust: trust, trustsAuthorities: bmc.trustsAuthorities, network: network),
             address: address.description,
             credentials: credentials, quirks: quirks ?? .none)
-        return RedfishBMC(client: client, trust: bmc.trustsAuthorities ? nil : trust, system: bmc.system)
+        let network = network
+        return RedfishBMC(client: client, trust: bmc.trustsAuthorities ? nil : trust, system: bmc.system) { credentials, port in
+            var options = IPMIBMC.Options()
+            options.port = port
+            let host = address.host.filter { $0 != "[" && $0 != "]" }
+            return IPMIBMC(host: host, credentials: credentials, options: options, network: network)
+        }
     }
 
     private func credentials(_ bmc: BMC, _ password: String?) throws(Problem) -> BMCCredentials {

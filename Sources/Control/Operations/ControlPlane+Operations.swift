@@ -102,11 +102,18 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
-    /// A new hold carries what the machine last said.
+    private static let failures: Set<String> = ["operation.failed", "step.retried"]
+
+    /// A new hold, and the event of a failure, carry what the machine last said: its agent, and its serial console.
     private func attachEvidence(_ transition: inout OperationTransition) {
-        let tail = logs.tail(of: transition.machine.id)
+        let console = consoles.tail(of: transition.machine.id)
+        let tail = logs.tail(of: transition.machine.id) + (console.isEmpty ? [] : ["--- its serial console ---"] + console)
         for index in transition.machine.holds.indices where transition.machine.holds[index].evidence.isEmpty {
             transition.machine.holds[index].evidence = tail
+        }
+        guard !console.isEmpty else { return }
+        for index in transition.events.indices where Self.failures.contains(transition.events[index].kind) {
+            transition.events[index].evidence["console"] = console.joined(separator: "\n")
         }
     }
 

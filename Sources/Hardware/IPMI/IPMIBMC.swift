@@ -29,11 +29,11 @@ public final class IPMIBMC: PowerSwitch {
     }
 
     private let host: String
-    private let options: Options
+    let options: Options
     private let credentials: Mutex<BMCCredentials>
     private let quirks = Mutex<Quirks?>(nil)
-    private let network: BMCNetwork
-    private static let tool = HostTool(name: "ipmitool", package: "ipmitool")
+    let network: BMCNetwork
+    static let tool = HostTool(name: "ipmitool", package: "ipmitool")
 
     public init(host: String, credentials: BMCCredentials, options: Options = Options(), network: BMCNetwork = .own) {
         self.host = host
@@ -44,15 +44,20 @@ public final class IPMIBMC: PowerSwitch {
 
     public var address: String { host }
 
-    @discardableResult
-    private func call(_ arguments: [String], csv: Bool = false, input: String = "") async throws -> String {
+    /// What stands before each command, and what the tool is told without its being seen.
+    func line(retries: Int) -> (arguments: [String], environment: [String: String]) {
         let known = credentials.withLock { $0 }
-        var line = ["-I", "lanplus", "-H", host, "-p", String(options.port), "-U", known.userName, "-E", "-N", "2", "-R", "3"]
+        var line = ["-I", "lanplus", "-H", host, "-p", String(options.port), "-U", known.userName, "-E", "-N", "2", "-R", String(retries)]
         if let suite = options.cipherSuite { line += ["-C", String(suite)] }
-        if csv { line.append("-c") }
+        return (line, ["IPMI_PASSWORD": known.password])
+    }
+
+    @discardableResult
+    func call(_ arguments: [String], csv: Bool = false, input: String = "") async throws -> String {
+        let (line, environment) = line(retries: 3)
         let result = try await Self.tool.run(
-            line + arguments, environment: ["IPMI_PASSWORD": known.password], input: input,
-            namespace: network.namespace, timeout: options.timeout)
+            line + (csv ? ["-c"] : []) + arguments, environment: environment, input: input, namespace: network.namespace,
+            timeout: options.timeout)
         guard result.status == 0 else { throw IPMIText.problem(result, arguments.joined(separator: " "), host) }
         return result.output
     }

@@ -11,9 +11,15 @@ public final class RedfishBMC: PowerSwitch {
     private let found = Mutex<RedfishPath?>(nil)
     /// The override for the next start that was set here and not used yet.
     private let nextBoot = Mutex<BootOverride?>(nil)
+    /// The same BMC by IPMI at a port, for the one thing that Redfish only points to: the serial console.
+    let byIPMI: (@Sendable (BMCCredentials, _ port: Int) -> IPMIBMC)?
 
-    public init(client: RedfishClient, trust: CertificateTrust? = nil, system: String? = nil) {
+    public init(
+        client: RedfishClient, trust: CertificateTrust? = nil, system: String? = nil,
+        byIPMI: (@Sendable (BMCCredentials, _ port: Int) -> IPMIBMC)? = nil
+    ) {
         self.client = client
+        self.byIPMI = byIPMI
         self.trust = trust
         wantedSystem = system
     }

@@ -97,6 +97,8 @@ public protocol BMCHardware: Sendable {
     var inventory: BMCInventory { get }
     /// What happens to the machine's power, whoever did it. One listener; ends with the machine.
     var events: AsyncStream<BMCHardwareEvent> { get }
+    /// The machine's serial port; nil: it is not the BMC's.
+    var console: (any BMCConsole)? { get }
     func reading() async -> BMCReading
     /// Returns once it is done, and for a shutdown by the guest once the guest was asked.
     func perform(_ order: BMCOrder) async throws

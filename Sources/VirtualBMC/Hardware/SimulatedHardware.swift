@@ -15,14 +15,18 @@ public final class SimulatedHardware: BMCHardware {
     public let events: AsyncStream<BMCHardwareEvent>
     private let sink: AsyncStream<BMCHardwareEvent>.Continuation
     private let state: Mutex<State>
+    private let serial: SimulatedConsole
 
     public init(inventory: BMCInventory, power: BMCReading.Power = .off) {
         self.inventory = inventory
+        serial = SimulatedConsole(name: inventory.name, isOn: power == .on)
         state = Mutex(State(power: power))
         (events, sink) = AsyncStream.makeStream(of: BMCHardwareEvent.self, bufferingPolicy: .bufferingNewest(64))
     }
 
     deinit { sink.finish() }
+
+    public var console: (any BMCConsole)? { serial }
 
     /// The orders so far, oldest first.
     public var orders: [BMCOrder] { state.withLock(\.orders) }
@@ -40,7 +44,14 @@ public final class SimulatedHardware: BMCHardware {
             state.orders.append(order)
             return events
         }
-        for event in happened { sink.yield(event) }
+        for event in happened {
+            switch event {
+            case .poweredOn, .reset: serial.setOn(true)
+            case .poweredOff: serial.setOn(false)
+            case .bootOverrideUsed: break
+            }
+            sink.yield(event)
+        }
     }
 
     private static func perform(_ order: BMCOrder, _ state: inout State) throws -> [BMCHardwareEvent] {

@@ -10,6 +10,12 @@ enum IPMICommands {
     /// IPMI 2.0 §22.30: longer ones cannot be used here, though Redfish takes them.
     static let passwordBytes = 20
 
+    /// The number of the only channel, which is the LAN.
+    static let channel: UInt8 = 1
+
+    /// The channel by its number, or as the one that was asked by (§6.3).
+    static func isOurs(channel: UInt8) -> Bool { [Self.channel, 0x0e].contains(channel & 0x0f) }
+
     /// §20.8: the machine's UUID as SMBIOS has it (2.6: the first three fields have their lowest byte first).
     static func guid(_ inventory: BMCInventory) -> [UInt8] {
         let bytes = Hex.decode(inventory.uuid.filter { $0 != "-" }) ?? []
@@ -22,7 +28,7 @@ enum IPMICommands {
         switch (request.function, request.command) {
         case (0x00, 0x02), (0x00, 0x08), (0x00, 0x09): .operator
         case (0x06, 0x44), (0x06, 0x46): .operator
-        case (0x06, 0x47): .administrator
+        case (0x06, 0x47), (0x0c, 0x21): .administrator
         default: .user
         }
     }
@@ -48,8 +54,14 @@ extension IPMIService {
             // Close Session (§22.19): its own.
             guard request.data.count >= 4 else { return .data([IPMICode.requestTooShort]) }
             guard request.data.little32(at: 0) == sessions[index].id else { return .data([0x87]) }
+            if serial.session == sessions[index].id { serial.deactivate() }
             sessions.remove(at: index)
             return .data([IPMICode.good])
+        case (0x06, 0x48...0x4b), (0x06, 0x4d...0x4f): return .data(payloadCommand(request, moment, session: index))
+        case (0x0c, 0x21): return .data([serial.configuration.set(request.data)])
+        case (0x0c, 0x22):
+            let redfish = moment.redfish
+            return .data(serial.configuration.get(request.data, hasConsole: redfish.hasSerialPort, port: redfish.ipmiPort ?? Self.port))
         case (0x06, _): return .data(appCommand(request, moment, session: index))
         case (0x0a, 0x10), (0x0a, 0x11): return .data(fruCommand(request, moment))
         // An empty SDR repository (§33.9, §33.11, §33.12): who asks for FRUs looks there for more of them.

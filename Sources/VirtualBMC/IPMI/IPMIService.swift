@@ -1,5 +1,5 @@
 internal import Model
-internal import Wire
+public import Wire
 
 /// What an IPMI datagram comes to.
 enum IPMIAnswer {
@@ -8,6 +8,19 @@ enum IPMIAnswer {
     case reply([UInt8])
     /// Carry the order out; then ``IPMIService/finish(_:succeeded:nonce:)``.
     case perform(BMCOrder, IPMIService.Pending)
+    /// Type at the machine, and hold the line down where it is a break.
+    case type([UInt8], isBreak: Bool, [UInt8]?)
+}
+
+/// Where a console is: an address and a UDP port.
+public struct IPMIPeer: Hashable, Sendable {
+    public let address: IPv4Address
+    public let port: UInt16
+
+    public init(address: IPv4Address, port: UInt16) {
+        self.address = address
+        self.port = port
+    }
 }
 
 /// What the service knows of the world when it answers; nothing else gets in.
@@ -18,6 +31,8 @@ struct IPMIMoment {
     var redfish: RedfishService
     /// Unpredictable bytes, 48 of them, different each time.
     var nonce: [UInt8]
+    /// Whose datagram it is.
+    var peer: IPMIPeer
 }
 
 /// IPMI 2.0 over LAN for one machine: a value. A datagram goes in, an answer or an order to the hardware comes out.
@@ -32,6 +47,9 @@ struct IPMIService {
 
     var sessions: [IPMISession] = []
     var boot = IPMIBootOptions()
+    var serial = SerialOverLAN()
+    /// Sessions that lost the serial port to others, and have not been told.
+    var deposed: [UInt32] = []
 
     /// An answer that waits for the hardware.
     struct Pending {
@@ -42,7 +60,7 @@ struct IPMIService {
     }
 
     mutating func answer(_ datagram: [UInt8], at moment: IPMIMoment) -> IPMIAnswer {
-        sessions.removeAll { moment.now - $0.usedAt > Self.sessionTimeout }
+        expire(at: moment.now)
         switch IPMIDatagram(parsing: datagram) {
         case nil: return .silence
         case .presencePing(let tag): return .reply(IPMIDatagram.pong(tag: tag))
@@ -58,6 +76,7 @@ struct IPMIService {
                 guard let request = IPMIRequest(parsing: packet.body[...]), let data = outside(request, moment) else { return .silence }
                 return .reply(IPMIDatagram.open(.message, request.answer(data)))
             case .message: return message(packet, moment)
+            case .serialOverLAN: return typed(packet, moment)
             default: return .silence
             }
         }
@@ -138,7 +157,7 @@ struct IPMIService {
             return body[1] != 0 ? nil : [body[0], 0x0f, 0, 0] + session.console.littleBytes
         }
         sessions[index].activate(sessionKey: sessionKey)
-        sessions[index].usedAt = moment.now
+        sessions[index].isUsed(moment)
         return [body[0], 0, 0, 0] + session.console.littleBytes + proof
     }
 
@@ -148,7 +167,7 @@ struct IPMIService {
         guard let index = sessions.firstIndex(where: { $0.id == packet.session }), let plain = sessions[index].open(packet),
             let request = IPMIRequest(parsing: plain[...])
         else { return .silence }
-        sessions[index].usedAt = moment.now
+        sessions[index].isUsed(moment)
         // The same again: its answer was lost, and what it asked for is not done twice.
         if let last = sessions[index].last, last.request == request { return seal(last.answer, at: index, moment.nonce) }
         let before = sessions[index]
@@ -172,6 +191,52 @@ struct IPMIService {
 
     private mutating func seal(_ answer: [UInt8], at index: Int, _ nonce: [UInt8]) -> IPMIAnswer {
         sessions[index].seal(.message, answer, iv: Array(nonce[32..<48])).map { .reply($0) } ?? .silence
+    }
+
+    private mutating func expire(at now: Timestamp) {
+        sessions.removeAll { now - $0.usedAt > Self.sessionTimeout }
+        if let holder = serial.session, !sessions.contains(where: { $0.id == holder }) { serial.deactivate() }
+    }
+
+    // MARK: The serial port
+
+    private mutating func typed(_ packet: IPMIDatagram.Packet, _ moment: IPMIMoment) -> IPMIAnswer {
+        guard let index = sessions.firstIndex(where: { $0.id == packet.session }), let plain = sessions[index].open(packet),
+            let payload = SOLPacket(parsing: plain)
+        else { return .silence }
+        sessions[index].isUsed(moment)
+        // To a session that has the port no more, silence: a console that hears nothing gives up.
+        guard serial.session == packet.session else { return .silence }
+        serial.powered(moment.power == .on)
+        let heard = serial.heard(payload, at: moment.now)
+        let answer = heard.answer.flatMap { sessions[index].seal(.serialOverLAN, $0.bytes, iv: Array(moment.nonce[32..<48])) }
+        return .type(heard.typed, isBreak: heard.isBreak, answer)
+    }
+
+    /// A datagram that no other asked for, and is due by now; ask until there is none.
+    ///
+    /// - Parameter iv: 16 unpredictable bytes, different each time.
+    mutating func due(at now: Timestamp, iv: [UInt8]) -> (peer: IPMIPeer, bytes: [UInt8])? {
+        expire(at: now)
+        while let id = deposed.popLast() {
+            guard let index = sessions.firstIndex(where: { $0.id == id }) else { continue }
+            return seal(SOLPacket(status: .deactivated), at: index, iv)
+        }
+        guard let index = sessions.firstIndex(where: { $0.id == serial.session }), let packet = serial.due(at: now) else { return nil }
+        return seal(packet, at: index, iv)
+    }
+
+    private mutating func seal(_ packet: SOLPacket, at index: Int, _ iv: [UInt8]) -> (peer: IPMIPeer, bytes: [UInt8])? {
+        guard let peer = sessions[index].peer, let bytes = sessions[index].seal(.serialOverLAN, packet.bytes, iv: iv) else { return nil }
+        return (peer, bytes)
+    }
+
+    /// When ``due(at:iv:)`` may have one, if nothing happens before; nil: never. It may have passed.
+    var deadline: Timestamp? {
+        if !deposed.isEmpty { return Timestamp(milliseconds: 0) }
+        guard let holder = sessions.first(where: { $0.id == serial.session }) else { return nil }
+        let end = holder.usedAt + Self.sessionTimeout + .milliseconds(1)
+        return serial.deadline.map { min($0, end) } ?? end
     }
 
     /// The hardware has done it, or not.

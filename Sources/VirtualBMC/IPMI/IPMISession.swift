@@ -7,7 +7,9 @@ struct IPMISession {
     /// The console's number for it.
     let console: UInt32
     let suite: CipherSuite
-    var usedAt: Timestamp
+    private(set) var usedAt: Timestamp
+    /// Where the console was when it was heard last.
+    private(set) var peer: IPMIPeer?
     var stage = Stage.opened
     /// In force, at most `limit`.
     var privilege = IPMIPrivilege.user
@@ -33,6 +35,12 @@ struct IPMISession {
         self.console = console
         self.suite = suite
         usedAt = now
+    }
+
+    /// It was heard.
+    mutating func isUsed(_ moment: IPMIMoment) {
+        usedAt = moment.now
+        peer = moment.peer
     }
 
     /// §13.32: the keys for integrity and encryption, of the session integrity key.

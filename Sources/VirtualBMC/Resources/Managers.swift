@@ -23,6 +23,7 @@ extension RedfishService {
                     ]
                 ],
             ])
+        case ("NetworkProtocol", 1): return networkProtocol("\(path)/NetworkProtocol")
         case ("VirtualMedia", 1):
             return .collection("VirtualMedia", "\(path)/VirtualMedia", name: "Virtual media", members: ["Cd"])
         case ("VirtualMedia", 2) where below[1] == "Cd": return virtualMedia("\(path)/VirtualMedia/Cd")
@@ -30,14 +31,23 @@ extension RedfishService {
         }
     }
 
-    private func manager(_ path: String, _ moment: RedfishMoment) -> Document {
+    private func networkProtocol(_ path: String) -> Document {
         Document([
+            "@odata.id": .string(path), "@odata.type": "#ManagerNetworkProtocol.v1_2_0.ManagerNetworkProtocol",
+            "Id": "NetworkProtocol", "Name": "The BMC's network services", "Status": Document.enabled,
+            "IPMI": ["ProtocolEnabled": .bool(ipmiPort != nil), "Port": ipmiPort.map { .integer(Int64($0)) } ?? .null],
+        ])
+    }
+
+    private func manager(_ path: String, _ moment: RedfishMoment) -> Document {
+        var json: JSON = [
             "@odata.id": .string(path), "@odata.type": "#Manager.v1_7_0.Manager", "Id": "1",
             "Name": "BMC", "ManagerType": "BMC", "Manufacturer": "Hostler", "Model": "Hostler virtual BMC",
             "UUID": .string(inventory.managerUUID), "FirmwareVersion": .string(managerVersion(at: moment.now)),
             "PowerState": "On", "Status": Document.enabled,
             "EthernetInterfaces": Document.link("\(path)/EthernetInterfaces"),
             "VirtualMedia": Document.link("\(path)/VirtualMedia"),
+            "NetworkProtocol": Document.link("\(path)/NetworkProtocol"),
             "Links": [
                 "ManagerForServers": [Document.link("\(Self.root)/Systems/1")],
                 "ManagerForChassis": [Document.link("\(Self.root)/Chassis/1")],
@@ -49,7 +59,14 @@ extension RedfishService {
                     "ResetType@Redfish.AllowableValues": ["GracefulRestart", "ForceRestart"],
                 ]
             ],
-        ])
+        ]
+        // Where the servers in the field have it; newer releases have it at the system.
+        if hasSerialPort, ipmiPort != nil {
+            json["SerialConsole"] = [
+                "ServiceEnabled": .bool(isSerialOverLANEnabled), "MaxConcurrentSessions": 1, "ConnectTypesSupported": ["IPMI"],
+            ]
+        }
+        return Document(json)
     }
 
     private func virtualMedia(_ path: String) -> Document {

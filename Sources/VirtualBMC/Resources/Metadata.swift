@@ -13,6 +13,7 @@ enum Metadata {
         ("LogServiceCollection", []), ("LogService", ["v1_0_4"]), ("LogEntryCollection", []), ("LogEntry", ["v1_2_0"]),
         ("ChassisCollection", []), ("Chassis", ["v1_9_0"]), ("Thermal", ["v1_4_0"]), ("Power", ["v1_5_0"]),
         ("SensorCollection", []), ("Sensor", ["v1_0_0"]), ("ManagerCollection", []), ("Manager", ["v1_7_0"]),
+        ("ManagerNetworkProtocol", ["v1_2_0"]),
         ("VirtualMediaCollection", []), ("VirtualMedia", ["v1_3_0"]), ("UpdateService", ["v1_2_0"]),
         ("SoftwareInventoryCollection", []), ("SoftwareInventory", ["v1_1_1"]), ("TaskService", ["v1_1_0"]),
         ("TaskCollection", []), ("Task", ["v1_4_0"]), ("EventService", ["v1_1_0"]),

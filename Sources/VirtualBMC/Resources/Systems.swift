@@ -45,6 +45,7 @@ extension RedfishService {
             json[name] = Document.link("\(path)/\(name)")
         }
         if inventory.firmware == .uefi { json["SecureBoot"] = Document.link("\(path)/SecureBoot") }
+        if let serialConsole { json["SerialConsole"] = serialConsole }
         json["Links"] = [
             "Chassis": [Document.link("\(Self.root)/Chassis/1")],
             "ManagedBy": [Document.link("\(Self.root)/Managers/1")],
@@ -56,6 +57,15 @@ extension RedfishService {
             ]
         ]
         return Document(json, methods: ["PATCH"])
+    }
+
+    /// DSP0268, ComputerSystem.SerialConsole: how to get there; nil where it cannot be had.
+    private var serialConsole: JSON? {
+        guard hasSerialPort, let ipmiPort else { return nil }
+        return [
+            "MaxConcurrentSessions": 1,
+            "IPMI": ["ServiceEnabled": .bool(isSerialOverLANEnabled), "Port": .integer(Int64(ipmiPort)), "SharedWithManagerCLI": false],
+        ]
     }
 
     private var boot: JSON {

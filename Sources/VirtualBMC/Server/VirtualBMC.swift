@@ -18,9 +18,13 @@ public final class VirtualBMC: Sendable {
         case events(subscription: String)
     }
 
-    private struct State {
+    struct State {
         var service: RedfishService
         var ipmi = IPMIService()
+        /// The activation of the serial port that is carried; nil: none.
+        var carried: Int?
+        /// Called when something for a console may be due.
+        var wake: (@Sendable () -> Void)?
         var faults: [Misbehaviour] = []
         var requests = 0
         var flipGeneration = 0
@@ -32,8 +36,11 @@ public final class VirtualBMC: Sendable {
     static let hugeBytes = 10 << 20
 
     public let hardware: any BMCHardware
-    private let now: @Sendable () -> Timestamp
-    private let state: Mutex<State>
+    let now: @Sendable () -> Timestamp
+    let state: Mutex<State>
+    /// Whether a console has the serial port, each time that changes.
+    let activations: AsyncStream<Bool>
+    let activationSink: AsyncStream<Bool>.Continuation
     /// Nil stops the flipping.
     private let flips: AsyncStream<Int?>
     private let flipSink: AsyncStream<Int?>.Continuation
@@ -46,7 +53,11 @@ public final class VirtualBMC: Sendable {
         self.hardware = hardware
         self.now = now
         state = Mutex(
-            State(service: RedfishService(inventory: hardware.inventory, account: account, updateTakes: updateTakes)))
+            State(
+                service: RedfishService(
+                    inventory: hardware.inventory, account: account, updateTakes: updateTakes,
+                    hasSerialPort: hardware.console != nil)))
+        (activations, activationSink) = AsyncStream.makeStream(of: Bool.self)
         (flips, flipSink) = AsyncStream.makeStream(of: Int?.self)
     }
 
@@ -60,8 +71,10 @@ public final class VirtualBMC: Sendable {
                         service.noted(event, at: self.now())
                         if forgets, event == .poweredOn || event == .reset { service.forgetBootOverride() }
                     }
+                    self.machine(event)
                 }
             }
+            group.addTask { await self.carryConsole() }
             for await seconds in flips {
                 guard let seconds else { continue }
                 let generation = state.withLock(\.flipGeneration)
@@ -87,6 +100,7 @@ public final class VirtualBMC: Sendable {
             return true
         }
         if changed { flipSink.yield(isFlipping ? seconds : nil) }
+        wakeConsole()
     }
 
     private func flip(every interval: Duration, _ generation: Int) async {
@@ -198,52 +212,6 @@ public final class VirtualBMC: Sendable {
             nonce: Hex.encode((0..<16).map { _ in UInt8.random(in: .min ... .max) }))
     }
 
-    // MARK: IPMI
-
-    /// The answer to a datagram on UDP port 623; nil: none.
-    public func reply(toIPMI datagram: [UInt8]) async -> [UInt8]? {
-        let (faults, count) = state.withLock { state in
-            state.requests += 1
-            return (state.faults, state.requests)
-        }
-        for fault in faults {
-            switch fault {
-            case .drop(let oneIn) where count % oneIn == 0: return nil
-            case .hang: return nil
-            case .slow(let milliseconds): try? await Task.sleep(for: .milliseconds(milliseconds))
-            default: break
-            }
-        }
-        let power = await hardware.reading().power
-        let nonce = (0..<48).map { _ in UInt8.random(in: .min ... .max) }
-        let answer = state.withLock { state in
-            state.ipmi.answer(datagram, at: IPMIMoment(now: now(), power: power, redfish: state.service, nonce: nonce))
-        }
-        switch answer {
-        case .silence: return nil
-        case .reply(let bytes): return bytes
-        case .perform(let order, let pending):
-            let isDone = await carryOut(order, faults)
-            return state.withLock { $0.ipmi.finish(pending, succeeded: isDone, nonce: nonce) }
-        }
-    }
-
-    /// Whether it came about, as far as is told.
-    private func carryOut(_ order: BMCOrder, _ faults: [Misbehaviour]) async -> Bool {
-        guard !faults.contains(.lie) else { return true }
-        do {
-            if case .boot = order, faults.contains(.forgetBoot) {
-                try await hardware.perform(.boot(nil))
-            } else {
-                try await hardware.perform(order)
-            }
-            change { $0.done(order, at: now()) }
-            return true
-        } catch {
-            return false
-        }
-    }
-
     // MARK: Listeners
 
     /// The events for a subscription, until it is deleted.
@@ -261,7 +229,7 @@ public final class VirtualBMC: Sendable {
         sink?.finish()
     }
 
-    private func change(_ body: (inout RedfishService) -> Void) {
+    func change(_ body: (inout RedfishService) -> Void) {
         state.withLock { body(&$0.service) }
         tellListeners()
     }

@@ -1,20 +1,24 @@
 public import Logging
 public import NIOCore
 public import NIOPosix
+internal import Sockets
+internal import Synchronization
 
 /// Puts a virtual BMC's IPMI on a network: RMCP+ by UDP.
 ///
 /// Datagrams are answered one after the other, as by the small processor of a BMC.
 public final class VirtualIPMIServer: Sendable {
-    typealias Datagram = AddressedEnvelope<ByteBuffer>
+    typealias Inbound = AddressedEnvelope<ByteBuffer>
     /// IPMI 2.0 §13.1.2: RMCP's primary port.
-    public static let port: UInt16 = 623
+    public static let port = IPMIService.port
 
     /// Where it listens; the port is the real one.
     public let address: SocketAddress
     private let bmc: VirtualBMC
-    private let channel: NIOAsyncChannel<Datagram, Datagram>
+    private let channel: NIOAsyncChannel<Inbound, Never>
     private let log: Logger
+    /// What wakes it when something is due.
+    private let timer = Mutex<Scheduled<Void>?>(nil)
 
     /// Listens at once; answers while `run` does.
     ///
@@ -29,33 +33,66 @@ public final class VirtualIPMIServer: Sendable {
         try await self.init(bmc, log, channel: channel.get())
     }
 
-    private init(_ bmc: VirtualBMC, _ log: Logger, channel: NIOAsyncChannel<Datagram, Datagram>) throws {
+    private init(_ bmc: VirtualBMC, _ log: Logger, channel: NIOAsyncChannel<Inbound, Never>) throws {
         guard let address = channel.channel.localAddress else { throw ChannelError.unknownLocalAddress }
         self.bmc = bmc
         self.log = log
         self.address = address
         self.channel = channel
+        bmc.listens(atIPMI: address.port.map { UInt16(truncatingIfNeeded: $0) })
     }
 
-    private static func wrap(_ channel: any Channel) -> EventLoopFuture<NIOAsyncChannel<Datagram, Datagram>> {
+    private static func wrap(_ channel: any Channel) -> EventLoopFuture<NIOAsyncChannel<Inbound, Never>> {
         channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(wrappingChannelSynchronously: channel) }
     }
 
     /// Listens no more; `run` returns.
-    public func close() async { try? await channel.channel.close() }
+    public func close() async {
+        bmc.listens(atIPMI: nil)
+        try? await channel.channel.close()
+    }
 
-    /// Answers until cancelled.
+    /// Answers until cancelled. What a machine writes on its serial port comes as long as the BMC runs, too.
     public func run() async throws {
-        try await channel.executeThenClose { inbound, outbound in
+        bmc.onConsole { [weak self] in self?.sendWhatIsDue() }
+        defer {
+            bmc.onConsole(nil)
+            timer.withLock { $0 }?.cancel()
+        }
+        try await channel.executeThenClose { inbound in
             for try await datagram in inbound {
-                guard let answer = await bmc.reply(toIPMI: Array(datagram.data.readableBytesView)) else { continue }
-                do {
-                    try await outbound.write(Datagram(remoteAddress: datagram.remoteAddress, data: ByteBuffer(bytes: answer)))
-                } catch let error as IOError {
-                    // Whoever asked has gone; the next one has not.
-                    log.debug("an IPMI answer was not sent", metadata: ["error": "\(error)"])
+                let remote = datagram.remoteAddress
+                guard let address = remote.ipv4, let port = remote.port else { continue }
+                let peer = IPMIPeer(address: address, port: UInt16(truncatingIfNeeded: port))
+                let answer = await bmc.reply(toIPMI: Array(datagram.data.readableBytesView), from: peer)
+                channel.channel.eventLoop.execute {
+                    if let answer { self.send(answer, to: remote) }
+                    self.sendDue()
                 }
             }
         }
+    }
+
+    private func sendWhatIsDue() { channel.channel.eventLoop.execute { self.sendDue() } }
+
+    /// On the event loop.
+    private func sendDue() {
+        while let datagram = bmc.nextForConsole() {
+            send(datagram.bytes, to: SocketAddress(datagram.peer.address, port: datagram.peer.port))
+        }
+        let wait = bmc.consoleWait
+        timer.withLock { timer in
+            timer?.cancel()
+            timer = wait.map { wait in
+                // The BMC's clock counts milliseconds.
+                channel.channel.eventLoop.scheduleTask(in: max(.milliseconds(1), TimeAmount(wait))) { [weak self] in self?.sendDue() }
+            }
+        }
+    }
+
+    private func send(_ bytes: [UInt8], to remote: SocketAddress) {
+        let refused = Datagram.send(bytes, to: remote, on: channel.channel)
+        // Whoever asked has gone; the next one has not.
+        if refused != 0 { log.debug("an IPMI datagram was not sent", metadata: ["errno": "\(refused)"]) }
     }
 }

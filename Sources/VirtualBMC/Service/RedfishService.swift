@@ -61,10 +61,19 @@ public struct RedfishService: Sendable {
     var subscriptions: [String] = []
     var eventCount = 0
     var outbox: [JSON] = []
+    /// Whether the BMC has the machine's serial port.
+    public let hasSerialPort: Bool
+    /// Where the BMC speaks IPMI, by UDP; nil: it does not.
+    public internal(set) var ipmiPort: UInt16?
+    /// Whether the serial port is to be had by IPMI, where both are there.
+    var isSerialOverLANEnabled = true
     private var lastID = 0
 
-    public init(inventory: BMCInventory, account: BMCAccount, updateTakes: Duration = .seconds(3)) {
+    public init(
+        inventory: BMCInventory, account: BMCAccount, updateTakes: Duration = .seconds(3), hasSerialPort: Bool = false
+    ) {
         self.inventory = inventory
+        self.hasSerialPort = hasSerialPort
         self.updateTakes = updateTakes
         accounts = [account]
         assetTag = inventory.assetTag

@@ -1,5 +1,6 @@
 internal import API
 internal import FoundationEssentials
+internal import NIOSSL
 
 /// A server as `hostler login` and the server's first start save it: in
 /// `~/.config/hostler/config.json` and `<state>/admin.json`, mode 0600.
@@ -24,5 +25,18 @@ struct SavedServer: Codable, Sendable, Equatable {
     static var userPath: String {
         let base = Environment["XDG_CONFIG_HOME"] ?? "\(Environment["HOME"] ?? "/root")/.config"
         return "\(base)/hostler/config.json"
+    }
+
+    /// How its certificate is judged.
+    func tls(trustAnyone: Bool = false) throws -> TLSConfiguration {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.minimumTLSVersion = .tlsv12
+        if trustAnyone { tls.certificateVerification = .none }
+        if let pem = ca {
+            tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(pem.utf8)))
+            // The rack's own CA signs its one server and nothing else: whoever shows its certificate is that server.
+            tls.certificateVerification = .noHostnameVerification
+        }
+        return tls
     }
 }

@@ -14,7 +14,7 @@ struct LabCommand: AsyncParsableCommand {
     /// Which lab.
     struct Choice: ParsableArguments {
         @Option(help: "The lab's name.")
-        var name = "lab"
+        var name = LabName.standard
 
         @Option(help: "Where labs keep their files.")
         var stateDir = LabPaths.defaultStateDirectory

@@ -16,6 +16,7 @@ struct ServerConfiguration: Codable, Sendable {
     /// The network namespace from which BMCs are reached; without it the program's own.
     var bmcNamespace: String?
     var health: HealthPolicy?
+    var consoles: ConsolePolicy?
 
     /// Who machines are to others.
     struct Identity: Codable, Sendable {

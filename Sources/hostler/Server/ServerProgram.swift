@@ -21,6 +21,7 @@ struct ServerProgram {
     var bmcNamespace: String?
     var identity: IdentitySettings
     var health = HealthPolicy()
+    var consoles = ConsolePolicy()
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -34,7 +35,8 @@ struct ServerProgram {
             store: store, images: ImageStoreCatalog(store: images),
             environment: ControlEnvironment(
                 now: Self.wallClock, logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
-                endorsementRoots: identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates),
+                endorsementRoots: identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates,
+                consoleDirectory: stateDirectory + "/consoles"),
             restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
@@ -56,7 +58,7 @@ struct ServerProgram {
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
         let server = APIServer(
             configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
-            bmcs: bmcs,
+            bmcs: bmcs, consoles: bmcs,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
                 if let madeToken { self.announce(madeToken, port: port) }
@@ -93,6 +95,7 @@ struct ServerProgram {
         let networks = networks
         let hasProgram = FileManager.default.fileExists(atPath: bootFiles + "/ipxe.efi")
         settings.health = health
+        settings.consoles = consoles
         settings.bootURI = { machine in
             // Where it was last seen; a machine that was not seen yet can only be on the one network that there is.
             let own = machine.observed.address.flatMap { address in networks.first { $0.address.contains(address) } }

@@ -38,7 +38,9 @@ struct TFTPReadSessionTests {
         #expect(action == .finished)
     }
 
-    @Test("the run that follows is the one that is sent when all came, and there is none after the last", arguments: [UInt64(0), 511, 512, 4096, 5000])
+    @Test(
+        "the run that follows is the one that is sent when all came, and there is none after the last",
+        arguments: [UInt64(0), 511, 512, 4096, 5000])
     func following(fileBytes: UInt64) {
         var session = TFTPReadSession()
         _ = session.start(request(("windowsize", "3")), fileBytes: fileBytes)

@@ -34,6 +34,8 @@ public struct ComputerSystem: Sendable, Equatable {
     public var pcieDevices: [RedfishPath]
     public var chassis: [RedfishPath]
     public var controllers: [RedfishPath]
+    /// The UDP port by which IPMI has the console (ComputerSystem 1.13 `SerialConsole.IPMI`); nil: it does not say that it does.
+    public var ipmiConsolePort: Int?
     /// Where changes go that take effect at the next boot (`@Redfish.Settings`).
     public var settings: RedfishPath?
     public var etag: String?
@@ -88,6 +90,8 @@ public struct ComputerSystem: Sendable, Equatable {
         pcieDevices = json["PCIeDevices"]?.items.compactMap(\.link) ?? []
         chassis = json["Links"]?["Chassis"]?.items.compactMap(\.link) ?? []
         controllers = json["Links"]?["ManagedBy"]?.items.compactMap(\.link) ?? []
+        let console = json["SerialConsole"]?["IPMI"]
+        ipmiConsolePort = console?["ServiceEnabled"]?.flag == true ? console?["Port"]?.integer ?? 623 : nil
         settings = json["@Redfish.Settings"]?["SettingsObject"]?.link
         etag = json["@odata.etag"]?.text
     }

@@ -1,10 +1,10 @@
 internal import Glibc
-internal import NIOCore
-internal import Wire
+public import NIOCore
+public import Wire
 
 extension SocketAddress {
     /// Without the way through text, which costs a server of thousands of datagrams a second a tenth of its time.
-    init(_ address: Wire.IPv4Address, port: UInt16) {
+    public init(_ address: Wire.IPv4Address, port: UInt16) {
         var socket = sockaddr_in()
         socket.sin_family = sa_family_t(AF_INET)
         socket.sin_port = port.bigEndian
@@ -13,7 +13,7 @@ extension SocketAddress {
     }
 
     /// Nil for IPv6 and for sockets of the file system.
-    var ipv4: Wire.IPv4Address? {
+    public var ipv4: Wire.IPv4Address? {
         guard case .v4(let address) = self else { return nil }
         return Wire.IPv4Address(value: UInt32(bigEndian: address.address.sin_addr.s_addr))
     }

@@ -1,13 +1,13 @@
 internal import Glibc
-internal import NIOCore
+public import NIOCore
 
 /// Datagrams that may be lost without the socket being lost.
 ///
 /// NIO closes a channel whose socket refuses a datagram. A server's port must outlive a client that no route leads to,
 /// a link that is down for a while and a kernel that has no room: whoever is not answered asks again.
-enum Datagram {
+public enum Datagram {
     /// Sends at once or not at all; on the channel's event loop. 0, or the errno that it was refused with.
-    static func send(_ bytes: [UInt8], to remote: SocketAddress, on channel: any Channel) -> CInt {
+    public static func send(_ bytes: [UInt8], to remote: SocketAddress, on channel: any Channel) -> CInt {
         let outcome = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { socket in
             switch remote {
             case .v4(let address): send(bytes, address.address, by: socket)

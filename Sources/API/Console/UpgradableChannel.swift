@@ -1,0 +1,76 @@
+internal import HummingbirdCore
+internal import Logging
+internal import Model
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOHTTPTypes
+
+/// A connection to the API: HTTP/1.1, unless its first request becomes a console's websocket.
+struct UpgradableChannel: ServerChildChannel, HTTPChannelHandler {
+    typealias HTTP = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
+
+    enum Conversation: Sendable {
+        case http(HTTP)
+        case console(ConsoleSocket.Frames, ConsoleVisit)
+    }
+
+    struct Value: ServerChildChannelValue {
+        let conversation: EventLoopFuture<Conversation>
+        let channel: any Channel
+    }
+
+    let responder: HTTPChannelHandler.Responder
+    let state: ServerState
+
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        channel.eventLoop.makeCompletedFuture {
+            let conversation = channel.eventLoop.makePromise(of: Conversation.self)
+            let encoder = HTTPResponseEncoder()
+            let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
+            let upgrade = ConsoleUpgrade(http: (encoder, decoder), conversation: conversation) { head in
+                try await self.visit(head)
+            }
+            try channel.pipeline.syncOperations.addHandlers([encoder, decoder, upgrade])
+            return Value(conversation: conversation.futureResult, channel: channel)
+        }
+    }
+
+    func handle(value: Value, logger: Logger) async {
+        do {
+            let conversation = try await withTaskCancellationHandler {
+                try await value.conversation.get()
+            } onCancel: {
+                value.channel.close(mode: .all, promise: nil)
+            }
+            switch conversation {
+            case .http(let channel): await handleHTTP(asyncChannel: channel, logger: logger)
+            case .console(let frames, let visit): try await sit(frames, visit)
+            }
+        } catch {
+            logger.debug("a connection to the API ended", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func sit(_ frames: ConsoleSocket.Frames, _ visit: ConsoleVisit) async throws {
+        try await state.note("console.opened", visit, visit.mayType ? "sits at the serial console" : "reads the serial console")
+        // Its own end is no error of ours; that it ended is told in any case.
+        try? await ConsoleSocket(visit).run(frames)
+        try await Task { try await state.note("console.closed", visit, "left the serial console") }.value
+    }
+
+    private func visit(_ head: HTTPRequestHead) async throws -> ConsoleVisit? {
+        guard let machine = ConsoleVisit.machine(in: head.uri) else { return nil }
+        // A wrong token is counted once, by the route, to which the request then goes.
+        guard let parts = head.headers.first(name: "Authorization")?.split(separator: " ", maxSplits: 1), parts.count == 2,
+            parts[0].lowercased() == "bearer", let token = try await state.tokens.verify(String(parts[1]))
+        else { return nil }
+        return try await ConsoleVisit(machine, token, state)
+    }
+}
+
+extension ServerState {
+    fileprivate func note(_ kind: String, _ visit: ConsoleVisit, _ what: String) async throws {
+        try await control.recordEvent(
+            kind: kind, machine: visit.machine, operation: nil, actor: visit.actor, message: "\(visit.actor) \(what)", evidence: [:])
+    }
+}
