@@ -178,7 +178,7 @@ let package = Package(
             name: "ControlTests",
             dependencies: [
                 "Control", "Attestation", "Consoles", "Hardware", "Model", "Store", "OCI", "TPM", "VirtualBMC", "Wire", crypto, cryptoExtras,
-                certificates, logging,
+                certificates, yams, logging,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -17,6 +17,8 @@ from rack import Failed, Rack, until  # noqa: E402
 IMAGES = os.environ.get("IMAGES", "debian-12 debian-13").split()
 # Two that start once, then two that start twice: neither waits for the other.
 SOURCES = os.environ.get("SOURCES", "nocloud config-drive nocloud-http ec2").split()
+# This one has its network from a network-config that was given with the installation, the others from the machine's desired one.
+GIVEN = "ec2"
 KEEP = os.environ.get("KEEP")
 # What cloud-init must say that it came from.
 CLASSES = {
@@ -100,8 +102,35 @@ class Trial:
         return {
             "ethernets": [{"name": f"port{index}", "mac": mac} for index, mac in enumerate(macs)],
             "bonds": [{"name": "bond0", "mode": "active-backup", "members": ["port0", "port1"],
-                       "addressing": {"addresses": [f"10.77.0.2{number}/24"]}}],
+                       "addressing": {"addresses": [f"{Trial.address(number, None)}/24"]}}],
             "vlans": [{"name": "bond0.40", "id": 40, "link": "bond0", "addressing": {"addresses": [f"10.40.0.2{number}/24"]}}]}
+
+    @staticmethod
+    def given(number, macs):
+        """The same as people write it themselves for cloud-init, with an address of which Hostler knows nothing.
+
+        The bond has a port's MAC address: systemd-networkd would make one up, by which nobody knows the machine.
+        """
+        ports = "".join(f"  port{index}: {{match: {{macaddress: '{mac}'}}, set-name: port{index}}}\n" for index, mac in enumerate(macs))
+        return f"""---
+# ours
+version: 2
+ethernets:
+{ports}bonds:
+  bond0:
+    interfaces: [port0, port1]
+    macaddress: '{macs[0]}'
+    parameters: {{mode: active-backup, mii-monitor-interval: 100}}
+    addresses: [{Trial.address(number, GIVEN)}/24]
+    routes: [{{to: 169.254.169.254/32, via: 10.77.0.1}}]
+
+vlans:
+  bond0.40: {{id: 40, link: bond0, addresses: [10.40.0.2{number}/24]}}
+"""
+
+    @staticmethod
+    def address(number, source):
+        return f"10.77.0.{3 if source == GIVEN else 2}{number}"
 
     # One round: each machine from a data source of its own
 
@@ -128,9 +157,13 @@ write_files:
 runcmd:
 - [systemd-run, --unit=said, python3, -m, http.server, --directory, /srv/said, --bind, 10.40.0.2{number}, "8000"]
 """)
+        given = []
+        if source == GIVEN:
+            (self.rack.work / f"given-{node}").write_text(self.given(number, self.macs[node]))
+            given = ["--network-config", self.rack.work / f"given-{node}"]
         done = self.rack.admin(
             "machine", "install", self.ids[node], "--image", image, "--hostname", f"web-{number}", "--datasource", source,
-            "--ssh-key", f"{self.rack.state / 'key'}.pub", "--user-data", user_data, "--no-wait")
+            "--ssh-key", f"{self.rack.state / 'key'}.pub", "--user-data", user_data, *given, "--no-wait")
         # One that runs a system goes to the agent by a restart; one that waits in the agent has begun.
         if node in self.runs_a_system:
             self.rack.power(node, "cycle")
@@ -179,6 +212,8 @@ runcmd:
         # OpenStack's form says which port it is, and not how it is called.
         if source != "config-drive":
             self.check(f"{case}: and have their names", all(f"Slave Interface: port{port}" in answer["bond"] for port in (0, 1)), answer["bond"])
+        bond = [line for line in answer["addresses"].splitlines() if line.startswith("bond0 ")]
+        self.check(f"{case}: it has its static address", bond and f"{self.address(number, source)}/24" in bond[0], answer["addresses"])
         vlan = [line for line in answer["addresses"].splitlines() if line.startswith("bond0.40@bond0 ")]
         self.check(f"{case}: the VLAN on it has its static address", vlan and f"10.40.0.2{number}/24" in vlan[0], answer["addresses"])
         self.check(f"{case}: a ping goes over the VLAN and back", " 0% packet loss" in answer["pings"], answer["pings"])

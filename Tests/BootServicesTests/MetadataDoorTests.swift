@@ -82,6 +82,44 @@ struct MetadataDoorTests {
         }
     }
 
+    @Test("a system that comes up at an address of its own network-config is known, where that is nobody else's; later it is not")
+    func givenAddress() async throws {
+        try await MetadataRack.with { rack in
+            let mac = MetadataRack.mac(2)
+            let witness = WireWitness(network: try network(), control: rack.control, leases: rack.leases) { _ in mac }
+            func isKnown(at text: String) throws -> Bool {
+                let address = try #require(IPv4Address(text))
+                if case .machine = witness.testimony(on: .v4(address), in: rack.control.snapshot) { return true }
+                return false
+            }
+            let id = try rack.machine(2).id
+            #expect(try !isKnown(at: "127.0.0.77"))
+            var operation = Model.Operation(
+                id: OperationID(unchecked: "op-1234abcd"), machine: id, generation: 1,
+                request: .install(InstallRequest(image: "debian-12")), steps: [], requestedBy: "test", createdAt: rack.control.now)
+            func put(_ isOpen: Bool) async throws {
+                let (machine, found) = (
+                    try #require(try await rack.control.records.get(Machine.self, id: id.rawValue)),
+                    try await rack.control.records.get(Model.Operation.self, id: operation.id.rawValue)
+                )
+                var changed = machine.value
+                changed.openOperation = isOpen ? operation.id : nil
+                operation.state = isOpen ? .running : .succeeded
+                try await rack.control.records.store.commit([
+                    changed.put(.revision(machine.revision)), operation.put(found.map { .revision($0.revision) } ?? .absent),
+                ])
+                let isThere = await eventually { rack.control.snapshot.machines[id]?.openOperation == changed.openOperation }
+                #expect(isThere)
+            }
+            try await put(true)
+            #expect(try isKnown(at: "127.0.0.77"))
+            #expect(try !isKnown(at: "127.0.0.3"), "it is another machine's")
+            #expect(try !isKnown(at: "10.1.2.3"), "it is of another network")
+            try await put(false)
+            #expect(try !isKnown(at: "127.0.0.77"))
+        }
+    }
+
     @Test("a network that wants proof gives no secret and no identity without, to whatever address the machine has")
     func attestedNetwork() async throws {
         let issuer = EveryIssuer()

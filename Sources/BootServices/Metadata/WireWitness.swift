@@ -52,12 +52,24 @@ final class WireWitness: Sendable {
         guard let machine else { return .stranger(why: "\(mac) is no machine's") }
         if network.mode == .server {
             let isLeased = lease.map { $0.isActive(atMilliseconds: control.now.milliseconds) } ?? false
-            let isStatic = machine.desired.network?.staticAddresses.contains(address) ?? false
-            // A system with a static address that was given by hand, as user-data or network-config: it called home from there.
-            let isKnown = machine.observed.address == address
-            guard isLeased || isStatic || isKnown else { return .impostor(mac: mac, rightful: nil, machine: machine.id) }
+            guard isLeased || Self.isKnown(address, of: machine) || isFree(address, for: machine, in: snapshot) else {
+                return .impostor(mac: mac, rightful: nil, machine: machine.id)
+            }
         }
         return .machine(asker(machine, address, mac, in: snapshot))
+    }
+
+    /// Whether it is in its desired network, or is where its system called home from.
+    private static func isKnown(_ address: IPv4Address, of machine: Machine) -> Bool {
+        machine.desired.network?.staticAddresses.contains(address) ?? false || machine.observed.address == address
+    }
+
+    /// Whether an installed system that has yet to call home may have given itself this address: one that stands in its
+    /// network-config or its user-data, which Hostler passes on as they are, and that is nobody else's. Whoever copied its
+    /// MAC address could as well have taken the address of its lease.
+    private func isFree(_ address: IPv4Address, for machine: Machine, in snapshot: RackSnapshot) -> Bool {
+        guard snapshot.openOperation(of: machine)?.kind == .install, network.address.contains(address) else { return false }
+        return !snapshot.machines.values.contains { $0.id != machine.id && Self.isKnown(address, of: $0) }
     }
 
     /// By IPv6: machines give themselves these addresses, so none is another's; who asks is who has the MAC address.

@@ -151,9 +151,7 @@ public struct SeedVolume: Sendable {
         let lines = members.map { Array("\($0.0): ".utf8) + $0.1.bytes + [UInt8(ascii: "\n")] }
         var files = [("/etc/cloud/cloud.cfg.d/95_hostler.cfg", Array(lines.joined()))]
         if let text = source.secrets.networkConfig {
-            // Its own top-level key is `network:` in one of the two forms that people write.
-            let isWhole = text.split(separator: "\n").contains { $0.hasPrefix("network:") }
-            let body = isWhole ? text : "network:\n" + text.split(separator: "\n").map { "  \($0)\n" }.joined()
+            let body = try GivenNetworkConfig(parsing: text).configuration()
             files.append(("/etc/cloud/cloud.cfg.d/96_hostler_network.cfg", Array(body.utf8)))
         }
         // The key is in it: nobody but root reads it.

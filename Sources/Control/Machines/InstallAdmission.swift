@@ -6,7 +6,6 @@ internal import Model
 enum InstallAdmission {
     /// Limit of user-data: what the common clouds allow is 16 KiB; 16 MiB carries a whole boot script with its payload.
     static let userDataLimitBytes = 16 << 20
-    static let networkConfigLimitBytes = 256 << 10
     static let keyLimit = 64
 
     /// The request with everything pinned, or the first thing that is wrong with it.
@@ -29,7 +28,7 @@ enum InstallAdmission {
         pinned.restart = request.restart ?? .reboot
         try check(keys: request.sshKeys)
         if let data = request.userData { try check(userData: decode(userData: data)) }
-        if let config = request.networkConfig { try check(networkConfig: config) }
+        if let config = request.networkConfig { _ = try GivenNetworkConfig(parsing: config) }
         if request.dataSource == .configDrive, request.networkConfig != nil {
             throw Problem(
                 "network-config-form", status: 422, title: "A config drive has no place for cloud-init's network-config",
@@ -83,25 +82,6 @@ enum InstallAdmission {
                     "ssh-key-invalid", status: 422, title: "That is not an SSH public key: \(key.prefix(40))…",
                     remedy: "Give the public half, the file that ends in .pub.")
             }
-        }
-    }
-
-    private static func check(networkConfig: String) throws(Problem) {
-        guard networkConfig.utf8.count <= networkConfigLimitBytes else {
-            throw Problem("network-config-too-large", status: 413, title: "network-config is larger than 256 KiB")
-        }
-        let loaded: Any?
-        do { loaded = try Yams.load(yaml: networkConfig) } catch {
-            throw Problem(
-                "network-config-invalid", status: 422, title: "network-config is not valid YAML", detail: "\(error)",
-                remedy: "Check the indentation at the line named.")
-        }
-        let map = loaded as? [String: Any]
-        let inner = map?["network"] as? [String: Any] ?? map
-        guard let version = inner?["version"] as? Int, version == 1 || version == 2 else {
-            throw Problem(
-                "network-config-invalid", status: 422, title: "network-config has no “version: 1” or “version: 2”",
-                remedy: "See cloud-init's documentation of network configuration.")
         }
     }
 
