@@ -12,7 +12,7 @@ public final class Console: Sendable {
         var log: ConsoleLog?
         var readers: [ReaderID: AsyncStream<[UInt8]>.Continuation] = [:]
         var nextReader: ReaderID = 1
-        var keyboard: (@Sendable ([UInt8]) -> Void)?
+        var keyboard: (@Sendable ([UInt8]) -> Bool)?
         var isSilent = false
         var isClosed = false
 
@@ -58,21 +58,22 @@ public final class Console: Sendable {
 
     public func setSilent(_ silent: Bool) { state.withLock { $0.isSilent = silent } }
 
-    /// Where typing goes; nil: nowhere for now.
-    public func setKeyboard(_ keyboard: (@Sendable ([UInt8]) -> Void)?) { state.withLock { $0.keyboard = keyboard } }
+    /// Where typing goes, and whether it arrived; nil: nowhere for now.
+    public func setKeyboard(_ keyboard: (@Sendable ([UInt8]) -> Bool)?) { state.withLock { $0.keyboard = keyboard } }
 
     /// Types at the machine. False where nothing takes it: it is lost.
     @discardableResult
     public func type(_ bytes: [UInt8]) -> Bool {
         guard let keyboard = state.withLock({ $0.keyboard }) else { return false }
-        keyboard(bytes)
-        return true
+        return keyboard(bytes)
     }
 
     /// What is in memory, oldest first.
     public var contents: [UInt8] { state.withLock { $0.ring.contents } }
     /// Bytes since it was made, of which the oldest may be gone.
     public var totalBytes: UInt64 { state.withLock { $0.ring.totalBytes } }
+    /// Bytes that `recorded` could give.
+    public var recordedBytes: Int { state.withLock { $0.log?.recordedBytes ?? $0.ring.count } }
     public var readerCount: Int { state.withLock { $0.readers.count } }
 
     /// What was recorded last, at most `limit` bytes: from the file, where there is one.

@@ -30,6 +30,14 @@ final class ConsoleLog {
         }
     }
 
+    /// Of both files together.
+    var recordedBytes: Int {
+        [path, path + ".1"].reduce(0) { sum, path in
+            var facts = stat()
+            return sum + (stat(path, &facts) == 0 ? Int(facts.st_size) : 0)
+        }
+    }
+
     /// The last bytes of both files together, at most `limit`; empty where there are none.
     func tail(_ limit: Int) -> [UInt8] {
         let newest = Self.tail(of: path, limit)

@@ -26,6 +26,8 @@ struct ConsoleRing: Sendable {
         }
     }
 
+    var count: Int { storage.count }
+
     /// Oldest byte first.
     var contents: [UInt8] { Array(storage[start...] + storage[..<start]) }
 }

@@ -8,7 +8,8 @@ public enum ConsoleText {
         var lines: [String] = []
         var line: [UInt8] = []
         func end() {
-            let text = String(String.UnicodeScalarView(String(decoding: line, as: UTF8.self).unicodeScalars.prefix(lineLimit)))
+            let scalars = String(decoding: line, as: UTF8.self).unicodeScalars.lazy.filter { !isControl($0) }.prefix(lineLimit)
+            let text = String(String.UnicodeScalarView(scalars))
             if text.contains(where: { !$0.isWhitespace }) { lines.append(text) }
             line = []
         }
@@ -19,6 +20,14 @@ public enum ConsoleText {
         }
         end()
         return Array(lines.suffix(count))
+    }
+
+    /// C1 controls (ECMA-48 §8.3), which terminals obey in UTF-8 as well, and what turns the direction of text.
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x7f...0x9f, 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069: true
+        default: false
+        }
     }
 }
 

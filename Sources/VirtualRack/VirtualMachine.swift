@@ -313,7 +313,10 @@ actor VirtualMachine {
             let serial = try await ByteChannel.connect(
                 paths.serialSocket, onBytes: { console.received($0) }, onClose: {})
             running = Running(process: process, plan: plan, qmp: qmp, serial: serial)
-            console.setKeyboard { serial.send($0) }
+            console.setKeyboard { bytes in
+                serial.send(bytes)
+                return true
+            }
             try await applyToRunning()
             guestResets = 0
             note(event == .reset ? "reset, as another start" : "power on")

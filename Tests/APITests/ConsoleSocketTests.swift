@@ -124,6 +124,7 @@ final class OneConsole: ConsoleControl {
             one.console.setKeyboard { bytes in
                 typed.add(bytes)
                 one.console.received(Array("echo:".utf8) + bytes)
+                return true
             }
             one.console.received(Array("\u{1b}[6nold \u{1b}[1mlines\u{1b}[0m\r\n".utf8))
             let came = try await visit(rack) { visit in
@@ -155,7 +156,10 @@ final class OneConsole: ConsoleControl {
     @Test("any number sit at one console; a viewer reads along and is shown out when typing")
     func viewers() async throws {
         try await serving { rack, one in
-            one.console.setKeyboard { _ in Issue.record("a viewer typed") }
+            one.console.setKeyboard { _ in
+                Issue.record("a viewer typed")
+                return true
+            }
             let came = try await visit(rack) { first in
                 _ = try await first.next()
                 let second = try await visit(rack, as: .viewer) { viewer in
@@ -210,6 +214,43 @@ final class OneConsole: ConsoleControl {
             #expect(try await rack.send(.GET, "/v1/machines/one/console/log").text == "panic\n")
             #expect(try await rack.send(.GET, "/v1/machines/one/console/log?raw=true").text == "\u{1b}[2Jpanic\r\n")
             #expect(try await visit(rack) { visit in _ = try await visit.next() })
+        }
+    }
+
+    @Test("whose token is taken away is shown out soon")
+    func revoked() async throws {
+        try await serving { rack, _ in
+            let came = try await visit(rack) { visit in
+                _ = try await visit.next()
+                let tokens = try await rack.tokens.list()
+                try await rack.tokens.revoke(try #require(tokens.first { $0.role == .operator }).id)
+                #expect(try await visit.closedWith() == .policyViolation)
+            }
+            #expect(came)
+        }
+    }
+
+    @Test("a first request that is none is answered, and a flood behind a request for another protocol ends the connection")
+    func rubbish() async throws {
+        try await serving { rack, _ in
+            let port = Int(rack.base.split(separator: ":").last ?? "") ?? 0
+            func talk(_ parts: [String]) async throws -> String {
+                let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(host: "127.0.0.1", port: port) {
+                    channel in
+                    channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel) }
+                }
+                return try await channel.executeThenClose { inbound, outbound in
+                    for part in parts { try? await outbound.write(ByteBuffer(string: part)) }
+                    var answer = ""
+                    do { for try await bytes in inbound { answer += String(buffer: bytes) } } catch {}
+                    return answer
+                }
+            }
+            #expect(try await talk(["rubbish\r\n\r\n"]).hasPrefix("HTTP/1.1 400"))
+            #expect(try await talk(["GET /v1/status HTTP/1.1\r\nX: \(String(repeating: "y", count: 200_000))\r\n\r\n"]).hasPrefix("HTTP/1.1 4"))
+            let head = "GET \(Self.path) HTTP/1.1\r\nHost: x\r\nUpgrade: z\r\nConnection: upgrade\r\n\r\n"
+            // It ends, whatever was answered before.
+            _ = try await talk([head] + Array(repeating: String(repeating: "z", count: 65_536), count: 64))
         }
     }
 

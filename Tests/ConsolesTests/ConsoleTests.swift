@@ -69,11 +69,15 @@ struct ConsoleTests {
         let console = Console(.init())
         #expect(!console.type([1]))
         let typed = Typed()
-        console.setKeyboard { typed.add($0) }
+        console.setKeyboard { bytes in
+            typed.add(bytes)
+            return bytes.count < 3
+        }
         #expect(console.type([2, 3]))
+        #expect(!console.type([5, 6, 7]), "the keyboard says that it was too much")
         console.setKeyboard(nil)
         #expect(!console.type([4]))
-        #expect(typed.bytes == [2, 3])
+        #expect(typed.bytes == [2, 3, 5, 6, 7])
     }
 
     @Test(
@@ -82,7 +86,7 @@ struct ConsoleTests {
             ("a\r\n\u{1b}[1;31mred\u{1b}[0m\r\n\r\n  \r\nb", ["a", "red", "b"]),
             ("\u{1b}]0;title\u{7}text\u{1b}(Bx\u{1b}P1$r\u{1b}\\y\n", ["textxy"]),
             ("cut\u{1b}[12\nnext\u{8}\u{0}\u{1b}", ["cut", "next"]),
-            ("1\n2\n3\n4", ["2", "3", "4"]),
+            ("1\n2\n3\n4", ["2", "3", "4"]), ("a\u{9b}6nb\u{202e}c\n", ["a6nbc"]),
         ])
     func lines(text: String, expected: [String]) {
         #expect(ConsoleText.lastLines(3, of: Array(text.utf8)) == expected)
@@ -94,7 +98,7 @@ struct ConsoleTests {
         for _ in 0..<200 {
             let bytes = (0..<Int.random(in: 0...600)).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
             for line in ConsoleText.lastLines(100, of: bytes) {
-                #expect(line.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f || $0.value == 9 })
+                #expect(line.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) || $0.value == 9 })
             }
         }
         #expect(ConsoleText.lastLines(1, of: Array(repeating: 0x61, count: 9000)).map(\.count) == [400])

@@ -29,7 +29,12 @@ private final class TalkingBMC: PowerSwitch, ConsoleOffering {
         facts.macs = [testMAC]
         return facts
     }
-    func freeConsole() async throws { state.withLock { $0.freed += 1 } }
+    func freeConsole() async throws {
+        state.withLock {
+            $0.freed += 1
+            $0.refusals = []
+        }
+    }
 
     func holdConsole(_ end: ConsoleEnd) async throws {
         let (ended, hangUp) = AsyncStream.makeStream(of: Void.self)
@@ -96,6 +101,7 @@ private final class TalkingBMC: PowerSwitch, ConsoleOffering {
         settings.spread = .zero
         settings.consoles = ConsolePolicy(record: record)
         settings.consoleBackoff = Backoff(first: .milliseconds(5), longest: .milliseconds(20))
+        settings.consolePatience = .milliseconds(100)
         let desk = try await BMCDesk.open(control: control, vault: Vault(keyFile: folder + "/vault.key"), ways: ways, settings: settings)
         var request = BMCRequest(kind: .ipmi, address: "10.0.0.4")
         request.userName = "root"
@@ -131,11 +137,30 @@ private final class TalkingBMC: PowerSwitch, ConsoleOffering {
     @Test("a console that somebody else holds is left to them at first, then taken over, and that is an event")
     func taken() async throws {
         let taken = Problem("bmc-console-taken", status: 409, title: "Somebody else holds it")
-        try await with(refusals: [taken, taken, taken]) { place in
+        // It stays with them until it is freed.
+        try await with(refusals: Array(repeating: taken, count: 1000)) { place in
             try await place.connected()
-            #expect(place.bmc.state.withLock { $0.freed } == 1 && place.bmc.state.withLock { $0.asked } == 4)
+            #expect(place.bmc.state.withLock { $0.freed } == 1 && place.bmc.state.withLock { $0.asked } > 3)
             let events = try await place.control.records.all(Event.self).map(\.value.kind)
             #expect(events.contains("console.taken-over"))
+        }
+    }
+
+    @Test("after a change of the password the next session is the console's, and the one before it does not take it along")
+    func newLine() async throws {
+        try await with { place in
+            try await place.connected()
+            let before = place.bmc.state.withLock { $0.end }
+            _ = try await place.desk.trust("10.0.0.4", fingerprint: nil, by: "test")
+            try await place.until("it is held anew") { place.bmc.state.withLock { $0.asked } == 2 }
+            try await place.connected()
+            // The old one has ended by now, or ends later: either way typing reaches the new one.
+            before?.received(Array("late".utf8))
+            try await Task.sleep(for: .milliseconds(1500))
+            #expect(try await place.desk.consoleState(machine: "one").connected)
+            #expect(try await place.desk.console(machine: "one").type(Array("x".utf8)))
+            try await place.until("it was typed") { place.bmc.state.withLock { $0.typed } == Array("x".utf8) }
+            #expect(try await !place.control.records.all(Event.self).map(\.value.kind).contains("console.taken-over"))
         }
     }
 

@@ -12,13 +12,15 @@ struct ConsoleSocket: Sendable {
     /// A longer frame from a person is none.
     static let frameLimitBytes = 64 << 10
     private static let pingEvery = Duration.seconds(20)
-    /// Pings in a row that nobody answers before the other side is taken to be gone.
-    private static let silentPings = 3
+    /// How often it is looked whether the other side is there and may be.
+    private static let lookEvery = Duration.seconds(5)
+    /// Without any sign of the other side for so long it is taken to be gone.
+    private static let silence = Duration.seconds(60)
     /// Lines of the past that are shown first.
     private static let pastLines = 200
 
     let visit: ConsoleVisit
-    private let unanswered = Pings()
+    private let lastHeard = Mutexed(ContinuousClock.now)
 
     init(_ visit: ConsoleVisit) { self.visit = visit }
 
@@ -40,10 +42,17 @@ struct ConsoleSocket: Sendable {
                 }
                 group.addTask { try await self.listen(inbound, outbound) }
                 group.addTask {
-                    while self.unanswered.next() <= Self.silentPings {
+                    while true {
                         try await outbound.write(Self.frame(.ping, ByteBuffer()))
                         try await Task.sleep(for: Self.pingEvery)
                     }
+                }
+                // Writes nothing: a reader that does not read would hold it up.
+                group.addTask {
+                    while ContinuousClock.now - self.lastHeard.value < Self.silence, try await self.visit.isStillAllowed() {
+                        try await Task.sleep(for: Self.lookEvery)
+                    }
+                    await Self.shortly { try await outbound.write(Self.closing(.policyViolation)) }
                 }
                 defer { group.cancelAll() }
                 try await group.next()
@@ -55,7 +64,7 @@ struct ConsoleSocket: Sendable {
         _ inbound: NIOAsyncChannelInboundStream<WebSocketFrame>, _ outbound: NIOAsyncChannelOutboundWriter<WebSocketFrame>
     ) async throws {
         for try await frame in inbound {
-            unanswered.answered()
+            lastHeard.value = .now
             // RFC 6455 §5.1: what a client sends is masked.
             guard frame.maskKey != nil else { return try await outbound.write(Self.closing(.protocolError)) }
             switch frame.opcode {
@@ -67,6 +76,16 @@ struct ConsoleSocket: Sendable {
             case .connectionClose: return try await outbound.write(Self.closing(.normalClosure))
             default: break
             }
+        }
+    }
+
+    /// Tries, and gives it up after a second.
+    private static func shortly(_ body: @Sendable @escaping () async throws -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await body() }
+            group.addTask { try? await Task.sleep(for: .seconds(1)) }
+            await group.next()
+            group.cancelAll()
         }
     }
 
@@ -85,17 +104,11 @@ struct ConsoleSocket: Sendable {
     }
 }
 
-/// How many pings in a row were not answered.
-private final class Pings: Sendable {
-    private let count = Mutex(0)
-
-    func answered() { count.withLock { $0 = 0 } }
-
-    /// One more is sent.
-    func next() -> Int {
-        count.withLock {
-            $0 += 1
-            return $0
-        }
+private final class Mutexed<Value: Sendable>: Sendable {
+    private let mutex: Mutex<Value>
+    init(_ value: Value) { mutex = Mutex(value) }
+    var value: Value {
+        get { mutex.withLock { $0 } }
+        set { mutex.withLock { $0 = newValue } }
     }
 }

@@ -62,8 +62,7 @@ final class ConsoleUpgrade: ChannelInboundHandler, RemovableChannelHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // A request that is none is answered by those who know how.
-        if case .decided = standing {} else { becomeHTTP(context) }
-        context.fireErrorCaught(error)
+        if case .decided = standing { context.fireErrorCaught(error) } else { becomeHTTP(context, telling: error) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -103,7 +102,7 @@ final class ConsoleUpgrade: ChannelInboundHandler, RemovableChannelHandler {
         becomeConsole(visit, key: key, context)
     }
 
-    private func becomeHTTP(_ context: ChannelHandlerContext) {
+    private func becomeHTTP(_ context: ChannelHandlerContext, telling error: (any Error)? = nil) {
         standing = .decided
         let operations = context.pipeline.syncOperations
         do {
@@ -118,6 +117,8 @@ final class ConsoleUpgrade: ChannelInboundHandler, RemovableChannelHandler {
         for part in held { context.fireChannelRead(Self.wrapInboundOut(part)) }
         if !held.isEmpty { context.fireChannelReadComplete() }
         held = []
+        // Before this handler goes: it has no neighbour then.
+        if let error { context.fireErrorCaught(error) }
         operations.removeHandler(context: context, promise: nil)
     }
 

@@ -13,9 +13,14 @@ struct ConsoleVisit: Sendable {
     /// A viewer reads along.
     var mayType: Bool
     var actor: String
+    /// Whether they still may.
+    var isStillAllowed: @Sendable () async throws -> Bool
 
     /// - Throws: where there is no such machine, or its console will not come and never was.
-    init(_ name: String, _ token: Token?, _ server: ServerState) async throws {
+    init(
+        _ name: String, _ token: Token?, _ server: ServerState, isStillAllowed: @escaping @Sendable () async throws -> Bool = { true }
+    ) async throws {
+        self.isStillAllowed = isStillAllowed
         let consoles = try server.openConsoles()
         state = try await consoles.consoleState(machine: name)
         if let problem = state.problem, state.recordedBytes == 0, Self.lasting.contains(problem.code) { throw problem }

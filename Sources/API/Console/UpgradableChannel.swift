@@ -22,11 +22,22 @@ struct UpgradableChannel: ServerChildChannel, HTTPChannelHandler {
     let responder: HTTPChannelHandler.Responder
     let state: ServerState
 
+    private static let limits = {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = 80 << 10
+        limits.maxHeaderListSize = 80 << 10
+        limits.maxHeaderFieldCount = 1000
+        return limits
+    }()
+
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             let conversation = channel.eventLoop.makePromise(of: Conversation.self)
             let encoder = HTTPResponseEncoder()
-            let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
+            let decoder = ByteToMessageHandler(
+                HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: Self.limits),
+                // What comes behind a request for another protocol is not read, and must not be piled up either.
+                maximumBufferSize: 256 << 10)
             let upgrade = ConsoleUpgrade(http: (encoder, decoder), conversation: conversation) { head in
                 try await self.visit(head)
             }
@@ -52,10 +63,9 @@ struct UpgradableChannel: ServerChildChannel, HTTPChannelHandler {
     }
 
     private func sit(_ frames: ConsoleSocket.Frames, _ visit: ConsoleVisit) async throws {
-        try await state.note("console.opened", visit, visit.mayType ? "sits at the serial console" : "reads the serial console")
         // Its own end is no error of ours; that it ended is told in any case.
         try? await ConsoleSocket(visit).run(frames)
-        try await Task { try await state.note("console.closed", visit, "left the serial console") }.value
+        if visit.mayType { try await Task { try await state.note("console.closed", visit, "left the serial console") }.value }
     }
 
     private func visit(_ head: HTTPRequestHead) async throws -> ConsoleVisit? {
@@ -64,7 +74,12 @@ struct UpgradableChannel: ServerChildChannel, HTTPChannelHandler {
         guard let parts = head.headers.first(name: "Authorization")?.split(separator: " ", maxSplits: 1), parts.count == 2,
             parts[0].lowercased() == "bearer", let token = try await state.tokens.verify(String(parts[1]))
         else { return nil }
-        return try await ConsoleVisit(machine, token, state)
+        let visit = try await ConsoleVisit(machine, token, state) { [tokens = state.tokens] in
+            // A token that was taken away, or whose role is another one, opens nothing any more.
+            try await tokens.verify(String(parts[1]))?.role == token.role
+        }
+        if visit.mayType { try await state.note("console.opened", visit, "sits at the serial console") }
+        return visit
     }
 }
 

@@ -66,13 +66,30 @@ extension BMCDesk {
         _ file: [UInt8], named fileName: String, targets: [String], machine name: String, by actor: String
     ) async throws -> FirmwareUpdate {
         guard !file.isEmpty else { throw Problem("firmware-empty", status: 422, title: "The firmware file is empty") }
-        guard (1...128).contains(fileName.utf8.count), fileName.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != UInt8(ascii: "/") }) else {
+        guard (1...128).contains(fileName.utf8.count), fileName.unicodeScalars.allSatisfy(MultipartPush.isPlain) else {
             throw Problem(
                 "firmware-name-invalid", status: 422, title: "“\(fileName)” is no name of a firmware file",
-                remedy: "BMCs know firmware by its file's name: 1 to 128 printable ASCII characters, no slash.")
+                remedy: "BMCs know firmware by its file's name: 1 to 128 ASCII letters, digits and “._-”.")
         }
-        return try await begin(.file(file, name: fileName), targets, machine: name, by: actor)
+        let inFlight = pushedBytes.withLock { bytes in
+            guard bytes + file.count <= Self.pushedLimitBytes else { return false }
+            bytes += file.count
+            return true
+        }
+        guard inFlight else {
+            throw Problem(
+                "firmware-too-much", status: 503, title: "Too many firmware files are on their way to BMCs already",
+                detail: "together they may have \(Self.pushedLimitBytes >> 20) MiB in memory", remedy: "Try again when some are done.")
+        }
+        do {
+            return try await begin(.file(file, name: fileName), targets, machine: name, by: actor)
+        } catch {
+            pushedBytes.withLock { $0 -= file.count }
+            throw error
+        }
     }
+
+    private static let pushedLimitBytes = 1 << 30
 
     private func begin(_ source: FirmwareSource, _ targets: [String], machine name: String, by actor: String) async throws -> FirmwareUpdate {
         guard targets.count <= 16, targets.allSatisfy({ RedfishPath($0) != nil }) else {
@@ -88,8 +105,15 @@ extension BMCDesk {
             return true
         }
         guard isFirst else { throw Self.updating(bmc) }
-        try await control.recordEvent(
-            kind: "firmware.update-started", machine: machine.id, actor: actor, message: "\(machine.name): the BMC \(source.verb) \(source.name)")
+        do {
+            try await control.recordEvent(
+                kind: "firmware.update-started", machine: machine.id, actor: actor,
+                message: "\(machine.name): the BMC \(source.verb) \(source.name)")
+        } catch {
+            // It was not begun: nothing waits for its end.
+            updates.withLock { $0[bmc.id] = nil }
+            throw error
+        }
         updateJobs.yield(UpdateJob(bmc: bmc.id, machine: machine.id, source: source, targets: targets))
         return update
     }
@@ -134,6 +158,7 @@ extension BMCDesk {
     }
 
     private func carryOut(_ job: UpdateJob) async {
+        defer { if case .file(let file, _) = job.source { pushedBytes.withLock { $0 -= file.count } } }
         var failure: Problem?
         do {
             // Beside the line, which others need meanwhile to read the power.

@@ -19,7 +19,9 @@ public final class BMCDesk: Sendable {
         public var start = StartPolicy()
         public var health = HealthPolicy()
         public var consoles = ConsolePolicy()
-        public var consoleBackoff = Backoff()
+        public var consoleBackoff = Backoff(longest: .seconds(60))
+        /// So long somebody else may hold a console before it is taken over.
+        public var consolePatience: Duration = .seconds(300)
         /// From one look at a BMC's log to the next, where it has no event stream.
         public var logEvery: Duration = .seconds(300)
         /// After so long a stream is opened anew.
@@ -40,6 +42,8 @@ public final class BMCDesk: Sendable {
     /// Which machines are being started, and when those are tried again where it failed.
     let starts = Mutex(StartLedger())
     let wards = Mutex<[BMCID: Ward]>([:])
+    /// Of firmware files that are given to BMCs now.
+    let pushedBytes = Mutex(0)
     let updates = Mutex<[BMCID: FirmwareUpdate]>([:])
     let updateRequests: AsyncStream<UpdateJob>
     let updateJobs: AsyncStream<UpdateJob>.Continuation

@@ -9,45 +9,55 @@ extension BMCDesk {
     private static let glance = Duration.seconds(1)
     /// After so long a BMC that has no console is asked again.
     private static let reconsideration = Duration.seconds(600)
-    /// So often in a row somebody else may be found at a console before it is taken over: what is left of a server
-    /// that was killed holds it until the BMC's own limit, a person at a tool of their own keeps it that long.
-    private static let patience = 3
 
     /// Holds one BMC's console while `line` is the way to it and the policy wants it.
     func recordConsole(by line: BMCLine) async {
         guard settings.consoles.record != .never, let offering = line.power as? any ConsoleOffering else { return }
         var backoff = settings.consoleBackoff
-        var refusals = 0
+        var takenSince: ContinuousClock.Instant?
         while !Task.isCancelled, fleet.line(line.id) === line {
             guard let machine = consoleWanted(line), line.observed.breaker == .closed else {
                 try? await Task.sleep(for: Self.glance)
                 continue
             }
             let began = ContinuousClock.now
+            let holder = ConsoleHolder()
             do {
-                try await hold(offering, of: machine, by: line)
-                refusals = 0
+                try await hold(offering, of: machine, by: line, holder)
+                takenSince = nil
             } catch {
                 let problem = error as? Problem
-                control.consoles.disconnected(machine, problem, at: control.now)
+                control.consoles.disconnected(machine, holder, problem, at: control.now)
                 if problem?.code == "bmc-unsupported" {
                     // Somebody may switch it on some day.
                     try? await Task.sleep(for: Self.reconsideration)
                     continue
                 }
-                refusals = problem?.code == "bmc-console-taken" ? refusals + 1 : 0
-                if refusals >= Self.patience {
-                    refusals = 0
-                    try? await offering.freeConsole()
-                    try? await control.recordEvent(
-                        kind: "console.taken-over", machine: machine, actor: "control",
-                        message: "The serial console was held by somebody else and was taken over")
+                takenSince = problem?.code == "bmc-console-taken" ? takenSince ?? began : nil
+                // What is left of a server that was killed holds it until the BMC's own limit; a person at a tool of
+                // their own keeps it so long.
+                if let since = takenSince, ContinuousClock.now - since >= settings.consolePatience, await takeOver(offering, of: machine, holder) {
+                    takenSince = nil
                     continue
                 }
             }
             if ContinuousClock.now - began > .seconds(60) { backoff.succeeded() }
             try? await Task.sleep(for: backoff.pause(fraction: .random(in: 0...1)))
         }
+    }
+
+    /// True where it is free now.
+    private func takeOver(_ offering: any ConsoleOffering, of machine: MachineID, _ holder: ConsoleHolder) async -> Bool {
+        do {
+            try await offering.freeConsole()
+        } catch {
+            control.consoles.disconnected(machine, holder, error as? Problem, at: control.now)
+            return false
+        }
+        try? await control.recordEvent(
+            kind: "console.taken-over", machine: machine, actor: "control",
+            message: "The serial console was held by somebody else for \(settings.consolePatience) and was taken over")
+        return true
     }
 
     /// The machine whose console is wanted now; nil: none is, or the BMC's machine is not known.
@@ -62,25 +72,25 @@ extension BMCDesk {
         }
     }
 
-    private func hold(_ offering: any ConsoleOffering, of machine: MachineID, by line: BMCLine) async throws {
+    private func hold(_ offering: any ConsoleOffering, of machine: MachineID, by line: BMCLine, _ holder: ConsoleHolder) async throws {
         let console = control.consoles.console(of: machine)
         let (typed, keyboard) = AsyncStream.makeStream(of: [UInt8].self, bufferingPolicy: .bufferingOldest(256))
         let end = ConsoleEnd(
             began: {
-                self.control.consoles.connected(machine, by: line.power.address, at: self.control.now)
-                console.setKeyboard { keyboard.yield($0) }
+                self.control.consoles.connected(machine, holder, by: line.power.address, at: self.control.now) { bytes in
+                    if case .enqueued = keyboard.yield(bytes) { true } else { false }
+                }
             },
             received: { console.received($0) }, typed: typed)
-        defer { console.setKeyboard(nil) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await offering.holdConsole(end) }
             group.addTask {
-                while self.consoleWanted(line) == machine { try await Task.sleep(for: Self.glance) }
+                while self.fleet.line(line.id) === line, self.consoleWanted(line) == machine { try await Task.sleep(for: Self.glance) }
             }
             defer { group.cancelAll() }
             try await group.next()
         }
-        control.consoles.disconnected(machine, nil, at: control.now)
+        control.consoles.disconnected(machine, holder, nil, at: control.now)
     }
 
     // MARK: What people ask

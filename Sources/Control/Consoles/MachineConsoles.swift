@@ -17,6 +17,8 @@ final class MachineConsoles: Sendable {
         var isConnected = false
         var since: Timestamp?
         var problem: Problem?
+        /// Whose session it is; one that ends late must not end the next one's.
+        var holder: ConsoleHolder?
     }
 
     private let directory: String?
@@ -53,29 +55,38 @@ final class MachineConsoles: Sendable {
             state.since = entry.since
             state.problem = entry.problem
         }
-        state.recordedBytes = console.recorded(2 * Self.fileBytes).count
+        state.recordedBytes = console.recordedBytes
         state.readers = console.readerCount
         return state
     }
 
-    /// It is heard from now on.
-    func connected(_ machine: MachineID, by address: String, at now: Timestamp) {
-        console(of: machine).mark("hostler: console connected, by \(address) \(now)")
+    /// It is heard from now on, and typed at by `keyboard`.
+    func connected(
+        _ machine: MachineID, _ holder: ConsoleHolder, by address: String, at now: Timestamp, keyboard: @escaping @Sendable ([UInt8]) -> Bool
+    ) {
+        let console = console(of: machine)
+        console.mark("hostler: console connected, by \(address) \(now)")
         entries.withLock {
             $0[machine]?.isConnected = true
             $0[machine]?.since = now
             $0[machine]?.problem = nil
+            $0[machine]?.holder = holder
+            console.setKeyboard(keyboard)
         }
     }
 
     /// It is not, or no longer. A mark only where it was: else a BMC that is away would fill the record.
-    func disconnected(_ machine: MachineID, _ problem: Problem?, at now: Timestamp) {
+    func disconnected(_ machine: MachineID, _ holder: ConsoleHolder, _ problem: Problem?, at now: Timestamp) {
         let console = console(of: machine)
         let wasConnected = entries.withLock { entries in
-            let was = entries[machine]?.isConnected ?? false
-            entries[machine]?.isConnected = false
-            if was { entries[machine]?.since = now }
-            entries[machine]?.problem = problem
+            guard var entry = entries[machine], !entry.isConnected || entry.holder === holder else { return false }
+            let was = entry.isConnected
+            entry.isConnected = false
+            entry.holder = nil
+            if was { entry.since = now }
+            entry.problem = problem
+            entries[machine] = entry
+            console.setKeyboard(nil)
             return was
         }
         if wasConnected { console.mark("hostler: console lost \(now)") }
@@ -87,3 +98,6 @@ final class MachineConsoles: Sendable {
         return ConsoleText.lastLines(Self.tailLines, of: console.contents.suffix(16 << 10))
     }
 }
+
+/// One session at one console.
+final class ConsoleHolder: Sendable {}

@@ -11,14 +11,18 @@ extension HostTool {
     /// Runs the program at a terminal of its own until it ends, or until the task is cancelled: then the terminal is
     /// hung up, and what does not end by that is killed.
     ///
-    /// - Parameter typed: what goes to the program; its end does not end the program.
+    /// - Parameters:
+    ///   - typed: what goes to the program; its end does not end the program.
+    ///   - keys: makes of it what the program is to get.
     func sit(
         _ arguments: [String], environment: [String: String] = [:], namespace: String? = nil, typed: AsyncStream<[UInt8]>,
-        received: @escaping @Sendable ([UInt8]) -> Void
+        keys: @escaping @Sendable ([UInt8]) -> [UInt8] = { $0 }, received: @escaping @Sendable ([UInt8]) -> Void
     ) async throws -> Result {
         if let namespace {
-            return try await HostTool(name: "ip", package: "iproute2").sit(
-                ["netns", "exec", namespace, name] + arguments, environment: environment, typed: typed, received: received)
+            let result = try await HostTool(name: "ip", package: "iproute2").sit(
+                ["netns", "exec", namespace, name] + arguments, environment: environment, typed: typed, keys: keys, received: received)
+            if result.status != 0, result.errors.hasPrefix("exec of \"") { throw missing }
+            return result
         }
         let terminal = try PseudoTerminal()
         let ours = try await Self.channel(terminal)
@@ -40,7 +44,7 @@ extension HostTool {
                         return .terminal
                     }
                     group.addTask {
-                        for await bytes in typed { try await outbound.write(ByteBuffer(bytes: bytes)) }
+                        for await bytes in typed { try await outbound.write(ByteBuffer(bytes: keys(bytes))) }
                         return .typing
                     }
                     defer { group.cancelAll() }
@@ -51,6 +55,9 @@ extension HostTool {
                         return Result(status: result.terminationStatus.shellStatus, output: "", errors: result.standardError)
                     } catch let error as SubprocessError where error.code == .executableNotFound {
                         throw missing
+                    } catch let error as SubprocessError {
+                        try Task.checkCancellation()
+                        throw Problem.bmc("error", "“\(name)” could not be run to its end", detail: "\(error)", remedy: "It is started anew.")
                     }
                 }
             } onCancel: {

@@ -5,25 +5,15 @@ extension IPMIBMC: ConsoleOffering {
     /// By serial over LAN (IPMI 2.0 §15), through `ipmitool sol activate`.
     public func holdConsole(_ end: ConsoleEnd) async throws {
         let screen = Screen()
-        let (typed, keyboard) = AsyncStream.makeStream(of: [UInt8].self, bufferingPolicy: .bufferingOldest(256))
-        let result = try await withThrowingTaskGroup(of: HostTool.Result?.self) { group in
-            group.addTask {
-                var typing = SOLTyping()
-                for await bytes in end.typed { keyboard.yield(typing.pass(bytes)) }
-                return nil
-            }
-            group.addTask {
-                let (line, environment) = self.line(retries: 4)
-                return try await Self.tool.sit(
-                    line + ["-e", String(UnicodeScalar(SOLTyping.escape)), "sol", "activate"], environment: environment,
-                    namespace: self.network.namespace, typed: typed
-                ) { bytes in screen.show(bytes, at: end) }
-            }
-            defer { group.cancelAll() }
-            while let ending = try await group.next() {
-                if let ending { return ending }
-            }
-            return HostTool.Result(status: 0, output: "", errors: "")
+        let keys = Keys()
+        let (line, environment) = line(retries: 4)
+        let result = try await Self.tool.sit(
+            line + ["-e", String(UnicodeScalar(SOLTyping.escape)), "sol", "activate"], environment: environment,
+            namespace: network.namespace, typed: end.typed
+        ) { bytes in
+            keys.pass(bytes)
+        } received: { bytes in
+            screen.show(bytes, at: end)
         }
         try Task.checkCancellation()
         if screen.isOperational { return }
@@ -31,6 +21,12 @@ extension IPMIBMC: ConsoleOffering {
     }
 
     public func freeConsole() async throws { try await call(["sol", "deactivate"]) }
+}
+
+/// What is typed, as the tool is to get it.
+private final class Keys: Sendable {
+    private let typing = Mutex(SOLTyping())
+    func pass(_ bytes: [UInt8]) -> [UInt8] { typing.withLock { $0.pass(bytes) } }
 }
 
 /// What the tool printed, parted from what the machine did.

@@ -156,14 +156,22 @@ extension RedfishBMC {
 }
 
 /// A multipart push of an update (DSP0266 §12.6.2, RFC 7578).
-struct MultipartPush {
+public struct MultipartPush {
     var parameters: JSON
     var file: [UInt8]
     var fileName: String
 
+    /// What a file's name may be made of, as it stands in a header.
+    public static func isPlain(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar {
+        case "a"..."z", "A"..."Z", "0"..."9", ".", "_", "-": true
+        default: false
+        }
+    }
+
     var body: RedfishRequest.Body {
         let boundary = boundary
-        let safeName = fileName.filter { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
+        let safeName = String(String.UnicodeScalarView(fileName.unicodeScalars.filter(Self.isPlain)))
         var bytes = Array("--\(boundary)\r\nContent-Disposition: form-data; name=\"UpdateParameters\"\r\nContent-Type: application/json\r\n\r\n".utf8)
         bytes += parameters.encoded
         bytes += Array(

@@ -13,25 +13,25 @@ enum ConsoleConnection {
     private typealias Frames = NIOAsyncChannel<WebSocketFrame, WebSocketFrame>
     private typealias Bytes = NIOAsyncChannel<ByteBuffer, ByteBuffer>
     private static let frameLimitBytes = 1 << 20
+    /// For the server's answer.
+    private static let openingLimit = TimeAmount.seconds(15)
 
     /// Until Ctrl-], the end of input where it is no terminal, or the server's end.
     static func sit(at machine: String, path: String, _ client: APIClient) async throws {
-        guard let frames = try await open(path, client) else {
-            // The same by plain HTTP tells why.
-            _ = try await client.bytes(.GET, path)
-            throw Problem("console-refused", title: "The server did not open the console", remedy: "Is a proxy before it that knows no websockets?")
-        }
         var ends: [CInt] = [-1, -1]
         guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
             throw Problem("no-sockets", title: "The system gives no further sockets", detail: String(cString: strerror(errno)))
         }
         let (far, near) = (ends[0], ends[1])
         defer { close(near) }
-        let local = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).withConnectedSocket(far) { channel in
-            channel.eventLoop.makeCompletedFuture { try Bytes(wrappingChannelSynchronously: channel) }
+        guard let frames = try await open(path, client) else {
+            close(far)
+            // The same by plain HTTP tells why.
+            _ = try await client.bytes(.GET, path)
+            throw Problem("console-refused", title: "The server did not open the console", remedy: "Is a proxy before it that knows no websockets?")
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await join(frames, local) }
+            group.addTask { try await join(frames, far) }
             group.addTask {
                 // The terminal blocks its thread.
                 try await NIOThreadPool.singleton.runIfActive { ConsoleSession.sit(at: near, machine) }
@@ -41,8 +41,12 @@ enum ConsoleConnection {
         }
     }
 
-    private static func join(_ frames: Frames, _ local: Bytes) async throws {
+    /// - Parameter far: our end of a connected socket, which is closed with it.
+    private static func join(_ frames: Frames, _ far: CInt) async throws {
         try await frames.executeThenClose { fromServer, toServer in
+            let local = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).withConnectedSocket(far) { channel in
+                channel.eventLoop.makeCompletedFuture { try Bytes(wrappingChannelSynchronously: channel) }
+            }
             try await local.executeThenClose { typed, shown in
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask {
@@ -100,15 +104,18 @@ enum ConsoleConnection {
             let opening = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connectTimeout(.seconds(5))
                 .connect(host: host, port: port) { channel in
                     channel.eventLoop.makeCompletedFuture {
+                        let alarm = channel.eventLoop.scheduleTask(in: openingLimit) { channel.close(promise: nil) }
                         if let context {
                             let isNumeric = (try? SocketAddress(ipAddress: host, port: port)) != nil
                             try channel.pipeline.syncOperations.addHandler(
                                 NIOSSLClientHandler(context: context, serverHostname: isNumeric ? nil : host))
                         }
                         let upgrader = NIOTypedWebSocketClientUpgrader<Frames?>(maxFrameSize: frameLimitBytes) { channel, _ in
-                            channel.eventLoop.makeCompletedFuture { try Frames(wrappingChannelSynchronously: channel) }
+                            alarm.cancel()
+                            return channel.eventLoop.makeCompletedFuture { try Frames(wrappingChannelSynchronously: channel) }
                         }
                         let upgrades = NIOTypedHTTPClientUpgradeConfiguration(upgradeRequestHead: request, upgraders: [upgrader]) { channel in
+                            alarm.cancel()
                             channel.close(promise: nil)
                             return channel.eventLoop.makeSucceededFuture(nil)
                         }
