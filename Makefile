@@ -20,9 +20,10 @@ demo: deps binaries boot-files image
 ## make test        all tests, the end-to-end ones included
 test: deps check unit e2e
 
-## make deps        install what is missing, with apt
+## make deps        install what is missing, with apt; and one foreign BMC, with pip
 deps:
 	scripts/deps.sh
+	scripts/foreign-bmcs.sh install
 
 ## make unit        tests of the parts
 unit:

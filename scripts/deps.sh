@@ -8,7 +8,7 @@ packages=(
     # the lab
     qemu-system-x86 qemu-utils ovmf ipxe ipxe-qemu iproute2 openssh-client
     # BMCs that speak IPMI, PDUs that speak SNMP
-    ipmitool snmp
+    ipmitool openipmi snmp
     # images and the ramdisk
     mmdebstrap arch-test debian-archive-keyring gpg lz4 mtools dosfstools e2fsprogs gdisk fdisk grub-common grub-pc-bin grub-efi-amd64-bin
     kmod cpio zstd xz-utils pci.ids busybox-static dropbear-bin
@@ -39,7 +39,7 @@ for package in "${missing[@]}"; do
     case $package in
     openssh-server) service=ssh ;;
     nginx-light) service=nginx ;;
-    kea-dhcp4-server | tftpd-hpa) service=$package ;;
+    kea-dhcp4-server | openipmi | tftpd-hpa) service=$package ;;
     *) continue ;;
     esac
     [ ! -d /run/systemd/system ] || $sudo systemctl disable --quiet "$service" || true

@@ -29,12 +29,7 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
-passed=0 failed=0
-judge() {
-    local name=$1
-    shift
-    if "$@"; then passed=$((passed + 1)); echo "PASS $name"; else failed=$((failed + 1)); echo "FAIL $name"; fi
-}
+. scripts/judging.sh
 
 "$hostler" lab bmc simulate --count 2 --port 0 >"$work/bmcs" 2>&1 &
 pids+=($!)
@@ -72,5 +67,4 @@ END
 [ ! -x "$cache/promtool" ] || judge "promtool check metrics" sh -c "'$cache/promtool' check metrics <'$work/metrics'"
 judge "no token, no metrics" [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$work/state/tls/ca.pem" "https://127.0.0.1:$port/metrics")" = 401 ]
 [ "$failed" = 0 ] || { cat "$work/metrics"; tail -20 "$work/serve.log"; } >&2
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+verdict

@@ -27,12 +27,7 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
-passed=0 failed=0
-judge() {
-    local name=$1
-    shift
-    if "$@"; then passed=$((passed + 1)); echo "PASS $name"; else failed=$((failed + 1)); echo "FAIL $name"; fi
-}
+. scripts/judging.sh
 run() { # FILTER
     timeout 120 "$tests" --testing-library swift-testing --no-parallel --filter "$1" >"$work/tests.log" 2>&1
     local status=$?
@@ -90,5 +85,4 @@ wake() {
 }
 judge "a card at the other end of a wire sees the magic packet" wake
 [ $failed = 0 ] || tail -n 20 "$work"/*.log >&2
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+verdict

@@ -3,9 +3,10 @@
 
     terminal.py STEP… -- PROGRAM ARGUMENT…
 
-A step is `expect:TEXT` (within 20 seconds, after what was expected before), `type:TEXT` (with \\r, \\n, \\t, \\e and \\xNN),
-`run:COMMAND` (by the shell, until it ends), `pause:SECONDS`, or `end` (the program ends by itself, within 20 seconds).
+A step is `expect:TEXT` (in time, after what was expected before), `type:TEXT` (with \\r, \\n, \\t, \\e and \\xNN),
+`run:COMMAND` (by the shell, until it ends), `pause:SECONDS`, or `end` (the program ends by itself, in time).
 What the program said goes to standard output. Exit code 0: every step was done.
+    PATIENCE_SECONDS   what is in time: 20
 """
 import os
 import pty
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = float(os.environ.get("PATIENCE_SECONDS", "20"))
 
 
 class Terminal:

@@ -19,7 +19,8 @@ ip link set lo up || exit 1
 work=$(mktemp -d)
 bmc=
 trap '[ -z "$bmc" ] || kill "$bmc"; rm -rf "$work"' EXIT
-passed=0 failed=0 suite=17
+. scripts/judging.sh
+suite=17
 
 start() { # FAULT…
     [ -z "$bmc" ] || { kill "$bmc" && wait "$bmc" 2>/dev/null; }
@@ -130,5 +131,4 @@ start forget-boot
 expect "Set Boot Device to pxe" chassis bootdev pxe options=efiboot
 start hang
 expect "Unable to establish" chassis power status
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+verdict

@@ -12,12 +12,7 @@ hostler=${HOSTLER:-}
 work=$(mktemp -d)
 bmc=
 trap '[ -z "$bmc" ] || kill "$bmc" 2>/dev/null; rm -rf "$work"' EXIT
-passed=0 failed=0
-judge() {
-    local name=$1
-    shift
-    if "$@"; then passed=$((passed + 1)); echo "PASS $name"; else failed=$((failed + 1)); echo "FAIL $name"; fi
-}
+. scripts/judging.sh
 # The environment may name certificate bundles, which requests takes before what the tools were told.
 unset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR
 
@@ -104,5 +99,4 @@ judge "redfish-service-validator: no error, all schemas found" service_validator
 judge "redfish-protocol-validator: all failures explained" protocol_validator
 judge "sushy: switches on, sets HTTP boot, inserts an ISO" python3 scripts/vbmc-sushy.py "$url" "$work/bmc.pem"
 judge "redfish library: switches on, sets HTTP boot, inserts an ISO" python3 scripts/vbmc-redfish.py "$url" "$work/bmc.pem"
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+verdict

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A lab's BMCs are obeyed by real QEMU machines: power, boot override, virtual media, inventory, faults.
+"""A lab's BMCs are obeyed by real QEMU machines: power, boot override, virtual media, inventory, serial console, faults.
 
-As root, with qemu, ovmf, ipxe-qemu, dnsmasq and mtools. Builds a lab of its own and removes it.
+As root, with qemu, ovmf, ipxe-qemu, dnsmasq, ipmitool and mtools. Builds a lab of its own and removes it.
   HOSTLER   the program (out/bin/hostler, else .build/debug/hostler)
   PATIENCE  how many times longer than usual to wait, on a host with much else to do
 """
@@ -132,6 +132,15 @@ def serve():
          f"--dhcp-boot=tag:ipxe,http://{SERVER}:8000/id.ipxe"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
 
+def serial_over_lan(bmc, *steps):
+    """ipmitool at the machine's serial console, on a terminal of its own; the steps are those of terminal.py."""
+    address = bmc["url"].removeprefix("https://")
+    ipmitool = ["ipmitool", "-I", "lanplus", "-C", "17", "-H", address, "-U", bmc["user"], "-E", "sol", "activate"]
+    return subprocess.Popen(
+        ["ip", "netns", "exec", NETNS, "scripts/terminal.py", *steps, "--", *ipmitool], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, env={**os.environ, "IPMI_PASSWORD": bmc["password"], "PATIENCE_SECONDS": str(120 * float(os.environ.get("PATIENCE", "1")))})
+
+
 def guest_sees(machine, since=0):
     # One fact a line: iPXE's console breaks at 80 columns.
     seen = [re.findall(rf"GUEST {fact} (\S+)", console(machine, since)) for fact in FACTS]
@@ -159,7 +168,7 @@ def main():
     with open(f"{WORK}/www/id.ipxe", "w") as file:
         file.write(
             "#!ipxe\n" + "".join(f"echo GUEST {fact} ${{{setting}}}\n" for fact, setting in FACTS.items())
-            + "sleep 3\nreboot\n")
+            + "prompt --key 0x70 --timeout 3000 Press p && echo GUEST pressed && sleep 1 ||\nreboot\n")
     # QEMU's translator, so that the run is the same everywhere.
     os.makedirs(f"{WORK}/{LAB}")
     with open(f"{WORK}/{LAB}/lab.json", "w") as file:
@@ -182,6 +191,12 @@ def main():
         ["ip", "netns", "exec", NETNS, "curl", "-skN", "-u", f"{b['user']}:{b['password']}", b["url"] + "/redfish/v1/EventService/SSE"],
         stdout=open(f"{WORK}/events", "w"))
     helpers.append(stream)
+    # The terminal is there before the machine is on, and keeps the line until the firmware says where it goes next.
+    terminal = serial_over_lan(b, "expect:SOL Session operational", f"run:touch {WORK}/on-line", "expect:GUEST uuid", "expect:Press p", "type:p",
+                               "expect:GUEST pressed", "expect:No bootable device", "type:\\r~.", "end")
+    helpers.append(terminal)
+    check("serial over LAN is there while the machine is off", eventually(lambda: os.path.exists(f"{WORK}/on-line"), 30))
+    check("its BMC says so", get(b, "/redfish/v1/Systems/1")["SerialConsole"]["IPMI"] == {"Port": 623, "ServiceEnabled": True, "SharedWithManagerCLI": False})
     check("power on", reset(b, "On") == 204)
     check("it is on", get(b, "/redfish/v1/Systems/1")["PowerState"] == "On")
     check("a machine of disks only starts from the network", eventually(lambda: guest_sees("b"), 90), console("b")[-500:])
@@ -189,6 +204,8 @@ def main():
     check("inventory is what the guest sees", guest_sees("b") == bmc_says(b), f"{guest_sees('b')} {bmc_says(b)}")
     check("the guest's own reset goes back to the disk", eventually(lambda: "No bootable device" in console("b"), 60), console("b")[-500:])
     check("and not to the network", fetched("id.ipxe") == 1, str(fetched("id.ipxe")))
+    said, _ = terminal.communicate(timeout=300)
+    check("the console of the BMC showed all that, and the guest read the key typed there", terminal.returncode == 0, said[-1000:])
     check("events told of it", eventually(lambda: "boot override Pxe" in open(f"{WORK}/events").read(), 10), open(f"{WORK}/events").read())
 
     print("== virtual media, BIOS")

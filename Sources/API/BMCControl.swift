@@ -29,6 +29,7 @@ public protocol BMCControl: Sendable {
     /// Nil empties the drive.
     func setMedia(_ url: String?, machine: String, by actor: String) async throws
     func updateFirmware(from url: String, targets: [String], machine: String, by actor: String) async throws -> FirmwareUpdate
+    func pushFirmware(_ file: [UInt8], named fileName: String, targets: [String], machine: String, by actor: String) async throws -> FirmwareUpdate
     func firmwareUpdate(machine: String) async throws -> FirmwareUpdate
     func hardwareLog(machine: String, limit: Int) async throws -> [HardwareLogEntry]
     func clearHardwareLog(machine: String, by actor: String) async throws

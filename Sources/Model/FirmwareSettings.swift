@@ -77,6 +77,7 @@ public struct SecureBootSetting: Codable, Sendable, Equatable {
 public struct FirmwareUpdate: Codable, Sendable, Equatable {
     public enum State: String, Codable, Sendable, CaseIterable { case running, done, failed }
 
+    /// Whence the BMC fetches it; of a file that was pushed, its name.
     public var url: String
     public var state: State
     public var startedAt: Timestamp

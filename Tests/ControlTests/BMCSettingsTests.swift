@@ -3,6 +3,7 @@ import Hardware
 import Logging
 import Model
 import Store
+import Synchronization
 import Testing
 import VirtualBMC
 import Wire
@@ -95,6 +96,66 @@ import Wire
         }
     }
 
+    @Test("a firmware file is given to the BMC as it is; one without bytes or a proper name is refused", .timeLimit(.minutes(1)))
+    func push() async throws {
+        let taker = FirmwareTaker()
+        try await with(taker) { desk, control in
+            #expect(await code { _ = try await desk.pushFirmware([], named: "b", targets: [], machine: "one", by: "test") } == "firmware-empty")
+            for name in ["", "a b", "../x", String(repeating: "x", count: 129)] {
+                #expect(
+                    await code { _ = try await desk.pushFirmware([1], named: name, targets: [], machine: "one", by: "test") }
+                        == "firmware-name-invalid")
+            }
+            let file = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 * 7) }
+            _ = try await desk.pushFirmware(file, named: "bios.bin", targets: ["/redfish/v1/F/1"], machine: "one", by: "test")
+            for try await change in try await control.records.watch(Event.self, after: Revision(rawValue: 0)) {
+                if case .put(let event) = change, ["firmware.updated", "firmware.update-failed"].contains(event.value.kind) {
+                    #expect(event.value.kind == "firmware.updated", "\(event.value.message)")
+                    break
+                }
+            }
+            #expect(taker.taken.withLock { $0 }?.file == file)
+            #expect(taker.taken.withLock { $0 }?.name == "bios.bin" && taker.taken.withLock { $0 }?.targets == ["/redfish/v1/F/1"])
+            let update = try await desk.firmwareUpdate(machine: "one")
+            #expect(update.state == .done && update.url == "bios.bin" && update.percent == 50)
+        }
+    }
+
+    @Test("a BMC that takes no file says so", .timeLimit(.minutes(1))) func pushUnsupported() async throws {
+        try await with(updateTakes: .zero) { desk, control, _, _ in
+            _ = try await desk.pushFirmware([1], named: "bios.bin", targets: [], machine: "one", by: "test")
+            for try await change in try await control.records.watch(Event.self, after: Revision(rawValue: 0)) {
+                if case .put(let event) = change, event.value.kind == "firmware.update-failed" { break }
+            }
+            #expect(try await desk.firmwareUpdate(machine: "one").problem?.code == "bmc-unsupported")
+        }
+    }
+
+    /// A desk whose one BMC is `way`.
+    private func with(
+        _ way: any PowerSwitch, _ body: @Sendable @escaping (BMCDesk, ControlPlane) async throws -> Void
+    ) async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let store = MemoryStore()
+        try await store.commit([try machine(now: Self.clock()).put(.absent)])
+        let control = try await ControlPlane.open(
+            store: store, images: OneImage(), environment: ControlEnvironment(now: Self.clock, logger: Logger(label: "test")))
+        var ways = BMCWays()
+        ways.substitute = { _, _ in way }
+        let desk = try await BMCDesk.open(control: control, vault: Vault(keyFile: folder + "/vault.key"), ways: ways)
+        var request = BMCRequest(kind: .redfish, address: "10.0.0.4")
+        request.userName = "root"
+        request.password = "old-Secret1"
+        _ = try await desk.add(request, by: "test")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await desk.runUpdates() }
+            try await body(desk, control)
+            group.cancelAll()
+        }
+    }
+
     @Test("what is typed becomes the kind that the setting has") func values() {
         #expect(SettingValue("on", like: .flag(false)) == .flag(true))
         #expect(SettingValue("maybe", like: .flag(false)) == nil)
@@ -102,5 +163,36 @@ import Wire
         #expect(SettingValue("twelve", like: .number(1)) == nil)
         #expect(SettingValue("12", like: .text("x")) == .text("12"))
         #expect(SettingValue("12", like: nil) == .text("12"))
+    }
+}
+
+/// A BMC that takes firmware, and keeps what it was given.
+private final class FirmwareTaker: PowerSwitch, MachineSettings {
+    let taken = Mutex<(file: [UInt8], name: String, targets: [String])?>(nil)
+    let address = "pretend"
+
+    func readPower() async throws -> PowerReading { PowerReading(state: .on) }
+    func request(_ request: PowerRequest) async throws {}
+    func facts() async throws -> BMCFacts {
+        var facts = BMCFacts()
+        facts.macs = [testMAC]
+        return facts
+    }
+    func firmwareSettings() async throws -> FirmwareSettings { throw Problem("test", title: "not in this test") }
+    func stage(_ settings: [String: SettingValue]) async throws {}
+    func secureBoot() async throws -> Bool { false }
+    func setSecureBoot(_ enabled: Bool) async throws {}
+    func insertMedia(_ url: String) async throws {}
+    func ejectMedia() async throws {}
+    func updateFirmware(
+        from url: String, targets: [String], deadline: Duration, progress: @Sendable (TaskProgress) -> Void
+    ) async throws { throw Problem("test", title: "it fetches nothing") }
+    func pushFirmware(
+        _ file: [UInt8], name: String, targets: [String], deadline: Duration, progress: @Sendable (TaskProgress) -> Void
+    ) async throws {
+        taken.withLock { $0 = (file, name, targets) }
+        var half = TaskProgress()
+        half.percent = 50
+        progress(half)
     }
 }

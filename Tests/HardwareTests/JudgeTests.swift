@@ -1,25 +1,49 @@
 import Foundation
 import Model
+import Synchronization
 import Testing
 import Wire
 
 @testable import Hardware
 
-/// Other people's BMCs, started by scripts/bmc-judges.sh.
+/// Other people's BMCs, started by scripts/foreign-bmcs.sh with the first test that asks for them.
 private enum Judge {
     static let environment = ProcessInfo.processInfo.environment
-    static var sushy: String? { environment["HOSTLER_JUDGE_SUSHY"] }
-    static var image: String { environment["HOSTLER_JUDGE_IMAGE"] ?? "" }
-    static var ipmiPort: Int? { environment["HOSTLER_JUDGE_IPMI_PORT"].flatMap { Int($0) } }
     /// host:port of an SNMP agent with APC's outlet 3, writable with the community “hands”.
     static var pdu: String? { environment["HOSTLER_JUDGE_PDU"] }
     /// A MAC address that is waited for on the wire.
     static var sleeper: String? { environment["HOSTLER_JUDGE_SLEEPER"] }
+
+    static var sushy: String { get throws { try #require(told["sushy"], "scripts/foreign-bmcs.sh did not come up") } }
+    static var image: String { get throws { try #require(told["image"], "scripts/foreign-bmcs.sh did not come up") } }
+    static var ipmiPort: Int {
+        get throws { try #require(told["ipmi"].flatMap { Int($0) }, "scripts/foreign-bmcs.sh did not come up") }
+    }
+
+    /// What the script prints, word by word. It ends with its standard input, and so with this process.
+    private static let told: [String: String] = {
+        let script = Process()
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../scripts").standardized
+        script.executableURL = folder.appending(path: "foreign-bmcs.sh")
+        let (input, output) = (Pipe(), Pipe())
+        (script.standardInput, script.standardOutput) = (input, output)
+        guard (try? script.run()) != nil else { return [:] }
+        held.withLock { $0 = input }
+        var text = ""
+        while !text.hasSuffix("ready\n") {
+            let part = output.fileHandleForReading.availableData
+            guard !part.isEmpty else { return [:] }
+            text += String(decoding: part, as: UTF8.self)
+        }
+        let lines = text.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+        return Dictionary(uniqueKeysWithValues: lines.filter { $0.count == 2 }.map { ($0[0], $0[1]) })
+    }()
+    private static let held = Mutex<Pipe?>(nil)
 }
 
-@Suite("sushy-emulator", .serialized, .enabled(if: Judge.sushy != nil, "run by scripts/bmc-judges.sh")) struct SushyJudgeTests {
+@Suite("sushy-emulator", .serialized) struct SushyJudgeTests {
     private func with(_ body: (RedfishBMC, BMCLine) async throws -> Void) async throws {
-        let address = try #require(RedfishAddress(Judge.sushy ?? ""))
+        let address = try #require(RedfishAddress(Judge.sushy))
         let client = RedfishClient(
             transport: HTTPTransport(address, trust: .init(pinned: nil)), address: address.description,
             credentials: .init(userName: "admin", password: "password"))
@@ -69,14 +93,14 @@ private enum Judge {
 
     @Test("a URI, which its fake driver does not keep, is refused in its own words") func bootURI() async throws {
         try await with { bmc, _ in
-            let told = await problem { try await bmc.setBoot(BootOverride(target: .http, uri: Judge.image)) }
+            let told = await problem { try await bmc.setBoot(BootOverride(target: .http, uri: try Judge.image)) }
             #expect(told?.code == "bmc-refused" && told?.detail?.contains("Failed to save HttpBootUri field value.") == true)
         }
     }
 
     @Test("a disc is inserted and ejected") func media() async throws {
         try await with { bmc, _ in
-            try await bmc.insertMedia(Judge.image)
+            try await bmc.insertMedia(try Judge.image)
             try await bmc.ejectMedia()
         }
     }
@@ -100,17 +124,17 @@ private enum Judge {
 
     @Test("firmware is updated from a URL, and its task followed") func firmware() async throws {
         try await with { bmc, _ in
-            let told = await problem { try await bmc.updateFirmware(from: Judge.image, deadline: .seconds(60)) }
+            let told = await problem { try await bmc.updateFirmware(from: try Judge.image, deadline: .seconds(60)) }
             // The fake driver keeps no firmware: it answers that it cannot, in words.
             #expect(told == nil || told?.code.hasPrefix("bmc-") == true)
         }
     }
 }
 
-@Suite("OpenIPMI's ipmi_sim", .serialized, .enabled(if: Judge.ipmiPort != nil, "run by scripts/bmc-judges.sh")) struct IPMIJudgeTests {
+@Suite("OpenIPMI's ipmi_sim", .serialized) struct IPMIJudgeTests {
     private func bmc(_ password: String = "test") throws -> IPMIBMC {
         var options = IPMIBMC.Options()
-        options.port = Judge.ipmiPort ?? 0
+        options.port = try Judge.ipmiPort
         options.cipherSuite = 3
         return IPMIBMC(host: "127.0.0.1", credentials: .init(userName: "ipmiusr", password: password), options: options)
     }

@@ -86,16 +86,19 @@ struct Call: Sendable {
         return Revision(rawValue: number)
     }
 
-    func body<T: RequestBodyForm>(_ type: T.Type) async throws -> T {
+    func body<T: RequestBodyForm>(_ type: T.Type) async throws -> T { try APIJSON.decode(type, from: await buffer()) }
+
+    /// The whole body, for what is no JSON.
+    func bytes() async throws -> [UInt8] { Array(try await buffer().readableBytesView) }
+
+    private func buffer() async throws -> ByteBuffer {
         let limit = route.bodyLimit
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw Self.tooLarge(limit) }
-        let buffer: ByteBuffer
         do {
-            buffer = try await request.body.collect(upTo: limit)
+            return try await request.body.collect(upTo: limit)
         } catch is NIOTooManyBytesError {
             throw Self.tooLarge(limit)
         }
-        return try APIJSON.decode(type, from: buffer)
     }
 
     private static func tooLarge(_ limit: Int) -> Problem {

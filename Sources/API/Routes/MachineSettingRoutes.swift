@@ -59,6 +59,21 @@ enum MachineSettingRoutes {
                 from: request.url, targets: request.targets ?? [], machine: call.path("machine"), by: call.actor)
             return try .json(update, status: .accepted)
         },
+        Route(
+            method: .put, path: "/v1/machines/{machine}/firmware-update", name: "pushFirmware",
+            summary: "Give the BMC a firmware file, the body, and have it put in; answers once that is under way", access: .role(.admin),
+            query: [
+                .init(name: "name", summary: "The file's name, by which the BMC may know it."),
+                .init(name: "target", summary: "A path of the BMC's firmware inventory; without it the BMC chooses."),
+            ], bodyLimit: 256 << 20, reply: .json("FirmwareUpdate", status: .accepted)
+        ) { call in
+            guard let name = call.query("name") else {
+                throw Problem("query-missing", title: "The file's name is missing", remedy: "Add ?name=FILE.")
+            }
+            let update = try await BMCRoutes.bmcs(call).pushFirmware(
+                call.bytes(), named: name, targets: call.query("target").map { [$0] } ?? [], machine: call.path("machine"), by: call.actor)
+            return try .json(update, status: .accepted)
+        },
     ]
 }
 

@@ -58,13 +58,30 @@ extension BMCDesk {
     /// Has the BMC fetch firmware and put it in; returns once that is under way. While it is, nothing switches the power.
     public func updateFirmware(from url: String, targets: [String], machine name: String, by actor: String) async throws -> FirmwareUpdate {
         try Self.check(url)
+        return try await begin(.url(url), targets, machine: name, by: actor)
+    }
+
+    /// Gives the BMC a firmware file, for one that can reach no server; as `updateFirmware` otherwise.
+    public func pushFirmware(
+        _ file: [UInt8], named fileName: String, targets: [String], machine name: String, by actor: String
+    ) async throws -> FirmwareUpdate {
+        guard !file.isEmpty else { throw Problem("firmware-empty", status: 422, title: "The firmware file is empty") }
+        guard (1...128).contains(fileName.utf8.count), fileName.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != UInt8(ascii: "/") }) else {
+            throw Problem(
+                "firmware-name-invalid", status: 422, title: "“\(fileName)” is no name of a firmware file",
+                remedy: "BMCs know firmware by its file's name: 1 to 128 printable ASCII characters, no slash.")
+        }
+        return try await begin(.file(file, name: fileName), targets, machine: name, by: actor)
+    }
+
+    private func begin(_ source: FirmwareSource, _ targets: [String], machine name: String, by actor: String) async throws -> FirmwareUpdate {
         guard targets.count <= 16, targets.allSatisfy({ RedfishPath($0) != nil }) else {
             throw Problem("targets-invalid", status: 422, title: "Targets are paths of the BMC's firmware inventory, 16 at most")
         }
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
         guard try line(bmc.id).power is any MachineSettings else { throw Self.unable(bmc) }
-        let update = FirmwareUpdate(url: url, startedAt: control.now)
+        let update = FirmwareUpdate(url: source.name, startedAt: control.now)
         let isFirst = updates.withLock { updates in
             guard updates[bmc.id]?.state != .running else { return false }
             updates[bmc.id] = update
@@ -72,8 +89,8 @@ extension BMCDesk {
         }
         guard isFirst else { throw Self.updating(bmc) }
         try await control.recordEvent(
-            kind: "firmware.update-started", machine: machine.id, actor: actor, message: "\(machine.name): the BMC fetches \(url)")
-        updateJobs.yield(UpdateJob(bmc: bmc.id, machine: machine.id, url: url, targets: targets))
+            kind: "firmware.update-started", machine: machine.id, actor: actor, message: "\(machine.name): the BMC \(source.verb) \(source.name)")
+        updateJobs.yield(UpdateJob(bmc: bmc.id, machine: machine.id, source: source, targets: targets))
         return update
     }
 
@@ -86,10 +103,26 @@ extension BMCDesk {
         return update
     }
 
+    /// Where firmware comes from.
+    enum FirmwareSource: Sendable {
+        case url(String)
+        case file([UInt8], name: String)
+
+        var name: String {
+            switch self {
+            case .url(let url): url
+            case .file(_, let name): name
+            }
+        }
+
+        /// What the BMC does to have it.
+        var verb: String { if case .url = self { "fetches" } else { "gets" } }
+    }
+
     struct UpdateJob: Sendable {
         var bmc: BMCID
         var machine: MachineID
-        var url: String
+        var source: FirmwareSource
         var targets: [String]
     }
 
@@ -105,11 +138,17 @@ extension BMCDesk {
         do {
             // Beside the line, which others need meanwhile to read the power.
             guard let way = try line(job.bmc).power as? any MachineSettings else { return }
-            try await way.updateFirmware(from: job.url, targets: job.targets, deadline: .seconds(3600)) { progress in
+            let tell: @Sendable (TaskProgress) -> Void = { progress in
                 self.updates.withLock { updates in
                     updates[job.bmc]?.percent = progress.percent
                     updates[job.bmc]?.messages = progress.messages
                 }
+            }
+            let deadline = Duration.seconds(3600)
+            switch job.source {
+            case .url(let url): try await way.updateFirmware(from: url, targets: job.targets, deadline: deadline, progress: tell)
+            case .file(let file, let name):
+                try await way.pushFirmware(file, name: name, targets: job.targets, deadline: deadline, progress: tell)
             }
         } catch {
             failure =
@@ -127,7 +166,7 @@ extension BMCDesk {
         do {
             try await control.recordEvent(
                 kind: problem == nil ? "firmware.updated" : "firmware.update-failed", machine: job.machine, actor: "bmc",
-                message: "\(name): \(problem.map(\.title) ?? "the firmware from \(job.url) is in, by the BMC's word")",
+                message: "\(name): \(problem.map(\.title) ?? "the firmware \(job.source.name) is in, by the BMC's word")",
                 evidence: Self.evidence(problem))
         } catch {
             control.environment.logger.error("the end of a firmware update was not recorded", metadata: ["error": "\(error)"])

@@ -11,6 +11,8 @@ public protocol MachineSettings: Sendable {
     func ejectMedia() async throws
     func updateFirmware(
         from url: String, targets: [String], deadline: Duration, progress: @Sendable (TaskProgress) -> Void) async throws
+    func pushFirmware(
+        _ file: [UInt8], name: String, targets: [String], deadline: Duration, progress: @Sendable (TaskProgress) -> Void) async throws
 }
 
 extension RedfishBMC: MachineSettings {

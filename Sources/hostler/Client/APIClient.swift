@@ -62,6 +62,13 @@ struct APIClient: Sendable {
         try decode(type, await bytes(method, path, body: body, headers: headers))
     }
 
+    /// Sends a file.
+    func put<T: Decodable>(_ type: T.Type, _ path: String, query: [String: String?] = [:], bytes: [UInt8]) async throws -> T {
+        let response = try await open(
+            .PUT, path, query: query, content: .bytes(ByteBuffer(bytes: bytes)), deadline: .now() + .seconds(600))
+        return try decode(type, await response.body.collect(upTo: 1 << 20))
+    }
+
     func delete(_ path: String) async throws { _ = try await bytes(.DELETE, path) }
 
     func text(_ path: String) async throws -> String { String(buffer: try await bytes(.GET, path)) }
@@ -69,7 +76,7 @@ struct APIClient: Sendable {
     /// The response as it comes, for streams. What is not 2xx is thrown as a `Problem`.
     func open(
         _ method: HTTPMethod, _ path: String, query: [String: String?] = [:], body: (any Encodable & Sendable)? = nil,
-        headers: [String: String] = [:], deadline: NIODeadline
+        content: HTTPClientRequest.Body? = nil, headers: [String: String] = [:], deadline: NIODeadline
     ) async throws -> HTTPClientResponse {
         let pairs = query.compactMap { name, value in value.map { "\(name)=\($0.percentEncoded)" } }.sorted()
         var request = HTTPClientRequest(url: saved.server + path + (pairs.isEmpty ? "" : "?" + pairs.joined(separator: "&")))
@@ -81,6 +88,7 @@ struct APIClient: Sendable {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(body)))
         }
+        if let content { request.body = content }
         let response: HTTPClientResponse
         do {
             response = try await http.execute(request, deadline: deadline)

@@ -1,5 +1,6 @@
 import API
 import ArgumentParser
+import FoundationEssentials
 import Model
 
 /// `hostler machine bios`
@@ -114,11 +115,12 @@ struct MachineMedia: AsyncParsableCommand {
 struct MachineFirmware: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "firmware", abstract: "Update a machine's firmware by its BMC, or show how far an update is.",
-        discussion: "The BMC fetches the file and puts it in; its power is not switched until that is over.")
+        discussion: "The BMC fetches the file, or is given it, and puts it in; its power is not switched until that is over.")
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @Argument var machine: String
     @Option(help: "Update from this URL, which the BMC must reach.") var from: String?
+    @Option(help: "Update from this file, for a BMC that reaches no server.") var file: String?
     @Option(help: "A path of the BMC's firmware inventory; may be repeated. Without it the BMC chooses.") var target: [String] = []
     @Flag(help: "Do not ask.") var yes = false
 
@@ -131,7 +133,15 @@ struct MachineFirmware: AsyncParsableCommand {
         let path = MachineCommand.path(machine) + "/firmware-update"
         try await APIClient.with(connection) { client in
             let update: FirmwareUpdate
-            if let from {
+            if let file {
+                guard from == nil, target.count <= 1 else { throw ValidationError("--file goes without --from, and with one --target at most") }
+                guard let bytes = FileManager.default.contents(atPath: file) else {
+                    throw Problem("file-unreadable", title: "\(file) cannot be read")
+                }
+                try confirm(yes, "New firmware will be written to \(machine). If its power fails meanwhile, it may not start again.")
+                let name = file.split(separator: "/").last.map(String.init) ?? file
+                update = try await client.put(FirmwareUpdate.self, path, query: ["name": name, "target": target.first], bytes: Array(bytes))
+            } else if let from {
                 try confirm(yes, "New firmware will be written to \(machine). If its power fails meanwhile, it may not start again.")
                 update = try await client.send(FirmwareUpdate.self, .POST, path, body: Request(url: from, targets: target))
             } else {
