@@ -10,4 +10,4 @@ cd "$(dirname "$0")/.."
 scripts/deps.sh
 scripts/image.sh ${IMAGES:-debian-12 debian-13}
 export PYTHONDONTWRITEBYTECODE=1
-exec timeout 2700 python3 scripts/metadata_lab.py "${CACHE_HOME:-$HOME/.cache/hostler}/state/images"
+exec timeout 3600 python3 scripts/metadata_lab.py "${CACHE_HOME:-$HOME/.cache/hostler}/state/images"

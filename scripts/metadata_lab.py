@@ -24,7 +24,7 @@ KEEP = os.environ.get("KEEP")
 CLASSES = {
     "nocloud": "DataSourceNoCloud [", "nocloud-http": "DataSourceNoCloudNet [", "config-drive": "DataSourceConfigDrive [",
     "ec2": "DataSourceEc2"}
-INSTALL_SECONDS, BOOT_SECONDS, CERTIFICATE_SECONDS = 600, 300, 120
+INSTALL_SECONDS, BOOT_SECONDS, CERTIFICATE_SECONDS = 900, 300, 120
 
 # Asked of the installed system by its own Python.
 QUESTIONS = r'''
