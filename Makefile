@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients metadata-lab bmc-install bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients metadata-lab bmc-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -18,11 +18,14 @@ demo: deps binaries boot-files image
 	scripts/demo.sh
 
 ## make test        all tests, the end-to-end ones included
-test: deps check unit e2e
+test: deps test-deps check unit e2e
 
-## make deps        install what is missing, with apt; and one foreign BMC, with pip
+## make deps        install what is missing, with apt
 deps:
 	scripts/deps.sh
+
+## make test-deps   what the tests need beyond that, with pip: a foreign BMC
+test-deps: deps
 	scripts/foreign-bmcs.sh install
 
 ## make unit        tests of the parts

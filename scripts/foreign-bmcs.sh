@@ -11,7 +11,7 @@ if [ "${1:-}" = install ]; then
     exec "$cache/venv/bin/pip" --quiet install sushy-tools==2.2.0
 fi
 for program in "$cache/venv/bin/sushy-emulator" ipmi_sim ipmitool curl; do
-    command -v "$program" >/dev/null || { echo "no $program: make deps" >&2; exit 1; }
+    command -v "$program" >/dev/null || { echo "no $program: make test-deps" >&2; exit 1; }
 done
 
 work=$(mktemp -d)
