@@ -1,15 +1,5 @@
 public import Model
 
-/// The time for which a machine is lent to somebody.
-public struct LeaseTerm: Codable, Sendable, Equatable {
-    public var id: String
-    public var endsAt: Timestamp
-    public init(id: String, endsAt: Timestamp) {
-        self.id = id
-        self.endsAt = endsAt
-    }
-}
-
 /// All that decides whether a machine may have an identity now.
 public struct IdentityQuestion: Sendable {
     public var machine: Machine?

@@ -80,6 +80,8 @@ public struct InstanceView: Sendable, Equatable {
     /// What user-data there is; nil: none that may be read now.
     public var userDataDigest: String?
     public var network: NetworkConfig?
+    /// Until when it is lent; nil: it is not.
+    public var lease: LeaseTerm?
     /// Changes whenever the machine's record does.
     public var updatedAt: Timestamp
 
@@ -111,6 +113,7 @@ public struct InstanceView: Sendable, Equatable {
         let isReadable = reference?.isReadable(provedAt: machine.installed?.installedAt, isInstalling: request != nil) ?? false
         userDataDigest = isReadable ? reference?.digest : nil
         network = machine.desired.network
+        lease = machine.desired.lease
         updatedAt = machine.updatedAt
     }
 

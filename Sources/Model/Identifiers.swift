@@ -70,6 +70,13 @@ public struct HoldID: ResourceID {
     public init(unchecked: String) { rawValue = unchecked }
 }
 
+/// The time for which a machine is lent to somebody.
+public struct LeaseID: ResourceID {
+    public static let prefix = "lease"
+    public let rawValue: String
+    public init(unchecked: String) { rawValue = unchecked }
+}
+
 /// An API token's public name; its secret is another string.
 public struct TokenID: ResourceID {
     public static let prefix = "t"

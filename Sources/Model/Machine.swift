@@ -67,6 +67,8 @@ public struct DesiredMachine: Codable, Sendable, Equatable {
     public var userData: UserDataReference?
     /// The network of the next installation.
     public var network: NetworkConfig?
+    /// Until when it is lent; nil: it is not.
+    public var lease: LeaseTerm?
     public init() {}
 
     public init(from decoder: any Decoder) throws {
@@ -77,6 +79,7 @@ public struct DesiredMachine: Codable, Sendable, Equatable {
         sshKeys = try container.decodeIfPresent([String].self, forKey: .sshKeys) ?? []
         userData = try container.decodeIfPresent(UserDataReference.self, forKey: .userData)
         network = try container.decodeIfPresent(NetworkConfig.self, forKey: .network)
+        lease = try container.decodeIfPresent(LeaseTerm.self, forKey: .lease)
     }
 }
 

@@ -173,6 +173,10 @@ struct MetadataServiceTests {
             _ = try await rack.control.update(machine: id.rawValue, with: MachinePatch(tags: ["role": "web"]), expecting: nil, by: "test")
             #expect(client.readUntil("\n\n").contains("\"tags\":{\"role\":\"web\"}"))
             #expect(ContinuousClock.now - began < .seconds(1))
+            let end = rack.control.now + .seconds(3600)
+            _ = try await rack.control.update(
+                machine: id.rawValue, with: MachinePatch(lease: LeasePatch(endsAt: end)), expecting: nil, by: "test")
+            #expect(client.readUntil("\n\n").contains("\"endsAt\":\"\(end)\",\"endedAt\":null"))
             _ = try await rack.control.start(.wipe(WipeRequest()), on: id.rawValue, by: "test")
             #expect(client.readUntil("\n\n").isEmpty)
             #expect(try RawClient(from: "127.0.0.2", port: rack.port).get("/k/\(key)/latest/meta-data/").status == 403)

@@ -42,7 +42,10 @@ enum Schemas {
                 "id": id("m"), "name": text, "kind": words(MachineKind.self), "state": words(MachineState.self),
                 "desired": object(
                     ["labels": textMap, "tags": textMap, "sshKeys": list(text)],
-                    optional: ["hostname": text, "userData": reference("UserDataReference"), "network": reference("NetworkConfig")]),
+                    optional: [
+                        "hostname": text, "userData": reference("UserDataReference"), "network": reference("NetworkConfig"),
+                        "lease": object(["id": text, "endsAt": time], optional: ["endedAt": time]),
+                    ]),
                 "observed": object(
                     [:],
                     optional: [
@@ -145,6 +148,10 @@ enum Schemas {
                     "description": "What the machine is told of itself; null takes a tag away.",
                 ],
                 "sshKeys": list(text), "userData": reference("UserDataPatch"), "network": reference("NetworkConfig"),
+                "lease": [
+                    "type": "object", "properties": ["endsAt": time],
+                    "description": "Until when it is lent; without endsAt it is lent no longer.",
+                ],
             ]),
         "MachineBulkPatch": object([
             "items": list(object(["machine": text, "patch": reference("MachinePatch")], optional: ["revision": integer]))

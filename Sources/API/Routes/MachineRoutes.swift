@@ -159,7 +159,7 @@ extension BulkReply {
     }
 }
 
-extension MachinePatch: RequestBodyForm { static let fields = ["name", "hostname", "labels", "tags", "sshKeys", "userData", "network"] }
+extension MachinePatch: RequestBodyForm { static let fields = ["name", "hostname", "labels", "tags", "sshKeys", "userData", "network", "lease"] }
 extension InstallRequest: RequestBodyForm {
     static let fields = ["image", "hostname", "sshKeys", "userData", "networkConfig", "disk", "restart", "dataSource"]
 }

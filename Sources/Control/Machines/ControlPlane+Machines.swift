@@ -15,10 +15,12 @@ public struct MachinePatch: Codable, Sendable {
     public var userData: UserDataPatch?
     /// One without links removes it.
     public var network: NetworkConfig?
+    public var lease: LeasePatch?
 
     public init(
         name: String? = nil, hostname: String? = nil, labels: [String: String?]? = nil, tags: [String: String?]? = nil,
-        sshKeys: [String]? = nil, userData: UserDataPatch? = nil, network: NetworkConfig? = nil
+        sshKeys: [String]? = nil, userData: UserDataPatch? = nil, network: NetworkConfig? = nil,
+        lease: LeasePatch? = nil
     ) {
         self.name = name
         self.hostname = hostname
@@ -27,6 +29,7 @@ public struct MachinePatch: Codable, Sendable {
         self.sshKeys = sshKeys
         self.userData = userData
         self.network = network
+        self.lease = lease
     }
 }
 
@@ -65,6 +68,7 @@ extension ControlPlane {
                 }
                 machine.desired.hostname = hostname
             }
+            if let lease = patch.lease { machine.desired.lease = try lease.applied(to: machine.desired.lease, now: self.now) }
             for (key, value) in patch.labels ?? [:] {
                 guard (1...63).contains(key.utf8.count), value?.utf8.count ?? 0 <= 255 else {
                     throw Problem(

@@ -158,6 +158,7 @@ extension ControlPlane {
                         "a deadline could not be kept", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
                 }
             }
+            try await endLeases()
             try await Task.sleep(for: .milliseconds(500))
         }
     }

@@ -8,6 +8,9 @@ public enum SelfDocument {
             ["mac": .string(port.mac.description), "name": .text(port.name), "address": .text(port.address?.description)]
         }
         let placement = view.placement
+        let lease = view.lease.map { lease -> JSONTree in
+            ["id": .string(lease.id), "endsAt": .string(lease.endsAt.description), "endedAt": .text(lease.endedAt?.description)]
+        }
         let tree: [(String, JSONTree)] = [
             ("machine", .string(view.machine.rawValue)), ("instance", .string(view.instanceID)), ("name", .string(view.name)),
             ("hostname", .string(view.hostname)), ("domain", .text(placement.domain)), ("kind", .string(view.kind.rawValue)),
@@ -17,7 +20,7 @@ public enum SelfDocument {
             ("address", .string(view.address.description)), ("mac", .string(view.mac.description)), ("ports", .array(ports)),
             ("image", .text(view.image)), ("imageDigest", .text(view.imageDigest)),
             ("installedAt", .text(view.installedAt?.description)), ("tags", .map(view.tags)), ("sshKeys", .texts(view.sshKeys)),
-            ("userDataDigest", .text(view.userDataDigest)),
+            ("lease", lease ?? .null), ("userDataDigest", .text(view.userDataDigest)),
             ("network", view.network.map { NetplanConfig.tree($0, hostler: placement.prefix) } ?? .null),
         ]
         return JSONTree.object(tree).bytes

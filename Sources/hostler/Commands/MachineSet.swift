@@ -26,6 +26,8 @@ extension MachineCommand {
         var userDataAccess: UserDataAccess?
         @Option(help: "A file (YAML or JSON) with the network of its next installation; none: take it away.") var network: String?
 
+        @Option(help: "Until when it is lent, as 2026-12-24T18:00:00Z, or for how long, as 90m, 8h, 14d; none: no longer.") var lease: String?
+
         func validate() throws {
             if userDataAccess != nil, userData == nil { throw ValidationError("--user-data-access goes with --user-data.") }
         }
@@ -35,11 +37,12 @@ extension MachineCommand {
             let keys = sshKey == ["none"] ? [] : try sshKey.flatMap(InputFile.publicKeys)
             let patch = MachinePatch(
                 name: name, hostname: hostname, labels: labels.isEmpty ? nil : labels, tags: tags.isEmpty ? nil : tags,
-                sshKeys: sshKey.isEmpty ? nil : keys, userData: try userDataPatch(), network: try networkPatch())
+                sshKeys: sshKey.isEmpty ? nil : keys, userData: try userDataPatch(), network: try networkPatch(),
+                lease: try leasePatch())
             guard
                 name != nil || hostname != nil || patch.labels != nil || patch.tags != nil || patch.sshKeys != nil
-                    || patch.userData != nil || patch.network != nil
-            else { throw ValidationError("Give what is to change: --name, --hostname, --label, --tag, --ssh-key, --user-data, --network.") }
+                    || patch.userData != nil || patch.network != nil || patch.lease != nil
+            else { throw ValidationError("Give what is to change: --name, --hostname, --label, --tag, --ssh-key, --user-data, --network, --lease.") }
             try await APIClient.with(connection) { client in
                 try output.print(await client.send(Machine.self, .PATCH, path(machine), body: patch)) {
                     "\($0.id)  \($0.name)  changed"
@@ -52,6 +55,17 @@ extension MachineCommand {
             if userData == "none" { return UserDataPatch(content: nil) }
             let bytes = try InputFile.bytes(userData, limit: 16 << 20, code: "user-data-too-large", what: "user-data")
             return UserDataPatch(content: Base64Bytes(base64: Data(bytes).base64EncodedString()), access: userDataAccess)
+        }
+
+        private func leasePatch() throws -> LeasePatch? {
+            guard let lease else { return nil }
+            if lease == "none" { return LeasePatch(endsAt: nil) }
+            if let end = Timestamp(lease) { return LeasePatch(endsAt: end) }
+            let seconds: [Character: Int64] = ["m": 60, "h": 3600, "d": 86_400]
+            guard let unit = lease.last.flatMap({ seconds[$0] }), let count = Int64(lease.dropLast()), (1...100_000).contains(count) else {
+                throw ValidationError("“\(lease)” is no time, as 2026-12-24T18:00:00Z, and no length, as 90m, 8h or 14d.")
+            }
+            return LeasePatch(endsAt: ServerProgram.wallClock() + .seconds(count * unit))
         }
 
         private func networkPatch() throws -> NetworkConfig? {

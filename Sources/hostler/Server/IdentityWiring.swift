@@ -22,9 +22,8 @@ enum IdentityWiring {
                     question: { id in
                         let snapshot = control.snapshot
                         let machine = snapshot.machines[id]
-                        // The record has no leases yet, so the gate is told of none.
                         return IdentityQuestion(
-                            machine: machine, operation: machine.flatMap(snapshot.openOperation),
+                            machine: machine, operation: machine.flatMap(snapshot.openOperation), lease: machine?.desired.lease,
                             attestation: machine.map(control.standing) ?? .none, needsAttestation: machine.map(control.requiresAttestation) ?? true)
                     },
                     record: { kind, machine, actor, message, evidence in

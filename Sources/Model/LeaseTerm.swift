@@ -1,0 +1,14 @@
+/// The time for which a machine is lent to somebody.
+public struct LeaseTerm: Codable, Sendable, Equatable {
+    /// Stays the same when the end is moved; a machine that is lent anew has another.
+    public var id: String
+    public var endsAt: Timestamp
+    /// When the end was noticed and told. From `endsAt` on, to the second, the machine has no identity in any case.
+    public var endedAt: Timestamp?
+
+    public init(id: String, endsAt: Timestamp, endedAt: Timestamp? = nil) {
+        self.id = id
+        self.endsAt = endsAt
+        self.endedAt = endedAt
+    }
+}
