@@ -17,14 +17,19 @@ extension ServerState {
         return token
     }
 
+    /// What an `Authorization` header of the scheme Bearer holds; nil where it is of another.
+    static func bearer(in header: String) -> String? {
+        let parts = header.split(separator: " ", maxSplits: 1)
+        return parts.count == 2 && parts[0].lowercased() == "bearer" ? String(parts[1]) : nil
+    }
+
     private func authenticate(_ header: String?, from address: String, logger: Logger) async throws -> Token {
         guard let header else {
             throw Problem(
                 "token-missing", status: 401, title: "This needs a token",
                 remedy: "Send Authorization: Bearer hst_…; with the CLI: hostler login URL --token hst_…")
         }
-        let parts = header.split(separator: " ", maxSplits: 1)
-        if parts.count == 2, parts[0].lowercased() == "bearer", let token = try await tokens.verify(String(parts[1])) {
+        if let text = Self.bearer(in: header), let token = try await tokens.verify(text) {
             failedAttempts.succeeded(address)
             return token
         }

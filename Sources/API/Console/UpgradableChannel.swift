@@ -71,12 +71,12 @@ struct UpgradableChannel: ServerChildChannel, HTTPChannelHandler {
     private func visit(_ head: HTTPRequestHead) async throws -> ConsoleVisit? {
         guard let machine = ConsoleVisit.machine(in: head.uri) else { return nil }
         // A wrong token is counted once, by the route, to which the request then goes.
-        guard let parts = head.headers.first(name: "Authorization")?.split(separator: " ", maxSplits: 1), parts.count == 2,
-            parts[0].lowercased() == "bearer", let token = try await state.tokens.verify(String(parts[1]))
+        guard let text = head.headers.first(name: "Authorization").flatMap(ServerState.bearer(in:)),
+            let token = try await state.tokens.verify(text)
         else { return nil }
         let visit = try await ConsoleVisit(machine, token, state) { [tokens = state.tokens] in
             // A token that was taken away, or whose role is another one, opens nothing any more.
-            try await tokens.verify(String(parts[1]))?.role == token.role
+            try await tokens.verify(text)?.role == token.role
         }
         if visit.mayType { try await state.note("console.opened", visit, "sits at the serial console") }
         return visit
