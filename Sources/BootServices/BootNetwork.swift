@@ -1,5 +1,4 @@
 internal import Control
-internal import Metadata
 public import NetBoot
 public import Wire
 
@@ -87,14 +86,11 @@ public struct BootNetwork: Sendable, Codable, Equatable {
         configuration.reservations = reservations.map { .init(mac: $0.mac, address: $0.address, hostname: $0.hostname) }
         configuration.router = router
         // The metadata service is on this wire, and whoever has a router would ask it.
-        if metadata.enabled, let service = NetplanConfig.metadataAddress {
-            configuration.classlessRoutes = [ClasslessRoute(destination: service, router: address.address)]
-        }
+        configuration.classlessRoutes = classlessRoutes(routes, metadataGateway: metadata.enabled ? address.address : nil)
         configuration.dns = dns
         configuration.domain = domain
         configuration.ntp = ntp
         configuration.mtu = mtu
-        configuration.classlessRoutes += routes.map { ClasslessRoute(destination: $0.to, router: $0.via) }
         configuration.leaseSeconds = leaseSeconds
         configuration.identifiesByMAC = true
         return configuration

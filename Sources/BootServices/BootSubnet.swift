@@ -1,3 +1,4 @@
+internal import Metadata
 public import NetBoot
 public import Wire
 
@@ -28,6 +29,34 @@ extension BootNetwork {
         public var ntp: [IPv4Address] = []
         public var mtu: UInt16?
         public var routes: [Route] = []
+        public var metadata = Metadata()
+
+        /// How the metadata service is for the machines of such a network.
+        public struct Metadata: Sendable, Codable, Equatable {
+            public enum Access: String, Sendable, Codable {
+                /// Whoever shows the machine's key; nobody else is told anything. An address proves nothing of who has it.
+                case key
+                /// Whoever has the machine's address is told what is no secret.
+                case address
+                /// Nobody.
+                case none
+            }
+
+            public var access = Access.key
+            /// The routers between Hostler and the machines: replies live for so many more.
+            public var hops = 1
+
+            public init() {}
+
+            public init(from decoder: any Decoder) throws {
+                let container = try decoder.container(keyedBy: CodingKeys.self)
+                access = try container.decodeIfPresent(Access.self, forKey: .access) ?? access
+                hops = try container.decodeIfPresent(Int.self, forKey: .hops) ?? hops
+                guard (1...32).contains(hops) else {
+                    throw DecodingError.dataCorruptedError(forKey: .hops, in: container, debugDescription: "hops is 1 to 32")
+                }
+            }
+        }
 
         public init(prefix: IPv4Prefix) { self.prefix = prefix }
     }
@@ -51,11 +80,29 @@ extension BootNetwork {
             configuration.domain = subnet.domain ?? domain
             configuration.ntp = subnet.ntp.isEmpty ? ntp : subnet.ntp
             configuration.mtu = subnet.mtu
-            configuration.classlessRoutes = subnet.routes.map { ClasslessRoute(destination: $0.to, router: $0.via) }
+            configuration.classlessRoutes = classlessRoutes(subnet.routes, metadataGateway: gateway(of: subnet))
             configuration.leaseSeconds = leaseSeconds
             configuration.identifiesByMAC = true
             return configuration
         }
+    }
+
+    /// The machines' way to the metadata service: by their router, which has a route to it by Hostler.
+    func gateway(of subnet: Subnet) -> IPv4Address? {
+        metadata.enabled && subnet.metadata.access != .none ? subnet.router : nil
+    }
+
+    /// The network behind a relay that has the address, which may be its router's.
+    func subnet(of address: IPv4Address) -> Subnet? {
+        self.address.contains(address) ? nil : subnets.first { $0.prefix.contains(address) }
+    }
+
+    /// What option 121 says: `routes`, and before them the one to the metadata service where they have none of their own.
+    func classlessRoutes(_ routes: [Route], metadataGateway: IPv4Address?) -> [ClasslessRoute] {
+        let named = routes.map { ClasslessRoute(destination: $0.to, router: $0.via) }
+        guard let gateway = metadataGateway, let service = NetplanConfig.metadataAddress, !routes.contains(where: { $0.to == service })
+        else { return named }
+        return [ClasslessRoute(destination: service, router: gateway)] + named
     }
 
     /// The addresses that are given where no ranges are named.

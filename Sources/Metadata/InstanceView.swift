@@ -7,30 +7,35 @@ public struct Placement: Sendable, Equatable {
     public var region: String
     /// One letter, as EC2's zones have: clients make the region's name of the zone's by leaving its last character out.
     public var zone: Character
-    /// The network that the machine asks from, with Hostler's own address in it.
+    /// The network that the machine asks from.
     public var prefix: IPv4Prefix
+    /// The address there by which 169.254.169.254 is reached: Hostler's own, or a router's. Nil: there is no such way.
+    public var metadataGateway: IPv4Address?
     public var router: IPv4Address?
     public var nameservers: [IPv4Address]
     public var domain: String?
 
     public init(
-        region: String, zone: Character, prefix: IPv4Prefix, router: IPv4Address? = nil, nameservers: [IPv4Address] = [],
-        domain: String? = nil
+        region: String, zone: Character, prefix: IPv4Prefix, metadataGateway: IPv4Address? = nil, router: IPv4Address? = nil,
+        nameservers: [IPv4Address] = [], domain: String? = nil
     ) {
         self.region = region
         self.zone = zone
         self.prefix = prefix
+        self.metadataGateway = metadataGateway
         self.router = router
         self.nameservers = nameservers
         self.domain = domain
     }
 
+    /// The gateway with its network's prefix length.
+    public var metadataWay: IPv4Prefix? { metadataGateway.flatMap { IPv4Prefix(address: $0, length: prefix.length) } }
     public var regionID: String { ASCIIName.of(region) }
     public var zoneID: String { regionID + String(zone) }
 }
 
-/// Whom a request comes from, as far as the wire can tell: the address, the MAC address that the kernel's neighbour
-/// table has for it, and the machine that owns both.
+/// Whom a request comes from, as far as the network can tell: the address, the MAC address that the kernel's neighbour
+/// table (behind a router: the address's lease) has for it, and the machine that owns both.
 public struct Asker: Sendable, Equatable {
     public var machine: MachineID
     /// What the machine runs: the operation that installed it, or the boot of its agent. Another installation, or a
@@ -38,14 +43,19 @@ public struct Asker: Sendable, Equatable {
     public var incarnation: String
     public var address: IPv4Address
     public var mac: MACAddress
+    /// What the network itself shows of this. Nil: nothing that counts, so that only who has the machine's key is answered.
+    public var shows: Proof?
     /// By IPv6, which says nothing of an IPv4 address: others that may be this machine's, whose tokens are good too.
     public var elsewhere: [IPv4Address]
 
-    public init(machine: MachineID, incarnation: String, address: IPv4Address, mac: MACAddress, elsewhere: [IPv4Address] = []) {
+    public init(
+        machine: MachineID, incarnation: String, address: IPv4Address, mac: MACAddress, shows: Proof? = .wire, elsewhere: [IPv4Address] = []
+    ) {
         self.machine = machine
         self.incarnation = incarnation
         self.address = address
         self.mac = mac
+        self.shows = shows
         self.elsewhere = elsewhere
     }
 }

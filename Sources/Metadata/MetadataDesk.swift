@@ -4,7 +4,8 @@ public import Model
 public struct MetadataPolicy: Sendable, Equatable {
     /// Whether EC2's old way, reads without a token, is answered.
     public var allowsTokenless: Bool
-    /// Whether secrets need the instance key. Without it whoever copies a machine's MAC address and address gets them.
+    /// Whether secrets need the instance key. Without it whoever copies a machine's MAC address and address gets them;
+    /// behind a router, where an address is all there is, they need it always.
     public var secretsNeedKey: Bool
     /// The names that a request may call us by, in lower case.
     public var hosts: Set<String>
@@ -94,6 +95,8 @@ public enum MetadataAnswer: Sendable, Equatable {
         case badSeconds = "bad-ttl"
         case notFound = "not-found"
         case needsKey = "needs-key"
+        /// Behind a router, without a key or a token that was got with one.
+        case unproved
         case tooMany = "too-many"
         /// A nonce that was spent, or is another machine's.
         case badNonce = "bad-nonce"
@@ -138,18 +141,13 @@ public struct MetadataDesk: Sendable {
         _ head: RequestHead, from asker: Asker, view: InstanceView, now: Timestamp, checked: TokenCheck? = nil
     ) -> MetadataAnswer {
         if let refusal = refusal(of: head) { return refusal }
-        var path = head.target.parts[...]
-        var given = head.key
-        if path.first == "k", path.count >= 2 {
-            given = path[path.startIndex + 1]
-            path = path.dropFirst(2)
-        }
+        let path = head.pathBehindKey
         var proof: Proof?
-        if let given {
+        if let given = head.shownKey {
             guard let found = sessions.check(key: given, of: asker) else { return .refuse(status: 403, why: .badKey) }
             proof = found
         }
-        if path.elementsEqual(["latest", "api", "token"]) { return token(head, proof ?? .wire) }
+        if path.elementsEqual(["latest", "api", "token"]) { return token(head, proof ?? asker.shows) }
         if head.method == .put { return .refuse(status: 405, why: .method) }
         // A boot nonce is a proof of its own, and whoever has it has nothing else yet.
         if path.count == 4, path.starts(with: ["hostler", "v1", "config"]), let nonce = path.last {
@@ -159,9 +157,9 @@ public struct MetadataDesk: Sendable {
         switch checked ?? check(head, of: asker, now: now) {
         case .none: break
         case .bad: return .refuse(status: 401, why: .badToken)
-        case .good(let found): proof = max(proof ?? .wire, found)
+        case .good(let found): proof = max(proof ?? found, found)
         }
-        guard let proof = proof ?? (policy.allowsTokenless ? .wire : nil) else { return .refuse(status: 401, why: .noToken) }
+        guard let proof = proof ?? (policy.allowsTokenless ? asker.shows : nil) else { return .refuse(status: 401, why: .noToken) }
         let answer = Self.answer(at: path, head, view)
         switch answer {
         case .secret, .identity: if head.method == .head { return Self.headRefused }
@@ -171,9 +169,9 @@ public struct MetadataDesk: Sendable {
             switch answer {
             case .secret: .seed
             case .identity: .key
-            default: .wire
+            default: .address
             }
-        guard proof >= needed || !policy.secretsNeedKey else { return .refuse(status: 403, why: .needsKey) }
+        guard proof >= needed || (proof >= .wire && !policy.secretsNeedKey) else { return .refuse(status: 403, why: .needsKey) }
         return proof >= .key ? answer : Self.withoutCallHome(answer)
     }
 
@@ -187,8 +185,9 @@ public struct MetadataDesk: Sendable {
         }
     }
 
-    private func token(_ head: RequestHead, _ proof: Proof) -> MetadataAnswer {
+    private func token(_ head: RequestHead, _ proof: Proof?) -> MetadataAnswer {
         guard head.method == .put else { return .refuse(status: 405, why: .method) }
+        guard let proof else { return .refuse(status: 403, why: .unproved) }
         guard let text = head.tokenSeconds, text.utf8.count <= 5, text.utf8.allSatisfy({ (48...57).contains($0) }),
             let seconds = Int(text), MetadataSessions.tokenSeconds.contains(seconds)
         else { return .refuse(status: 400, why: .badSeconds) }

@@ -33,7 +33,7 @@ final class MetadataRack: Sendable {
 
     typealias Issuer = (ControlPlane, any StateStore) async throws -> any WorkloadTokens
 
-    private init(_ settings: MetadataSettings, attested: Bool, _ issuer: Issuer?) async throws {
+    private init(_ settings: MetadataSettings, subnets: [BootNetwork.Subnet], attested: Bool, _ issuer: Issuer?) async throws {
         let store = MemoryStore()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let now: @Sendable () -> Timestamp = {
@@ -48,17 +48,18 @@ final class MetadataRack: Sendable {
         var network = BootNetwork(name: "test", interface: "lo", address: try #require(IPv4Prefix("127.0.0.1/24")))
         network.attestation = attested
         network.metadata = settings
+        network.subnets = subnets
         service = MetadataService(
             network: network, control: control, leases: leases, neighbours: NeighbourTable(interface: "lo"),
             tokens: try await issuer?(control, store), logger: logger)
     }
 
     static func with(
-        _ settings: MetadataSettings = MetadataSettings(), attested: Bool = false, patience: TimeAmount = MetadataDoor.patience,
-        issuer: Issuer? = nil,
+        _ settings: MetadataSettings = MetadataSettings(), subnets: [BootNetwork.Subnet] = [], attested: Bool = false,
+        patience: TimeAmount = MetadataDoor.patience, issuer: Issuer? = nil,
         _ body: (MetadataRack) async throws -> Void
     ) async throws {
-        let rack = try await MetadataRack(settings, attested: attested, issuer)
+        let rack = try await MetadataRack(settings, subnets: subnets, attested: attested, issuer)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await rack.control.run() }
@@ -77,14 +78,24 @@ final class MetadataRack: Sendable {
         try await group.shutdownGracefully()
     }
 
-    /// A machine that has booted into its agent, with a lease.
+    /// A machine that has booted into its agent at its number's address of 127.0.0.0/24, with a lease.
     private func add(_ number: Int) async throws {
-        let mac = Self.mac(number)
         let address = IPv4Address(value: 0x7f00_0000 + UInt32(number))
-        neighbours.withLock { $0[address.description] = mac }
-        let now = control.now.milliseconds
+        neighbours.withLock { $0[address.description] = Self.mac(number) }
+        lend(address, to: number)
+        try await boot(number, at: address)
+    }
+
+    /// A lease of an hour.
+    func lend(_ address: IPv4Address, to number: Int) {
+        let (mac, now) = (Self.mac(number), control.now.milliseconds)
         leases.set(
             DHCPLease(address: address, client: .mac(mac), mac: mac, grantedMilliseconds: now, expiresMilliseconds: now + 3_600_000, state: .bound))
+    }
+
+    /// A machine boots into its agent.
+    func boot(_ number: Int, at address: IPv4Address) async throws {
+        let mac = Self.mac(number)
         let hello = HelloRequest(
             nonce: control.nonces.make(for: mac, now: control.now), sessionKey: String(repeating: "a", count: 64), mac: mac, macs: [mac],
             uuid: nil, serial: nil, firmware: .bios, version: "test")

@@ -72,7 +72,7 @@ struct DialectTests {
 
     @Test("netplan's has the bond, the VLAN, and a way to the metadata service")
     func netplan() throws {
-        let config = try json(NetplanConfig.bytes(bondedNetwork(), hostler: prefix))
+        let config = try json(NetplanConfig.bytes(bondedNetwork(), way: prefix))
         #expect(config["version"] as? Int == 2)
         let bond = try #require((config["bonds"] as? [String: [String: Any]])?["bond0"])
         #expect(bond["interfaces"] as? [String] == ["eth0", "eth1"])

@@ -163,7 +163,7 @@ struct BootRoutes: Sendable {
         let machine = try control.machine(session: request.bearer ?? "")
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
         let seed = try await control.seed(
-            of: id, base: network.baseURL, placement: network.placement, wantsProof: wantsProof(request))
+            of: id, base: network.baseURL, placement: network.placement(of: request.remote?.ipv4), wantsProof: wantsProof(request))
         return .bytes(.ok, type: "application/octet-stream", seed.bytes)
     }
 
@@ -188,7 +188,8 @@ struct BootRoutes: Sendable {
             return Self.json(
                 .ok,
                 try await control.task(
-                    for: session, query: decode(request), base: network.baseURL, placement: network.placement, wantsProof: wantsProof(request)))
+                    for: session, query: decode(request), base: network.baseURL, placement: network.placement(of: request.remote?.ipv4),
+                    wantsProof: wantsProof(request)))
         case "report":
             return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
         case "tpm-enrol":

@@ -26,12 +26,15 @@ final class MetadataConnection: ChannelInboundHandler {
 
     struct Watch {
         var asker: Asker
+        /// What it was begun with.
+        var key: String?
         var last: [UInt8]
         /// It could not take what there was to say; what is newest is said when it can.
         var isBehind = false
     }
 
     private struct Known {
+        var key: String?
         var testimony: WireWitness.Testimony
         var view: InstanceView?
         var revision: Int64
@@ -114,7 +117,8 @@ final class MetadataConnection: ChannelInboundHandler {
             door.refusals.note(why.rawValue, source: source.description, mac: neighbour)
             return send(.refusal(status), head, context)
         }
-        let known = whoAsks()
+        let key = door.witness.subnet(of: source) == nil ? nil : head.shownKey
+        let known = whoAsks(showing: key)
         guard case .machine(let asker) = known.testimony, let view = known.view else {
             tell(of: known.testimony)
             return send(.refusal(403), head, context)
@@ -143,7 +147,7 @@ final class MetadataConnection: ChannelInboundHandler {
         case .identity(let identity):
             let door = door
             fetch(head, context) { await door.identity(identity, for: asker, view: view) }
-        case .watch: watch(asker, view, context)
+        case .watch: watch(asker, key, view, context)
         }
     }
 
@@ -158,14 +162,14 @@ final class MetadataConnection: ChannelInboundHandler {
         return .good(found.proof)
     }
 
-    private func whoAsks() -> Known {
+    private func whoAsks(showing key: String?) -> Known {
         let now = NIODeadline.now()
-        if let known, known.revision == door.control.snapshotRevision.rawValue, now - known.at < .seconds(1) { return known }
+        if let known, known.key == key, known.revision == door.control.snapshotRevision.rawValue, now - known.at < .seconds(1) { return known }
         let snapshot = door.control.snapshot
-        let testimony = door.witness.testimony(on: source, in: snapshot)
+        let testimony = door.witness.testimony(on: source, showing: key, in: snapshot)
         var view: InstanceView?
         if case .machine(let asker) = testimony { view = door.view(of: asker, in: snapshot) }
-        let found = Known(testimony: testimony, view: view, revision: snapshot.revision.rawValue, at: now)
+        let found = Known(key: key, testimony: testimony, view: view, revision: snapshot.revision.rawValue, at: now)
         known = found
         return found
     }
@@ -251,9 +255,9 @@ final class MetadataConnection: ChannelInboundHandler {
 
     /// Server-sent events (WHATWG HTML §9.2): the document now, and again whenever it is another. The body ends with
     /// the connection.
-    private func watch(_ asker: Asker, _ view: InstanceView, _ context: ChannelHandlerContext) {
+    private func watch(_ asker: Asker, _ key: String?, _ view: InstanceView, _ context: ChannelHandlerContext) {
         let document = SelfDocument.bytes(view)
-        state = .watching(Watch(asker: asker, last: document))
+        state = .watching(Watch(asker: asker, key: key, last: document))
         crowd.add(self, watching: asker.machine)
         var buffer = context.channel.allocator.buffer(capacity: document.count + 256)
         buffer.writeString(
@@ -271,7 +275,7 @@ final class MetadataConnection: ChannelInboundHandler {
     /// The machine's record may have changed.
     func machineChanged(_ snapshot: RackSnapshot) {
         guard case .watching(var watch) = state, let context else { return }
-        guard case .machine(let asker) = door.witness.testimony(on: source, in: snapshot), asker == watch.asker,
+        guard case .machine(let asker) = door.witness.testimony(on: source, showing: watch.key, in: snapshot), asker == watch.asker,
             let view = door.view(of: asker, in: snapshot)
         else {
             // Another installation, a wipe, or another machine at this address: the stream was the former one's.

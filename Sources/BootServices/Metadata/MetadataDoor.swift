@@ -9,15 +9,16 @@ internal import Wire
 final class MetadataDoor: Sendable {
     /// Open at once, from all machines: 10,000 that watch, and as many again half as often.
     static let connectionLimit = 16_384
-    /// Of these, by IPv6, by which no machine has to come.
-    static let connectionLimit6 = 4096
+    /// Of these, by IPv6, by which no machine has to come, and by each network behind a relay, where one can have many addresses.
+    static let connectionLimitPerWay = 4096
+    /// Of these, by all such ways together: the wire's own machines have room whatever comes by them.
+    static let connectionLimitElsewhere = 12_288
     /// From the first moment without a whole request to the end: an idle client costs no more than this.
     static let patience = TimeAmount.seconds(15)
 
     let control: ControlPlane
     let desk: MetadataDesk
     let witness: WireWitness
-    let placement: Placement
     /// Where systems call home.
     let base: String
     /// Whether this network gives secrets to attested machines only, whatever address one has.
@@ -26,9 +27,10 @@ final class MetadataDoor: Sendable {
     let refusals: RefusalLog
     let counters: Counters
     let patience: TimeAmount
-    private let settings: MetadataSettings
+    private let network: BootNetwork
+    private var settings: MetadataSettings { network.metadata }
     private let buckets = Mutex<[MachineID: TokenBucket]>([:])
-    private let open = Mutex<(all: Int, ipv6: Int, byNeighbour: [MACAddress?: Int])>((0, 0, [:]))
+    private let open = Mutex(Open())
 
     init(
         control: ControlPlane, desk: MetadataDesk, witness: WireWitness, network: BootNetwork, tokens: (any WorkloadTokens)?,
@@ -37,10 +39,9 @@ final class MetadataDoor: Sendable {
         self.control = control
         self.desk = desk
         self.witness = witness
-        placement = network.placement
+        self.network = network
         base = network.baseURL
         wantsProof = network.attestation
-        settings = network.metadata
         self.tokens = tokens
         self.refusals = refusals
         self.patience = patience
@@ -49,39 +50,69 @@ final class MetadataDoor: Sendable {
 
     /// A connection's place among those that are open.
     struct Seat: Sendable {
-        /// Whose it is, by the kernel's neighbour table; nil: nobody's that is known.
-        var neighbour: MACAddress?
-        var isIPv6: Bool
+        /// By which it came.
+        enum Way: Sendable, Hashable {
+            case wire, wireIPv6
+            case relay(IPv4Prefix)
+        }
+        /// Whose it is, as far as it is known.
+        enum Owner: Sendable, Hashable {
+            case neighbour(MACAddress)
+            /// Behind a router.
+            case address(IPv4Address)
+            case nobody
+        }
+        var way: Way
+        var owner: Owner
+        /// In the replies' IP headers (RFC 791 §3.2, "Time to Live").
+        var timeToLive: Int
+
+        var mac: MACAddress? { if case .neighbour(let mac) = owner { mac } else { nil } }
+    }
+
+    private struct Open {
+        var all = 0
+        var elsewhere = 0
+        var byWay: [Seat.Way: Int] = [:]
+        var byOwner: [Seat.Owner: Int] = [:]
+
+        mutating func add(_ count: Int, _ seat: Seat) {
+            all += count
+            elsewhere += seat.way == .wire ? 0 : count
+            byWay[seat.way, default: 0] += count
+            byOwner[seat.owner, default: 0] += count
+            if byOwner[seat.owner] == 0 { byOwner[seat.owner] = nil }
+        }
+    }
+
+    private func seat(for source: MetadataSource) -> Seat {
+        if case .v4(let address) = source, let subnet = network.subnet(of: address) {
+            return Seat(way: .relay(subnet.prefix), owner: .address(address), timeToLive: settings.hopLimit + subnet.metadata.hops)
+        }
+        return Seat(
+            way: source.ipv6 == nil ? .wire : .wireIPv6, owner: witness.neighbour(at: source).map(Seat.Owner.neighbour) ?? .nobody,
+            timeToLive: settings.hopLimit)
     }
 
     /// A place for one more connection from there, for which ``leave(_:)`` must follow; nil: there is none.
     ///
     /// They are counted by MAC address: by IPv6 a machine gives itself as many addresses as it likes. Whoever has none
-    /// that is known shares one count with all others of that kind.
+    /// that is known shares one count with all others of that kind. Behind a router they are counted by address.
     func enter(_ source: MetadataSource) -> Seat? {
-        let isIPv6 = if case .v6 = source { true } else { false }
-        let seat = Seat(neighbour: witness.neighbour(at: source), isIPv6: isIPv6)
+        let seat = seat(for: source)
         let hasRoom = open.withLock { open in
-            let here = open.byNeighbour[seat.neighbour] ?? 0
-            guard open.all < Self.connectionLimit, !isIPv6 || open.ipv6 < Self.connectionLimit6, here < settings.connectionsPerMachine
+            guard open.all < Self.connectionLimit, open.byOwner[seat.owner] ?? 0 < settings.connectionsPerMachine,
+                seat.way == .wire
+                    || (open.elsewhere < Self.connectionLimitElsewhere && open.byWay[seat.way] ?? 0 < Self.connectionLimitPerWay)
             else { return false }
-            open.all += 1
-            open.ipv6 += isIPv6 ? 1 : 0
-            open.byNeighbour[seat.neighbour] = here + 1
+            open.add(1, seat)
             return true
         }
-        if !hasRoom { refusals.note("connections", source: source.description, mac: seat.neighbour) }
+        if !hasRoom { refusals.note("connections", source: source.description, mac: seat.mac) }
         return hasRoom ? seat : nil
     }
 
-    func leave(_ seat: Seat) {
-        open.withLock { open in
-            open.all -= 1
-            open.ipv6 -= seat.isIPv6 ? 1 : 0
-            let here = (open.byNeighbour[seat.neighbour] ?? 1) - 1
-            open.byNeighbour[seat.neighbour] = here == 0 ? nil : here
-        }
-    }
+    func leave(_ seat: Seat) { open.withLock { $0.add(-1, seat) } }
 
     /// Whether the machine may ask once more now.
     func mayAsk(_ machine: MachineID, now: Timestamp) -> Bool {
@@ -97,7 +128,7 @@ final class MetadataDoor: Sendable {
     func view(of asker: Asker, in snapshot: RackSnapshot) -> InstanceView? {
         guard let machine = snapshot.machines[asker.machine] else { return nil }
         return InstanceView(
-            machine: machine, operation: snapshot.openOperation(of: machine), placement: placement, address: asker.address,
+            machine: machine, operation: snapshot.openOperation(of: machine), placement: network.placement(of: asker.address), address: asker.address,
             mac: asker.mac)
     }
 

@@ -132,14 +132,16 @@ public final class MetadataService: Sendable {
     ) async throws -> any Channel {
         let byLoop = Dictionary(crowds.map { (ObjectIdentifier($0.loop), $0) }) { first, _ in first }
         let loop = group.next()
-        let hops = if case .v6 = address { Self.unicastHops } else { ChannelOptions.Types.SocketOption(level: .ip, name: Self.timeToLive) }
-        let hopLimit = SocketOptionValue(network.metadata.hopLimit)
+        let hops = Self.hopsOption(isIPv6: address.protocol == .inet6)
+        // Connections inherit it, so that already the answer to SYN dies at the first router (ip(7), IP_TTL). Where machines are
+        // behind routers it has to reach them, and each connection then gets its own before a byte of it is read.
+        let farthest = network.subnets.filter { $0.metadata.access != .none }.map(\.metadata.hops).max() ?? 0
+        let hopLimit = SocketOptionValue(network.metadata.hopLimit + farthest)
         do {
             return try await loop.flatSubmit {
                 ServerBootstrap(group: loop, childGroup: group)
                     .serverChannelOption(.backlog, value: 4096)
                     .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                    // Connections inherit it, so that already the answer to SYN dies at the first router (ip(7), IP_TTL).
                     .serverChannelOption(hops, value: hopLimit)
                     .serverChannelInitializer { channel in
                         interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
@@ -163,9 +165,14 @@ public final class MetadataService: Sendable {
         else { return channel.close() }
         channel.closeFuture.whenComplete { _ in door.leave(seat) }
         return channel.eventLoop.makeCompletedFuture {
+            try channel.syncOptions?.setOption(hopsOption(isIPv6: source.ipv6 != nil), value: SocketOptionValue(seat.timeToLive))
             try channel.pipeline.syncOperations.addHandler(
-                MetadataConnection(door: door, crowd: crowd, source: source, neighbour: seat.neighbour))
+                MetadataConnection(door: door, crowd: crowd, source: source, neighbour: seat.mac))
         }
+    }
+
+    private static func hopsOption(isIPv6: Bool) -> ChannelOptions.Types.SocketOption {
+        isIPv6 ? unicastHops : .init(level: .ip, name: timeToLive)
     }
 
     /// A service that runs.

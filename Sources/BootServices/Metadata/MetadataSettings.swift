@@ -59,9 +59,16 @@ public struct MetadataSettings: Sendable, Codable, Equatable {
 }
 
 extension BootNetwork {
-    var placement: Placement {
-        Placement(
-            region: metadata.region, zone: metadata.zone.first ?? "a", prefix: address, router: router, nameservers: dns,
-            domain: domain)
+    /// Where a machine stands that has the address: on this network, or on one behind a relay.
+    func placement(of address: IPv4Address?) -> Placement {
+        let (region, zone) = (metadata.region, metadata.zone.first ?? "a")
+        guard let subnet = address.flatMap(subnet(of:)) else {
+            return Placement(
+                region: region, zone: zone, prefix: self.address, metadataGateway: metadata.enabled ? self.address.address : nil,
+                router: router, nameservers: dns, domain: domain)
+        }
+        return Placement(
+            region: region, zone: zone, prefix: subnet.prefix, metadataGateway: gateway(of: subnet), router: subnet.router,
+            nameservers: subnet.dns.isEmpty ? dns : subnet.dns, domain: subnet.domain ?? domain)
     }
 }

@@ -1,10 +1,12 @@
 internal import Control
 internal import Metadata
 internal import Model
+internal import NetBoot
 internal import Wire
 
 /// Says which machine is behind an address: what the kernel's neighbour table has for it, the machine that owns that
-/// MAC address, and the lease of the address must agree.
+/// MAC address, and the lease of the address must agree. Behind a router no MAC address is seen: there the lease says who it
+/// is, and the machine's key proves it (docs/decisions/0023).
 final class WireWitness: Sendable {
     enum Testimony: Sendable, Equatable {
         case machine(Asker)
@@ -31,9 +33,18 @@ final class WireWitness: Sendable {
     }
 
     /// What the kernel's neighbour table has for an address.
-    func neighbour(at source: MetadataSource) -> MACAddress? { lookUp(source) }
+    func neighbour(at source: MetadataSource) -> MACAddress? { subnet(of: source) == nil ? lookUp(source) : nil }
 
-    func testimony(on source: MetadataSource, in snapshot: RackSnapshot) -> Testimony {
+    /// The network behind a relay that the address is of; nil: it is on this wire.
+    func subnet(of source: MetadataSource) -> BootNetwork.Subnet? {
+        if case .v4(let address) = source { network.subnet(of: address) } else { nil }
+    }
+
+    /// - Parameter key: what the request shows; it matters behind a router only.
+    func testimony(on source: MetadataSource, showing key: String?, in snapshot: RackSnapshot) -> Testimony {
+        if case .v4(let address) = source, let subnet = network.subnet(of: address) {
+            return testimony(on: address, behindRouterIn: subnet, showing: key, in: snapshot)
+        }
         guard let mac = lookUp(source) else { return .stranger(why: "no neighbour has \(source)") }
         switch source {
         case .v4(let address): return testimony(on: address, mac, in: snapshot)
@@ -43,16 +54,13 @@ final class WireWitness: Sendable {
 
     private func testimony(on address: IPv4Address, _ mac: MACAddress, in snapshot: RackSnapshot) -> Testimony {
         let machine = snapshot.machine(with: mac)
-        let lease = leases.lease(at: address)
-        if let lease, lease.isActive(atMilliseconds: control.now.milliseconds), lease.mac != mac,
-            !Self.isOneMachine(lease.mac, machine)
-        {
+        let lease = activeLease(at: address)
+        if let lease, lease.mac != mac, !Self.isOneMachine(lease.mac, machine) {
             return .impostor(mac: mac, rightful: lease.mac, machine: machine?.id)
         }
         guard let machine else { return .stranger(why: "\(mac) is no machine's") }
         if network.mode == .server {
-            let isLeased = lease.map { $0.isActive(atMilliseconds: control.now.milliseconds) } ?? false
-            guard isLeased || Self.isKnown(address, of: machine) || isFree(address, for: machine, in: snapshot) else {
+            guard lease != nil || Self.isKnown(address, of: machine) || isFree(address, for: machine, in: snapshot) else {
                 return .impostor(mac: mac, rightful: nil, machine: machine.id)
             }
         }
@@ -69,7 +77,36 @@ final class WireWitness: Sendable {
     /// MAC address could as well have taken the address of its lease.
     private func isFree(_ address: IPv4Address, for machine: Machine, in snapshot: RackSnapshot) -> Bool {
         guard snapshot.openOperation(of: machine)?.kind == .install, network.address.contains(address) else { return false }
-        return !snapshot.machines.values.contains { $0.id != machine.id && Self.isKnown(address, of: $0) }
+        return !snapshot.machines(knownAt: address).contains { $0.id != machine.id }
+    }
+
+    /// Behind a router: its lease says whose an address is; where there is none (it is static, or another DHCP server's), a key
+    /// that is right, or the one machine that has this address. Whoever is on that network can take any address of it, so
+    /// this shows little, or nothing at all, until the key does.
+    private func testimony(
+        on address: IPv4Address, behindRouterIn subnet: BootNetwork.Subnet, showing key: String?, in snapshot: RackSnapshot
+    ) -> Testimony {
+        guard subnet.metadata.access != .none else { return .stranger(why: "\(subnet.prefix) has no metadata service") }
+        let shows: Proof? = subnet.metadata.access == .address ? .address : nil
+        if let lease = activeLease(at: address) {
+            guard let machine = snapshot.machine(with: lease.mac) else { return .stranger(why: "\(lease.mac) is no machine's") }
+            return .machine(asker(machine, address, lease.mac, shows: shows, in: snapshot))
+        }
+        if let key, let named = MetadataSessions.machine(namedBy: key), let machine = snapshot.machines[named],
+            let port = machine.interfaces.first
+        {
+            let claimed = asker(machine, address, port.mac, shows: shows, in: snapshot)
+            if control.metadataSessions.check(key: key, of: claimed) != nil { return .machine(claimed) }
+        }
+        let known = snapshot.machines(knownAt: address)
+        guard known.count == 1, let machine = known.first, let port = machine.interfaces.first else {
+            return .stranger(why: "\(address) is leased to nobody, and is \(known.isEmpty ? "no" : "not one") machine's")
+        }
+        return .machine(asker(machine, address, port.mac, shows: shows, in: snapshot))
+    }
+
+    private func activeLease(at address: IPv4Address) -> DHCPLease? {
+        leases.lease(at: address).flatMap { $0.isActive(atMilliseconds: control.now.milliseconds) ? $0 : nil }
     }
 
     /// By IPv6: machines give themselves these addresses, so none is another's; who asks is who has the MAC address.
@@ -96,17 +133,18 @@ final class WireWitness: Sendable {
         var found: [IPv4Address] = []
         for address in (isComingUp ? fixed + seen : seen + fixed) + leased {
             guard network.address.contains(address), !found.contains(address), found.count < Self.addressLimit else { continue }
-            if let lease = leases.lease(at: address), lease.isActive(atMilliseconds: now), !Self.isOneMachine(lease.mac, machine) { continue }
+            if let lease = activeLease(at: address), !Self.isOneMachine(lease.mac, machine) { continue }
             found.append(address)
         }
         return found
     }
 
     private func asker(
-        _ machine: Machine, _ address: IPv4Address, _ mac: MACAddress, elsewhere: [IPv4Address] = [], in snapshot: RackSnapshot
+        _ machine: Machine, _ address: IPv4Address, _ mac: MACAddress, shows: Proof? = .wire, elsewhere: [IPv4Address] = [],
+        in snapshot: RackSnapshot
     ) -> Asker {
         let incarnation = InstanceView.incarnation(of: machine, snapshot.openOperation(of: machine))
-        return Asker(machine: machine.id, incarnation: incarnation, address: address, mac: mac, elsewhere: elsewhere)
+        return Asker(machine: machine.id, incarnation: incarnation, address: address, mac: mac, shows: shows, elsewhere: elsewhere)
     }
 
     /// A machine's bond may speak with the MAC address of another of its ports than the one that has the lease.

@@ -37,7 +37,7 @@ struct SeedSource {
     /// What was given with the request, else what people want of the machine.
     var networkConfig: [UInt8]? {
         if let text = secrets.networkConfig { return Array(text.utf8) }
-        return machine?.desired.network.map { NetplanConfig.bytes($0, hostler: placement?.prefix) }
+        return machine?.desired.network.map { NetplanConfig.bytes($0, way: placement?.metadataWay) }
     }
 }
 
@@ -145,7 +145,7 @@ public struct SeedVolume: Sendable {
         ]
         var members: [(String, JSONTree)] = [("datasource_list", [.string(name)])] + settings + [("phone_home", home)]
         if let network = source.machine?.desired.network, source.secrets.networkConfig == nil {
-            members.append(("network", NetplanConfig.tree(network, hostler: source.placement?.prefix)))
+            members.append(("network", NetplanConfig.tree(network, way: source.placement?.metadataWay)))
         }
         // One key a line: ds-identify is a shell script that looks for a line with datasource_list.
         let lines = members.map { Array("\($0.0): ".utf8) + $0.1.bytes + [UInt8(ascii: "\n")] }

@@ -10,17 +10,36 @@ public struct RackSnapshot: Sendable {
     public fileprivate(set) var machines: [MachineID: Machine] = [:]
     public fileprivate(set) var operations: [OperationID: Operation] = [:]
     fileprivate var byMAC: [MACAddress: MachineID] = [:]
+    fileprivate var byAddress: [IPv4Address: [MachineID]] = [:]
 
     public func machine(with mac: MACAddress) -> Machine? { byMAC[mac].flatMap { machines[$0] } }
+    /// The machines that have the address without a lease telling so: in their desired network, or by calling home from it.
+    public func machines(knownAt address: IPv4Address) -> [Machine] { byAddress[address]?.compactMap { machines[$0] } ?? [] }
     /// The open operation of a machine.
     public func openOperation(of machine: Machine) -> Operation? {
         machine.openOperation.flatMap { operations[$0] }
     }
 
     fileprivate mutating func set(_ machine: Machine) {
-        if let old = machines[machine.id] { for port in old.interfaces { byMAC[port.mac] = nil } }
+        remove(machine.id)
         for port in machine.interfaces { byMAC[port.mac] = machine.id }
+        for address in Self.addresses(of: machine) { byAddress[address, default: []].append(machine.id) }
         machines[machine.id] = machine
+    }
+
+    private mutating func remove(_ id: MachineID) {
+        guard let old = machines.removeValue(forKey: id) else { return }
+        for port in old.interfaces { byMAC[port.mac] = nil }
+        for address in Self.addresses(of: old) {
+            byAddress[address]?.removeAll { $0 == id }
+            if byAddress[address]?.isEmpty == true { byAddress[address] = nil }
+        }
+    }
+
+    private static func addresses(of machine: Machine) -> Set<IPv4Address> {
+        var all = Set(machine.desired.network?.staticAddresses ?? [])
+        if let seen = machine.observed.address { all.insert(seen) }
+        return all
     }
 
     fileprivate mutating func set(_ operation: Operation) {
@@ -36,10 +55,7 @@ public struct RackSnapshot: Sendable {
         case .put(let stored) where stored.key.hasPrefix(Operation.prefix):
             set(try RecordCoding.decode(Operation.self, from: stored))
         case .delete(let key, _) where key.hasPrefix(Machine.prefix):
-            if let id = MachineID(rawValue: String(key.dropFirst(Machine.prefix.count))), let old = machines[id] {
-                for port in old.interfaces { byMAC[port.mac] = nil }
-                machines[id] = nil
-            }
+            if let id = MachineID(rawValue: String(key.dropFirst(Machine.prefix.count))) { remove(id) }
         default: break
         }
     }

@@ -7,13 +7,13 @@ public enum NetplanConfig {
     /// The address of the metadata service.
     public static let metadataAddress = IPv4Prefix(address: IPv4Address(value: 0xa9fe_a9fe), length: 32)
 
-    /// - Parameter hostler: Hostler's address on the provisioning network. A link with a static address there gets a
-    ///   route to the metadata service by it, which DHCP gives the others.
-    public static func bytes(_ network: NetworkConfig, hostler: IPv4Prefix?) -> [UInt8] {
-        tree(network, hostler: hostler).bytes + [UInt8(ascii: "\n")]
+    /// - Parameter way: the address by which the metadata service is reached on the provisioning network (see
+    ///   ``Placement/metadataWay``). A link with a static address there gets a route by it, which DHCP gives the others.
+    public static func bytes(_ network: NetworkConfig, way: IPv4Prefix?) -> [UInt8] {
+        tree(network, way: way).bytes + [UInt8(ascii: "\n")]
     }
 
-    public static func tree(_ network: NetworkConfig, hostler: IPv4Prefix?) -> JSONTree {
+    public static func tree(_ network: NetworkConfig, way: IPv4Prefix?) -> JSONTree {
         func section<Link>(_ links: [Link], _ member: (Link) -> (String, JSONTree)) -> JSONTree {
             .object(links.map(member))
         }
@@ -23,7 +23,7 @@ public enum NetplanConfig {
                 "ethernets",
                 section(network.ethernets) { port in
                     let match: JSONTree = ["macaddress": .string(port.mac.description)]
-                    return (port.name, .object([("match", match), ("set-name", .string(port.name))] + addressing(port.addressing, hostler)))
+                    return (port.name, .object([("match", match), ("set-name", .string(port.name))] + addressing(port.addressing, way)))
                 }
             ))
         // systemd gives a bond or a bridge a MAC address of its own making, by which nobody would know the machine.
@@ -45,7 +45,7 @@ public enum NetplanConfig {
                             bond.name,
                             .object(
                                 [("interfaces", .texts(bond.members))] + mac(of: bond.members) + [("parameters", .object(parameters))]
-                                    + addressing(bond.addressing, hostler))
+                                    + addressing(bond.addressing, way))
                         )
                     }
                 ))
@@ -55,7 +55,7 @@ public enum NetplanConfig {
                 (
                     "vlans",
                     section(network.vlans) { vlan in
-                        (vlan.name, .object([("id", .number(vlan.id)), ("link", .string(vlan.link))] + addressing(vlan.addressing, hostler)))
+                        (vlan.name, .object([("id", .number(vlan.id)), ("link", .string(vlan.link))] + addressing(vlan.addressing, way)))
                     }
                 ))
         }
@@ -69,7 +69,7 @@ public enum NetplanConfig {
                             bridge.name,
                             .object(
                                 [("interfaces", .texts(bridge.members))] + mac(of: bridge.members) + [("parameters", parameters)]
-                                    + addressing(bridge.addressing, hostler))
+                                    + addressing(bridge.addressing, way))
                         )
                     }
                 ))
@@ -77,10 +77,10 @@ public enum NetplanConfig {
         return .object(members)
     }
 
-    private static func addressing(_ link: LinkAddressing, _ hostler: IPv4Prefix?) -> [(String, JSONTree)] {
+    private static func addressing(_ link: LinkAddressing, _ way: IPv4Prefix?) -> [(String, JSONTree)] {
         var members: [(String, JSONTree)] = [("dhcp4", .bool(link.dhcp))]
         if !link.addresses.isEmpty { members.append(("addresses", .texts(link.addresses))) }
-        let routes = routes(of: link, hostler: hostler).map { route -> JSONTree in
+        let routes = routes(of: link, way: way).map { route -> JSONTree in
             var parts: [(String, JSONTree)] = [
                 ("to", .string("\(route.to.network)/\(route.to.length)")), ("via", .string(route.via.description)),
             ]
@@ -99,11 +99,11 @@ public enum NetplanConfig {
     }
 
     /// The link's own routes, and the one to the metadata service where nobody else would tell it.
-    static func routes(of link: LinkAddressing, hostler: IPv4Prefix?) -> [NetworkRoute] {
-        guard let hostler, !link.dhcp, let metadata = metadataAddress,
-            link.addresses.contains(where: { $0.network == hostler.network && $0.length == hostler.length }),
+    static func routes(of link: LinkAddressing, way: IPv4Prefix?) -> [NetworkRoute] {
+        guard let way, !link.dhcp, let metadata = metadataAddress,
+            link.addresses.contains(where: { $0.network == way.network && $0.length == way.length }),
             !link.routes.contains(where: { $0.to == metadata })
         else { return link.routes }
-        return link.routes + [NetworkRoute(to: metadata, via: hostler.address)]
+        return link.routes + [NetworkRoute(to: metadata, via: way.address)]
     }
 }

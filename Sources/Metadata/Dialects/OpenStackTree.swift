@@ -29,16 +29,16 @@ public enum OpenStackTree {
     /// A bridge has no form in it: its first member gets the address.
     public static func networkData(_ view: InstanceView) -> [UInt8] {
         let port = EthernetLink(name: "eth0", mac: view.mac, addressing: LinkAddressing(dhcp: true))
-        return networkData(view.network ?? NetworkConfig(ethernets: [port]), hostler: view.placement.prefix)
+        return networkData(view.network ?? NetworkConfig(ethernets: [port]), way: view.placement.metadataWay)
     }
 
-    public static func networkData(_ config: NetworkConfig, hostler: IPv4Prefix?) -> [UInt8] {
+    public static func networkData(_ config: NetworkConfig, way: IPv4Prefix?) -> [UInt8] {
         var links: [JSONTree] = []
         var networks: [JSONTree] = []
         var servers: [IPv4Address] = []
         func add(_ link: [(String, JSONTree)], _ name: String, _ addressing: LinkAddressing) {
             links.append(.object(link + (addressing.mtu.map { [("mtu", .number($0))] } ?? [])))
-            networks += self.networks(name, addressing, hostler, servers: &servers)
+            networks += self.networks(name, addressing, way, servers: &servers)
         }
         for port in config.ethernets {
             let mac = JSONTree.string(port.mac.description)
@@ -74,14 +74,14 @@ public enum OpenStackTree {
     }
 
     private static func networks(
-        _ link: String, _ addressing: LinkAddressing, _ hostler: IPv4Prefix?, servers: inout [IPv4Address]
+        _ link: String, _ addressing: LinkAddressing, _ way: IPv4Prefix?, servers: inout [IPv4Address]
     ) -> [JSONTree] {
         for server in addressing.nameservers where !servers.contains(server) { servers.append(server) }
         var result: [JSONTree] = []
         if addressing.dhcp {
             result.append(["id": .string("\(link)-dhcp"), "type": "ipv4_dhcp", "link": .string(link), "network_id": .string(link)])
         }
-        let routes = NetplanConfig.routes(of: addressing, hostler: hostler)
+        let routes = NetplanConfig.routes(of: addressing, way: way)
         for (index, address) in addressing.addresses.enumerated() {
             // A route stands with the address whose network its gateway is in.
             let own = routes.filter { address.contains($0.via) }.map { route -> JSONTree in

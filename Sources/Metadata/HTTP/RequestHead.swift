@@ -21,6 +21,12 @@ public struct RequestHead: Sendable, Equatable {
     public var key: String?
     public var wantsClose: Bool
 
+    private var hasKeyInPath: Bool { target.parts.count >= 2 && target.parts[0] == "k" }
+    /// The machine's key: the one in the path (`/k/KEY/…`, for clients that know no header), else the header's.
+    public var shownKey: String? { hasKeyInPath ? target.parts[1] : key }
+    /// What is asked for.
+    var pathBehindKey: ArraySlice<String> { hasKeyInPath ? target.parts[2...] : target.parts[...] }
+
     /// What came of the bytes so far.
     public enum Outcome: Sendable, Equatable {
         case incomplete

@@ -3,6 +3,8 @@ internal import Wire
 
 /// How well a caller has shown who it is.
 public enum Proof: UInt8, Sendable, Comparable {
+    /// Behind a router, where no MAC address is seen: its address is this machine's. Whoever is on that network can take it.
+    case address = 0
     /// Its address, its MAC address and its lease agree. Another machine on the same wire can copy all of them.
     case wire = 1
     /// It also had its seed key, which its first-boot data names: a local user of the machine may have read it.
@@ -46,6 +48,8 @@ public struct MetadataSessions: Sendable {
     }
 
     /// What a token proves, and until when; nil: it is malformed, expired, or another's.
+    ///
+    /// One that proves less than the asker must show by itself is good for nothing (see ``Asker/shows``).
     public func check(_ token: String, of asker: Asker, now: Timestamp) -> (proof: Proof, expires: Timestamp)? {
         guard token.utf8.count == Self.tokenCharacters, let bytes = Hex.decode(token) else { return nil }
         let head = Array(bytes[..<Self.headBytes])
@@ -54,21 +58,28 @@ public struct MetadataSessions: Sendable {
             let expiry = try? reader.readUInt64()
         else { return nil }
         let expires = Timestamp(milliseconds: Int64(bitPattern: expiry))
-        guard now < expires,
+        guard now < expires, proof >= asker.shows ?? .seed,
             ([asker.address] + asker.elsewhere).contains(where: { Self.isSame(bytes[Self.headBytes...], tag(head, asker, at: $0)) })
         else { return nil }
         return (proof, expires)
     }
 
-    /// What only one installation of one machine is told, on its own disk.
+    /// What only one installation of one machine is told, on its own disk. It names the machine: behind a router there may be
+    /// nothing else that does.
     public func key(machine: MachineID, incarnation: String) -> String {
-        Hex.encode(code(Array("instance-key|\(machine)|\(incarnation)".utf8)))
+        "\(machine)." + Hex.encode(code(Array("instance-key|\(machine)|\(incarnation)".utf8)))
     }
 
     /// What an installation's first-boot data is fetched with. It opens user-data and the like, and no identity:
     /// cloud-init writes the URLs that it used where every local user can read them.
     public func seedKey(machine: MachineID, incarnation: String) -> String {
-        Hex.encode(code(Array("seed-key|\(machine)|\(incarnation)".utf8)))
+        "\(machine)." + Hex.encode(code(Array("seed-key|\(machine)|\(incarnation)".utf8)))
+    }
+
+    /// The machine that a key says it is of: a claim, until it is checked.
+    public static func machine(namedBy key: String) -> MachineID? {
+        guard let dot = key.firstIndex(of: ".") else { return nil }
+        return MachineID(rawValue: String(key[..<dot]))
     }
 
     /// What a key proves; nil: it is none of the asker's.

@@ -15,6 +15,7 @@ extension ServerConfiguration.Network {
         var ntp: [IPv4Address]?
         var mtu: UInt16?
         var routes: [BootNetwork.Route]?
+        var metadata: BootNetwork.Subnet.Metadata?
 
         func bootSubnet() throws -> BootNetwork.Subnet {
             var subnet = BootNetwork.Subnet(prefix: prefix)
@@ -26,6 +27,7 @@ extension ServerConfiguration.Network {
             subnet.ntp = ntp ?? []
             subnet.mtu = mtu
             subnet.routes = routes ?? []
+            subnet.metadata = metadata ?? subnet.metadata
             return subnet
         }
     }

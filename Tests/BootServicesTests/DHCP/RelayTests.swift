@@ -60,7 +60,11 @@ struct RelayTests {
                 let reply = try #require(try await client.ask(request))
                 #expect(reply.type == .acknowledge)
                 #expect(reply.options.uint16(.interfaceMTU) == 1400)
-                #expect(reply.classlessRoutes?.count == 2)
+                // To the metadata service, what the configuration says, and the default route (RFC 3442).
+                #expect(
+                    reply.classlessRoutes?.map { "\($0.destination) \($0.router)" } == [
+                        "169.254.169.254/32 10.79.0.1", "10.0.0.0/8 10.79.0.2", "0.0.0.0/0 10.79.0.1",
+                    ])
                 return reply.yourAddress
             }
             let first = try address("10.79.0.100")
