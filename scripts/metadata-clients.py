@@ -12,6 +12,7 @@ import time
 import yaml
 
 from metadata_bad_input import bad_input, by_ipv6, replay
+from metadata_relay import ROW, behind_a_relay
 from metadata_stock_clients import ec2, ignition
 from metadata_rack import Rack, encoded, read_drive, sh, wait_for
 
@@ -254,7 +255,7 @@ def metadata_url(rack, one, operation):
     secret = database.execute("SELECT v.value FROM entries e JOIN versions v ON v.id = e.id WHERE e.key = '/secrets/boot'").fetchone()[0]
     derived = hmac.new(secret, b"metadata", hashlib.sha256).digest()
     key = hmac.new(derived, f"instance-key|{one.id}|{operation}".encode(), hashlib.sha256).hexdigest()
-    return f"http://169.254.169.254/k/{key}"
+    return f"http://169.254.169.254/k/{one.id}.{key}"
 
 
 def call_home(rack, one, source, seed):
@@ -440,7 +441,7 @@ def container(rack, one):
 
 def main():
     settings = {"region": "Zürich 🎄", "zone": "b"}
-    with Rack(settings) as rack:
+    with Rack(settings, subnets=[ROW]) as rack:
         rack.add_image()
         rack.start()
         one, two = rack.machine(1), rack.machine(2)
@@ -458,6 +459,7 @@ def main():
         ec2(check, run_in, one, CACHE, machine["installed"]["operation"], ("role", "web"))
         watching(rack, one, key)
         attack(rack, one, two, key)
+        behind_a_relay(check, rack, run_in, BOTO, lambda *words: metadata_url(rack, *words), SECRET)
         wipe_began = rack.api("POST", f"/v1/machines/{one.id}/wipe", {})
         check("from the moment of its wipe on, the key is none", one.curl(key.removeprefix("http://169.254.169.254") + "/latest/user-data")[0] == 403, wipe_began)
         rack.stop()

@@ -41,14 +41,14 @@ class Rack:
     ADDRESS = "10.77.0.1"
     hostler = HOSTLER
 
-    def __init__(self, settings=None):
+    def __init__(self, settings=None, **network):
         self.tag = str(os.getpid() % 100000)
         self.server_ns = f"hostler-md{self.tag}"
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="hostler-metadata."))
         self.namespaces, self.children = [], []
         self.port = 20000 + os.getpid() % 20000
         self.state = self.work / "state"
-        self.settings = settings or {}
+        self.network = {"metadata": settings or {}, **network}
 
     def __enter__(self):
         self.netns(self.server_ns)
@@ -60,7 +60,7 @@ class Rack:
         boot.mkdir()
         for name in ("vmlinuz", "hostler-initrd.img"):
             (boot / name).write_bytes(b"")
-        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/24", "namespace": self.server_ns, "metadata": self.settings}
+        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/24", "namespace": self.server_ns, **self.network}
         (self.state / "hostler.yaml").write_text(json.dumps({"networks": [network]}, ensure_ascii=False))
         return self
 
@@ -122,8 +122,8 @@ class Rack:
             raise RuntimeError(f"{method} {path}: {reply.status} {text.decode()}")
         return json.loads(text) if text else None
 
-    def machine(self, number):
-        return Machine(self, number)
+    def machine(self, number, **place):
+        return Machine(self, number, **place)
 
     def events(self, kind):
         return [event for event in self.api("GET", "/v1/events?limit=1000")["items"] if event["kind"] == kind]
@@ -132,15 +132,17 @@ class Rack:
 class Machine:
     """One machine on the wire. `inside(…)` runs a command where it is."""
 
-    def __init__(self, rack, number):
+    def __init__(self, rack, number, namespace=None, bridge="rack0"):
+        """At a bridge of the server's namespace, or of another."""
+        namespace = namespace or rack.server_ns
         self.rack, self.number = rack, number
         self.ns = f"hostler-md{rack.tag}-{number}"
         self.mac = f"52:54:00:aa:00:{number:02x}"
         self.session = None
         rack.netns(self.ns)
         peer = f"md{number}"
-        sh("ip", "link", "add", peer, "netns", rack.server_ns, "type", "veth", "peer", "name", "eth0", "netns", self.ns)
-        sh("ip", "-n", rack.server_ns, "link", "set", peer, "master", "rack0", "up")
+        sh("ip", "link", "add", peer, "netns", namespace, "type", "veth", "peer", "name", "eth0", "netns", self.ns)
+        sh("ip", "-n", namespace, "link", "set", peer, "master", bridge, "up")
         sh("ip", "-n", self.ns, "link", "set", "eth0", "address", self.mac)
         sh("ip", "-n", self.ns, "link", "set", "eth0", "up")
 

@@ -86,7 +86,7 @@ public struct BootNetwork: Sendable, Codable, Equatable {
         configuration.reservations = reservations.map { .init(mac: $0.mac, address: $0.address, hostname: $0.hostname) }
         configuration.router = router
         // The metadata service is on this wire, and whoever has a router would ask it.
-        configuration.classlessRoutes = classlessRoutes(routes, metadataGateway: metadata.enabled ? address.address : nil)
+        configuration.classlessRoutes = classlessRoutes(routes, metadataRoute)
         configuration.dns = dns
         configuration.domain = domain
         configuration.ntp = ntp

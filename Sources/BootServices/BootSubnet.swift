@@ -80,7 +80,7 @@ extension BootNetwork {
             configuration.domain = subnet.domain ?? domain
             configuration.ntp = subnet.ntp.isEmpty ? ntp : subnet.ntp
             configuration.mtu = subnet.mtu
-            configuration.classlessRoutes = classlessRoutes(subnet.routes, metadataGateway: gateway(of: subnet))
+            configuration.classlessRoutes = classlessRoutes(subnet.routes, metadataRoute(in: subnet))
             configuration.leaseSeconds = leaseSeconds
             configuration.identifiesByMAC = true
             return configuration
@@ -88,8 +88,16 @@ extension BootNetwork {
     }
 
     /// The machines' way to the metadata service: by their router, which has a route to it by Hostler.
-    func gateway(of subnet: Subnet) -> IPv4Address? {
-        metadata.enabled && subnet.metadata.access != .none ? subnet.router : nil
+    func metadataRoute(in subnet: Subnet) -> MetadataRoute? {
+        guard metadata.enabled, subnet.metadata.access != .none, let router = subnet.router else { return nil }
+        return metadataRoute(by: router, length: subnet.prefix.length)
+    }
+
+    /// The way of this wire's own machines.
+    var metadataRoute: MetadataRoute? { metadata.enabled ? metadataRoute(by: address.address, length: address.length) : nil }
+
+    private func metadataRoute(by gateway: IPv4Address, length: Int) -> MetadataRoute? {
+        IPv4Prefix(address: gateway, length: length).map { MetadataRoute(gateway: $0, isToldByDHCP: mode == .server) }
     }
 
     /// The network behind a relay that has the address, which may be its router's.
@@ -98,11 +106,10 @@ extension BootNetwork {
     }
 
     /// What option 121 says: `routes`, and before them the one to the metadata service where they have none of their own.
-    func classlessRoutes(_ routes: [Route], metadataGateway: IPv4Address?) -> [ClasslessRoute] {
+    func classlessRoutes(_ routes: [Route], _ metadata: MetadataRoute?) -> [ClasslessRoute] {
         let named = routes.map { ClasslessRoute(destination: $0.to, router: $0.via) }
-        guard let gateway = metadataGateway, let service = NetplanConfig.metadataAddress, !routes.contains(where: { $0.to == service })
-        else { return named }
-        return [ClasslessRoute(destination: service, router: gateway)] + named
+        guard let metadata, let service = MetadataRoute.destination, !routes.contains(where: { $0.to == service }) else { return named }
+        return [ClasslessRoute(destination: service, router: metadata.gateway.address)] + named
     }
 
     /// The addresses that are given where no ranges are named.

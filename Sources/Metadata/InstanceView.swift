@@ -9,27 +9,25 @@ public struct Placement: Sendable, Equatable {
     public var zone: Character
     /// The network that the machine asks from.
     public var prefix: IPv4Prefix
-    /// The address there by which 169.254.169.254 is reached: Hostler's own, or a router's. Nil: there is no such way.
-    public var metadataGateway: IPv4Address?
+    /// Nil: there is no metadata service for the machine.
+    public var metadataRoute: MetadataRoute?
     public var router: IPv4Address?
     public var nameservers: [IPv4Address]
     public var domain: String?
 
     public init(
-        region: String, zone: Character, prefix: IPv4Prefix, metadataGateway: IPv4Address? = nil, router: IPv4Address? = nil,
+        region: String, zone: Character, prefix: IPv4Prefix, metadataRoute: MetadataRoute? = nil, router: IPv4Address? = nil,
         nameservers: [IPv4Address] = [], domain: String? = nil
     ) {
         self.region = region
         self.zone = zone
         self.prefix = prefix
-        self.metadataGateway = metadataGateway
+        self.metadataRoute = metadataRoute
         self.router = router
         self.nameservers = nameservers
         self.domain = domain
     }
 
-    /// The gateway with its network's prefix length.
-    public var metadataWay: IPv4Prefix? { metadataGateway.flatMap { IPv4Prefix(address: $0, length: prefix.length) } }
     public var regionID: String { ASCIIName.of(region) }
     public var zoneID: String { regionID + String(zone) }
 }
@@ -89,6 +87,7 @@ public struct InstanceView: Sendable, Equatable {
     public var sshKeys: [String]
     /// What user-data there is; nil: none that may be read now.
     public var userDataDigest: String?
+    /// What people want, with the way to the metadata service in it; nil: nothing special.
     public var network: NetworkConfig?
     /// Until when it is lent; nil: it is not.
     public var lease: LeaseTerm?
@@ -122,7 +121,8 @@ public struct InstanceView: Sendable, Equatable {
         let reference = machine.desired.userData
         let isReadable = reference?.isReadable(provedAt: machine.installed?.installedAt, isInstalling: request != nil) ?? false
         userDataDigest = isReadable ? reference?.digest : nil
-        network = machine.desired.network
+        let port = machine.observed.agent?.mac ?? mac
+        network = placement.metadataRoute.map { $0.added(to: machine.desired.network, port: port) } ?? machine.desired.network
         lease = machine.desired.lease
         updatedAt = machine.updatedAt
     }

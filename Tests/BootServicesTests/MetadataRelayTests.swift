@@ -202,7 +202,7 @@ struct MetadataRelayTests {
 
     @Test("machines are told the way by their router, once, and none where there is none")
     func routes() throws {
-        let service = try #require(NetplanConfig.metadataAddress)
+        let service = try #require(MetadataRoute.destination)
         var network = BootNetwork(name: "test", interface: "lo", address: try #require(IPv4Prefix("127.0.0.1/24")))
         network.subnets = try [Self.subnet(.key), Self.subnet(.none)]
         func routes(_ configuration: DHCPServerConfiguration?) -> [String] {
@@ -210,10 +210,10 @@ struct MetadataRelayTests {
         }
         #expect(routes(network.dhcpConfiguration) == ["127.0.0.1"])
         #expect(network.remoteConfigurations.map(routes) == [["127.1.0.1"], []])
-        #expect(network.placement(of: place).metadataWay == IPv4Prefix("127.1.0.1/24"))
+        #expect(network.placement(of: place).metadataRoute?.gateway == IPv4Prefix("127.1.0.1/24"))
         #expect(network.placement(of: place).nameservers.map(\.description) == ["127.1.0.53"])
         let own = try address("127.0.0.9")
-        #expect(network.placement(of: own).metadataWay == network.address)
+        #expect(network.placement(of: own).metadataRoute?.gateway == network.address)
         // Who names a way of his own has that one.
         network.routes = [.init(to: service, via: try address("127.0.0.254"))]
         network.subnets[0].routes = [.init(to: service, via: try address("127.1.0.254"))]
@@ -222,8 +222,8 @@ struct MetadataRelayTests {
         network.routes = []
         network.subnets[0].routes = []
         network.subnets[0].router = nil
-        #expect(routes(network.remoteConfigurations[0]) == [] && network.placement(of: place).metadataWay == nil)
+        #expect(routes(network.remoteConfigurations[0]) == [] && network.placement(of: place).metadataRoute == nil)
         network.metadata.enabled = false
-        #expect(routes(network.dhcpConfiguration) == [] && network.placement(of: nil).metadataWay == nil)
+        #expect(routes(network.dhcpConfiguration) == [] && network.placement(of: nil).metadataRoute == nil)
     }
 }

@@ -109,13 +109,16 @@ class Rack:
 
     # The server
 
+    def networks(self):
+        """The options that say where it serves: on the machines' own wire."""
+        return ["--lab", self.lab, "--address", f"{SERVER}/24"]
+
     def start(self, *options):
         with self.turn:
             log = open(self.state / "serve.log", "ab")
             self.process = subprocess.Popen(
-                [HOSTLER, "serve", "--state-dir", str(self.state), "--boot-files", str(ROOT / "out/boot"), "--lab", self.lab,
-                 "--address", f"{SERVER}/24", "--api-port", str(self.port), *options], stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL)
+                [HOSTLER, "serve", "--state-dir", str(self.state), "--boot-files", str(ROOT / "out/boot"), *self.networks(),
+                 "--api-port", str(self.port), *options], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
             log.close()
             until(60, "hostler serve answers", self.answers, pause=0.1)
 

@@ -1,4 +1,3 @@
-import Foundation
 import Model
 import Testing
 import Wire
@@ -72,7 +71,8 @@ struct DialectTests {
 
     @Test("netplan's has the bond, the VLAN, and a way to the metadata service")
     func netplan() throws {
-        let config = try json(NetplanConfig.bytes(bondedNetwork(), way: prefix))
+        let network = try #require(MetadataRoute(gateway: prefix).added(to: bondedNetwork(), port: nil))
+        let config = try json(NetplanConfig.bytes(network))
         #expect(config["version"] as? Int == 2)
         let bond = try #require((config["bonds"] as? [String: [String: Any]])?["bond0"])
         #expect(bond["interfaces"] as? [String] == ["eth0", "eth1"])
@@ -119,9 +119,5 @@ struct DialectTests {
         #expect(once.isReadable(provedAt: later, isInstalling: false))
         once.readAt = later
         #expect(!once.isReadable(provedAt: nil, isInstalling: true))
-    }
-
-    private func json(_ bytes: [UInt8]) throws -> [String: Any] {
-        try #require(JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
     }
 }

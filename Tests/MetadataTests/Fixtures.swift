@@ -1,4 +1,6 @@
+import Foundation
 import Model
+import Testing
 import Wire
 
 @testable import Metadata
@@ -36,7 +38,7 @@ func machine() throws -> Machine {
 func view(_ change: (inout Machine) -> Void = { _ in }) throws -> InstanceView {
     var machine = try machine()
     change(&machine)
-    let placement = Placement(region: "Zürich 🎄", zone: "b", prefix: prefix, nameservers: [address], domain: "rack.example")
+    let placement = Placement(region: "Zürich 🎄", zone: "b", prefix: prefix, metadataRoute: MetadataRoute(gateway: prefix), nameservers: [address], domain: "rack.example")
     return InstanceView(machine: machine, operation: nil, placement: placement, address: address, mac: macs[0])
 }
 
@@ -71,4 +73,8 @@ func bondedNetwork() -> NetworkConfig {
                     addresses: [IPv4Prefix("10.40.0.20/24")!],
                     routes: [NetworkRoute(to: IPv4Prefix("0.0.0.0/0")!, via: IPv4Address("10.40.0.1")!)], mtu: 1400))
         ])
+}
+
+func json(_ bytes: [UInt8]) throws -> [String: Any] {
+    try #require(JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
 }

@@ -64,11 +64,11 @@ extension BootNetwork {
         let (region, zone) = (metadata.region, metadata.zone.first ?? "a")
         guard let subnet = address.flatMap(subnet(of:)) else {
             return Placement(
-                region: region, zone: zone, prefix: self.address, metadataGateway: metadata.enabled ? self.address.address : nil,
-                router: router, nameservers: dns, domain: domain)
+                region: region, zone: zone, prefix: self.address, metadataRoute: metadataRoute, router: router, nameservers: dns,
+                domain: domain)
         }
         return Placement(
-            region: region, zone: zone, prefix: subnet.prefix, metadataGateway: gateway(of: subnet), router: subnet.router,
+            region: region, zone: zone, prefix: subnet.prefix, metadataRoute: metadataRoute(in: subnet), router: subnet.router,
             nameservers: subnet.dns.isEmpty ? dns : subnet.dns, domain: subnet.domain ?? domain)
     }
 }

@@ -37,7 +37,13 @@ struct SeedSource {
     /// What was given with the request, else what people want of the machine.
     var networkConfig: [UInt8]? {
         if let text = secrets.networkConfig { return Array(text.utf8) }
-        return machine?.desired.network.map { NetplanConfig.bytes($0, way: placement?.metadataWay) }
+        return network.map(NetplanConfig.bytes)
+    }
+
+    /// The machine's, with the way to the metadata service in it; nil: DHCP tells it all.
+    var network: NetworkConfig? {
+        guard let route = placement?.metadataRoute else { return machine?.desired.network }
+        return route.added(to: machine?.desired.network, port: machine?.observed.agent?.mac)
     }
 }
 
@@ -144,8 +150,8 @@ public struct SeedVolume: Sendable {
             "post": ["instance_id", "hostname", "pub_key_rsa", "pub_key_ecdsa", "pub_key_ed25519"], "tries": 20,
         ]
         var members: [(String, JSONTree)] = [("datasource_list", [.string(name)])] + settings + [("phone_home", home)]
-        if let network = source.machine?.desired.network, source.secrets.networkConfig == nil {
-            members.append(("network", NetplanConfig.tree(network, way: source.placement?.metadataWay)))
+        if let network = source.network, source.secrets.networkConfig == nil {
+            members.append(("network", NetplanConfig.tree(network)))
         }
         // One key a line: ds-identify is a shell script that looks for a line with datasource_list.
         let lines = members.map { Array("\($0.0): ".utf8) + $0.1.bytes + [UInt8(ascii: "\n")] }

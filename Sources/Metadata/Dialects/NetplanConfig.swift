@@ -1,19 +1,14 @@
 public import Model
-public import Wire
+internal import Wire
 
 /// cloud-init's network-config version 2, which is netplan's format, from a machine's desired network.
 /// Written as JSON, which is YAML.
 public enum NetplanConfig {
-    /// The address of the metadata service.
-    public static let metadataAddress = IPv4Prefix(address: IPv4Address(value: 0xa9fe_a9fe), length: 32)
-
-    /// - Parameter way: the address by which the metadata service is reached on the provisioning network (see
-    ///   ``Placement/metadataWay``). A link with a static address there gets a route by it, which DHCP gives the others.
-    public static func bytes(_ network: NetworkConfig, way: IPv4Prefix?) -> [UInt8] {
-        tree(network, way: way).bytes + [UInt8(ascii: "\n")]
+    public static func bytes(_ network: NetworkConfig) -> [UInt8] {
+        tree(network).bytes + [UInt8(ascii: "\n")]
     }
 
-    public static func tree(_ network: NetworkConfig, way: IPv4Prefix?) -> JSONTree {
+    public static func tree(_ network: NetworkConfig) -> JSONTree {
         func section<Link>(_ links: [Link], _ member: (Link) -> (String, JSONTree)) -> JSONTree {
             .object(links.map(member))
         }
@@ -23,7 +18,7 @@ public enum NetplanConfig {
                 "ethernets",
                 section(network.ethernets) { port in
                     let match: JSONTree = ["macaddress": .string(port.mac.description)]
-                    return (port.name, .object([("match", match), ("set-name", .string(port.name))] + addressing(port.addressing, way)))
+                    return (port.name, .object([("match", match), ("set-name", .string(port.name))] + addressing(port.addressing)))
                 }
             ))
         // systemd gives a bond or a bridge a MAC address of its own making, by which nobody would know the machine.
@@ -45,7 +40,7 @@ public enum NetplanConfig {
                             bond.name,
                             .object(
                                 [("interfaces", .texts(bond.members))] + mac(of: bond.members) + [("parameters", .object(parameters))]
-                                    + addressing(bond.addressing, way))
+                                    + addressing(bond.addressing))
                         )
                     }
                 ))
@@ -55,7 +50,7 @@ public enum NetplanConfig {
                 (
                     "vlans",
                     section(network.vlans) { vlan in
-                        (vlan.name, .object([("id", .number(vlan.id)), ("link", .string(vlan.link))] + addressing(vlan.addressing, way)))
+                        (vlan.name, .object([("id", .number(vlan.id)), ("link", .string(vlan.link))] + addressing(vlan.addressing)))
                     }
                 ))
         }
@@ -69,7 +64,7 @@ public enum NetplanConfig {
                             bridge.name,
                             .object(
                                 [("interfaces", .texts(bridge.members))] + mac(of: bridge.members) + [("parameters", parameters)]
-                                    + addressing(bridge.addressing, way))
+                                    + addressing(bridge.addressing))
                         )
                     }
                 ))
@@ -77,10 +72,10 @@ public enum NetplanConfig {
         return .object(members)
     }
 
-    private static func addressing(_ link: LinkAddressing, _ way: IPv4Prefix?) -> [(String, JSONTree)] {
+    private static func addressing(_ link: LinkAddressing) -> [(String, JSONTree)] {
         var members: [(String, JSONTree)] = [("dhcp4", .bool(link.dhcp))]
         if !link.addresses.isEmpty { members.append(("addresses", .texts(link.addresses))) }
-        let routes = routes(of: link, way: way).map { route -> JSONTree in
+        let routes = link.routes.map { route -> JSONTree in
             var parts: [(String, JSONTree)] = [
                 ("to", .string("\(route.to.network)/\(route.to.length)")), ("via", .string(route.via.description)),
             ]
@@ -96,14 +91,5 @@ public enum NetplanConfig {
         }
         if let mtu = link.mtu { members.append(("mtu", .number(mtu))) }
         return members
-    }
-
-    /// The link's own routes, and the one to the metadata service where nobody else would tell it.
-    static func routes(of link: LinkAddressing, way: IPv4Prefix?) -> [NetworkRoute] {
-        guard let way, !link.dhcp, let metadata = metadataAddress,
-            link.addresses.contains(where: { $0.network == way.network && $0.length == way.length }),
-            !link.routes.contains(where: { $0.to == metadata })
-        else { return link.routes }
-        return link.routes + [NetworkRoute(to: metadata, via: way.address)]
     }
 }

@@ -14,7 +14,7 @@ public enum NoCloudSeed {
     /// Where people want nothing special it is a YAML document without contents: cloud-init then asks DHCP on the first
     /// port. It would ask ten times, a second apart, for a file that is not there.
     public static func networkConfig(_ view: InstanceView) -> [UInt8] {
-        view.network.map { NetplanConfig.bytes($0, way: view.placement.metadataWay) } ?? Array("# DHCP on the first port\n".utf8)
+        view.network.map { NetplanConfig.bytes($0) } ?? Array("# DHCP on the first port\n".utf8)
     }
 
     /// cloud-init wants user-data to be there even where there is nothing to say.

@@ -1,5 +1,5 @@
 public import Model
-public import Wire
+internal import Wire
 
 /// OpenStack's metadata (Nova, "Metadata service" and "Config drives"): the same files over HTTP and on a drive.
 public enum OpenStackTree {
@@ -29,16 +29,16 @@ public enum OpenStackTree {
     /// A bridge has no form in it: its first member gets the address.
     public static func networkData(_ view: InstanceView) -> [UInt8] {
         let port = EthernetLink(name: "eth0", mac: view.mac, addressing: LinkAddressing(dhcp: true))
-        return networkData(view.network ?? NetworkConfig(ethernets: [port]), way: view.placement.metadataWay)
+        return networkData(view.network ?? NetworkConfig(ethernets: [port]))
     }
 
-    public static func networkData(_ config: NetworkConfig, way: IPv4Prefix?) -> [UInt8] {
+    public static func networkData(_ config: NetworkConfig) -> [UInt8] {
         var links: [JSONTree] = []
         var networks: [JSONTree] = []
         var servers: [IPv4Address] = []
         func add(_ link: [(String, JSONTree)], _ name: String, _ addressing: LinkAddressing) {
             links.append(.object(link + (addressing.mtu.map { [("mtu", .number($0))] } ?? [])))
-            networks += self.networks(name, addressing, way, servers: &servers)
+            networks += self.networks(name, addressing, servers: &servers)
         }
         for port in config.ethernets {
             let mac = JSONTree.string(port.mac.description)
@@ -74,26 +74,31 @@ public enum OpenStackTree {
     }
 
     private static func networks(
-        _ link: String, _ addressing: LinkAddressing, _ way: IPv4Prefix?, servers: inout [IPv4Address]
+        _ link: String, _ addressing: LinkAddressing, servers: inout [IPv4Address]
     ) -> [JSONTree] {
         for server in addressing.nameservers where !servers.contains(server) { servers.append(server) }
         var result: [JSONTree] = []
-        if addressing.dhcp {
-            result.append(["id": .string("\(link)-dhcp"), "type": "ipv4_dhcp", "link": .string(link), "network_id": .string(link)])
+        func routes(_ belongs: (NetworkRoute) -> Bool) -> JSONTree {
+            .array(
+                addressing.routes.filter(belongs).map { route in
+                    [
+                        "network": .string(route.to.network.description), "netmask": .string(route.to.mask.description),
+                        "gateway": .string(route.via.description),
+                    ]
+                })
         }
-        let routes = NetplanConfig.routes(of: addressing, way: way)
+        // A route stands with the address whose network its gateway is in, or with the one that DHCP gives.
+        if addressing.dhcp {
+            result.append([
+                "id": .string("\(link)-dhcp"), "type": "ipv4_dhcp", "link": .string(link), "network_id": .string(link),
+                "routes": routes { route in !addressing.addresses.contains { $0.contains(route.via) } },
+            ])
+        }
         for (index, address) in addressing.addresses.enumerated() {
-            // A route stands with the address whose network its gateway is in.
-            let own = routes.filter { address.contains($0.via) }.map { route -> JSONTree in
-                [
-                    "network": .string(route.to.network.description), "netmask": .string(route.to.mask.description),
-                    "gateway": .string(route.via.description),
-                ]
-            }
             result.append([
                 "id": .string("\(link)-\(index)"), "type": "ipv4", "link": .string(link),
                 "ip_address": .string(address.address.description), "netmask": .string(address.mask.description),
-                "routes": .array(own), "network_id": .string(link),
+                "routes": routes { address.contains($0.via) }, "network_id": .string(link),
                 "services": .array(addressing.nameservers.map { ["type": "dns", "address": .string($0.description)] }),
             ])
         }

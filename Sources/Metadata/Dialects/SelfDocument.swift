@@ -21,7 +21,7 @@ public enum SelfDocument {
             ("image", .text(view.image)), ("imageDigest", .text(view.imageDigest)),
             ("installedAt", .text(view.installedAt?.description)), ("tags", .map(view.tags)), ("sshKeys", .texts(view.sshKeys)),
             ("lease", lease ?? .null), ("userDataDigest", .text(view.userDataDigest)),
-            ("network", view.network.map { NetplanConfig.tree($0, way: placement.metadataWay) } ?? .null),
+            ("network", view.network.map { NetplanConfig.tree($0) } ?? .null),
         ]
         return JSONTree.object(tree).bytes
     }
