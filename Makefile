@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients metadata-lab bmc-install bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -82,6 +82,10 @@ metadata-lab: binaries boot-files
 ## make bmc-install  machines that nobody touches are installed by their BMCs: by Redfish, and by IPMI alone
 bmc-install: binaries boot-files image
 	scripts/bmc-install.py $(BMC_INSTALL)
+
+## make network-install  machines behind a DHCP relay, and beside another's DHCP server, are installed
+network-install: binaries boot-files image
+	scripts/network-install.py $(NETWORK_INSTALL)
 
 ## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
 bench: deps binaries boot-files image

@@ -14,7 +14,7 @@ import yaml
 from metadata_bad_input import bad_input, by_ipv6, replay
 from metadata_relay import ROW, behind_a_relay
 from metadata_stock_clients import ec2, ignition
-from metadata_rack import Rack, encoded, read_drive, sh, wait_for
+from metadata_rack import Rack, connects, encoded, read_drive, sh, wait_for
 
 CACHE = pathlib.Path(sys.argv[1])
 PYTHON = CACHE / "venv/bin/python"
@@ -424,6 +424,7 @@ def container(rack, one):
     check("a container behind the machine reaches Hostler's network", other.returncode == 0, other)
     curl = sh("ip", "netns", "exec", name, "curl", "-s", "-m", "3", "http://169.254.169.254/", check=False)
     check("but not the metadata service: its replies do not go so far", curl.returncode == 28, curl)
+    check("and not even a connection, though machines behind a router are farther away", not connects(name, "169.254.169.254"))
     # The same by IPv6, with a way there and back.
     link = json.loads(one.inside("ip", "-j", "-6", "addr", "show", "dev", "eth0", "scope", "link").stdout)[0]["addr_info"][0]["local"]
     sh("ip", "-n", one.ns, "addr", "add", "fd30::1/64", "dev", "c0", "nodad")
@@ -459,7 +460,7 @@ def main():
         ec2(check, run_in, one, CACHE, machine["installed"]["operation"], ("role", "web"))
         watching(rack, one, key)
         attack(rack, one, two, key)
-        behind_a_relay(check, rack, run_in, BOTO, lambda *words: metadata_url(rack, *words), SECRET)
+        behind_a_relay(check, rack, run_in, lambda *words: metadata_url(rack, *words), SECRET, key.removeprefix("http://169.254.169.254"))
         wipe_began = rack.api("POST", f"/v1/machines/{one.id}/wipe", {})
         check("from the moment of its wipe on, the key is none", one.curl(key.removeprefix("http://169.254.169.254") + "/latest/user-data")[0] == 403, wipe_began)
         rack.stop()

@@ -37,6 +37,12 @@ def wait_for(what, condition, seconds=20):
     raise RuntimeError(f"{what}: not within {seconds} s")
 
 
+def connects(namespace, host, port=80):
+    """Whether a connection comes about, be it that nothing is ever said on it."""
+    code = f"import socket; socket.create_connection(({host!r}, {port}), 3)"
+    return sh("ip", "netns", "exec", namespace, "python3", "-c", code, check=False).returncode == 0
+
+
 class Rack:
     ADDRESS = "10.77.0.1"
     hostler = HOSTLER

@@ -89,16 +89,25 @@ extension BootNetwork {
 
     /// The machines' way to the metadata service: by their router, which has a route to it by Hostler.
     func metadataRoute(in subnet: Subnet) -> MetadataRoute? {
-        guard metadata.enabled, subnet.metadata.access != .none, let router = subnet.router else { return nil }
-        return metadataRoute(by: router, length: subnet.prefix.length)
+        guard subnet.metadata.access != .none, let gateway = Self.named(subnet.routes) ?? subnet.router else { return nil }
+        return metadataRoute(by: gateway, length: subnet.prefix.length)
     }
 
     /// The way of this wire's own machines.
-    var metadataRoute: MetadataRoute? { metadata.enabled ? metadataRoute(by: address.address, length: address.length) : nil }
+    var metadataRoute: MetadataRoute? { metadataRoute(by: Self.named(routes) ?? address.address, length: address.length) }
 
     private func metadataRoute(by gateway: IPv4Address, length: Int) -> MetadataRoute? {
-        IPv4Prefix(address: gateway, length: length).map { MetadataRoute(gateway: $0, isToldByDHCP: mode == .server) }
+        guard metadata.enabled, let gateway = IPv4Prefix(address: gateway, length: length) else { return nil }
+        return MetadataRoute(gateway: gateway, isToldByDHCP: mode == .server)
     }
+
+    /// The gateway that people name for the metadata service themselves.
+    private static func named(_ routes: [Route]) -> IPv4Address? {
+        routes.first { $0.to == MetadataRoute.destination && $0.via != .any }?.via
+    }
+
+    /// Of the IP packets that answer machines there (RFC 791 §3.1).
+    func timeToLive(of subnet: Subnet) -> Int { min(255, metadata.hopLimit + subnet.metadata.hops) }
 
     /// The network behind a relay that has the address, which may be its router's.
     func subnet(of address: IPv4Address) -> Subnet? {

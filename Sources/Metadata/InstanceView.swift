@@ -11,6 +11,8 @@ public struct Placement: Sendable, Equatable {
     public var prefix: IPv4Prefix
     /// Nil: there is no metadata service for the machine.
     public var metadataRoute: MetadataRoute?
+    /// Those of the other networks of the same wire and its relays: a machine may boot on one and have its system's address on another.
+    public var otherMetadataRoutes: [MetadataRoute] = []
     public var router: IPv4Address?
     public var nameservers: [IPv4Address]
     public var domain: String?
@@ -28,12 +30,19 @@ public struct Placement: Sendable, Equatable {
         self.domain = domain
     }
 
+    /// A machine's network with the ways to the metadata service in it that nobody else tells of (see ``MetadataRoute/added(to:port:)``).
+    public func withMetadataRoutes(_ network: NetworkConfig?, port: MACAddress?) -> NetworkConfig? {
+        let first = metadataRoute.map { $0.added(to: network, port: port) } ?? network
+        // What is asked for by DHCP is asked for on the network that the machine booted on.
+        return otherMetadataRoutes.reduce(first) { network, route in network.flatMap { route.added(to: $0, port: nil) } }
+    }
     public var regionID: String { ASCIIName.of(region) }
     public var zoneID: String { regionID + String(zone) }
 }
 
 /// Whom a request comes from, as far as the network can tell: the address, the MAC address that the kernel's neighbour
-/// table (behind a router: the address's lease) has for it, and the machine that owns both.
+/// table has for it, and the machine that owns both. Behind a router the MAC address was not seen: it is the lease's, or the
+/// port's that the machine booted by.
 public struct Asker: Sendable, Equatable {
     public var machine: MachineID
     /// What the machine runs: the operation that installed it, or the boot of its agent. Another installation, or a
@@ -43,6 +52,7 @@ public struct Asker: Sendable, Equatable {
     public var mac: MACAddress
     /// What the network itself shows of this. Nil: nothing that counts, so that only who has the machine's key is answered.
     public var shows: Proof?
+    public var isBehindRouter: Bool { shows != .wire }
     /// By IPv6, which says nothing of an IPv4 address: others that may be this machine's, whose tokens are good too.
     public var elsewhere: [IPv4Address]
 
@@ -122,7 +132,7 @@ public struct InstanceView: Sendable, Equatable {
         let isReadable = reference?.isReadable(provedAt: machine.installed?.installedAt, isInstalling: request != nil) ?? false
         userDataDigest = isReadable ? reference?.digest : nil
         let port = machine.observed.agent?.mac ?? mac
-        network = placement.metadataRoute.map { $0.added(to: machine.desired.network, port: port) } ?? machine.desired.network
+        network = placement.withMetadataRoutes(machine.desired.network, port: port)
         lease = machine.desired.lease
         updatedAt = machine.updatedAt
     }

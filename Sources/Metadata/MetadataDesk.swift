@@ -67,6 +67,13 @@ public enum MetadataAnswer: Sendable, Equatable {
     /// What the identity of the machine says (see `InstanceIdentity`).
     case identity(Identity)
 
+    var isSecret: Bool {
+        switch self {
+        case .secret, .identity: true
+        default: false
+        }
+    }
+
     public enum Secret: Sendable, Equatable {
         /// As it is; nothing there is 404.
         case userData
@@ -159,12 +166,13 @@ public struct MetadataDesk: Sendable {
         case .bad: return .refuse(status: 401, why: .badToken)
         case .good(let found): proof = max(proof ?? found, found)
         }
-        guard let proof = proof ?? (policy.allowsTokenless ? asker.shows : nil) else { return .refuse(status: 401, why: .noToken) }
         let answer = Self.answer(at: path, head, view)
-        switch answer {
-        case .secret, .identity: if head.method == .head { return Self.headRefused }
-        default: break
+        guard let proof = proof ?? (policy.allowsTokenless ? asker.shows : nil) else {
+            // Behind a router whoever takes a machine's address gets no token to be refused with.
+            if asker.isBehindRouter, answer.isSecret { return .refuse(status: 403, why: .needsKey) }
+            return .refuse(status: 401, why: .noToken)
         }
+        if answer.isSecret, head.method == .head { return Self.headRefused }
         let needed: Proof =
             switch answer {
             case .secret: .seed

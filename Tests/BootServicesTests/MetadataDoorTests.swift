@@ -37,12 +37,12 @@ struct MetadataDoorTests {
             let witness = WireWitness(network: try network(), control: rack.control, leases: LeaseTable()) { _ in mac }
             let source = MetadataSource.v6(try #require(IPv6Address("fd00:ec2::9")))
             let id = try await hello(rack.control, mac, from: "10.99.0.9")
-            guard case .stranger = witness.testimony(on: source, showing: nil, in: rack.control.snapshot) else {
+            guard case .stranger = witness.testimony(on: source, claiming: nil, in: rack.control.snapshot) else {
                 Issue.record("an address of another network was taken for one here")
                 return
             }
             _ = try await hello(rack.control, mac, key: "c", from: "127.0.0.9")
-            guard case .machine(let asker) = witness.testimony(on: source, showing: nil, in: rack.control.snapshot) else {
+            guard case .machine(let asker) = witness.testimony(on: source, claiming: nil, in: rack.control.snapshot) else {
                 Issue.record("the machine is not known where it was seen")
                 return
             }
@@ -57,7 +57,7 @@ struct MetadataDoorTests {
             let witness = WireWitness(network: try network(), control: rack.control, leases: rack.leases) { _ in mac }
             let source = MetadataSource.v6(try #require(IPv6Address("fd00:ec2::9")))
             func asker(_ source: MetadataSource) throws -> Asker {
-                guard case .machine(let asker) = witness.testimony(on: source, showing: nil, in: rack.control.snapshot) else {
+                guard case .machine(let asker) = witness.testimony(on: source, claiming: nil, in: rack.control.snapshot) else {
                     throw Problem("stranger", title: "it is not known at \(source)")
                 }
                 return asker
@@ -89,7 +89,7 @@ struct MetadataDoorTests {
             let witness = WireWitness(network: try network(), control: rack.control, leases: rack.leases) { _ in mac }
             func isKnown(at text: String) throws -> Bool {
                 let address = try #require(IPv4Address(text))
-                if case .machine = witness.testimony(on: .v4(address), showing: nil, in: rack.control.snapshot) { return true }
+                if case .machine = witness.testimony(on: .v4(address), claiming: nil, in: rack.control.snapshot) { return true }
                 return false
             }
             let id = try rack.machine(2).id
@@ -222,8 +222,8 @@ struct MetadataDoorTests {
                 guard case .v6(let address) = source else { return nil }
                 return MACAddress(Array(address.bytes[8..<14]))
             }
-            let taken = try (1...MetadataDoor.connectionLimitPerWay + 5).count { door.enter(try address(UInt64($0))) != nil }
-            #expect(taken == MetadataDoor.connectionLimitPerWay)
+            let taken = try (1...MetadataDoor.Seat.Way.wireIPv6.limit + 5).count { door.enter(try address(UInt64($0))) != nil }
+            #expect(taken == MetadataDoor.Seat.Way.wireIPv6.limit)
             #expect(door.enter(.v4(IPv4Address(value: 0x7f00_0002))) != nil, "there is room left for IPv4")
         }
     }

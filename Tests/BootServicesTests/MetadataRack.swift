@@ -86,11 +86,10 @@ final class MetadataRack: Sendable {
         try await boot(number, at: address)
     }
 
-    /// A lease of an hour.
-    func lend(_ address: IPv4Address, to number: Int) {
+    func lend(_ address: IPv4Address, to number: Int, seconds: Int64 = 3600) {
         let (mac, now) = (Self.mac(number), control.now.milliseconds)
         leases.set(
-            DHCPLease(address: address, client: .mac(mac), mac: mac, grantedMilliseconds: now, expiresMilliseconds: now + 3_600_000, state: .bound))
+            DHCPLease(address: address, client: .mac(mac), mac: mac, grantedMilliseconds: now, expiresMilliseconds: now + seconds * 1000, state: .bound))
     }
 
     /// A machine boots into its agent.
@@ -190,6 +189,12 @@ final class RawClient {
             }
             guard readMore() else { return "" }
         }
+    }
+
+    /// Whether the server ends the connection, and says no more before.
+    func isAtEnd() -> Bool {
+        var byte: UInt8 = 0
+        return received.isEmpty && recv(descriptor, &byte, 1, 0) == 0
     }
 
     private func readMore() -> Bool {

@@ -37,6 +37,16 @@ struct MetadataRelayTests {
         rack.control.metadataSessions.key(machine: try rack.machine(number).id, incarnation: try rack.incarnation(number))
     }
 
+    private func seedKey(_ number: Int, _ rack: MetadataRack) throws -> String {
+        rack.control.metadataSessions.seedKey(machine: try rack.machine(number).id, incarnation: try rack.incarnation(number))
+    }
+
+    /// Another machine of that network.
+    private func addFive(_ rack: MetadataRack) async throws {
+        rack.lend(try address("127.1.0.5"), to: 5)
+        try await rack.boot(5, at: try address("127.1.0.5"))
+    }
+
     private func ask(_ rack: MetadataRack, _ path: String, _ fields: [String] = [], from source: String = "127.1.0.4") throws -> RawClient.Answer {
         try RawClient(from: source, port: rack.port).get(path, fields)
     }
@@ -63,7 +73,68 @@ struct MetadataRelayTests {
             #expect(token.status == 200)
             let field = ["X-aws-ec2-metadata-token: \(token.body)"]
             #expect(try ask(rack, "/latest/user-data", field).body == "secret")
-            #expect(try ask(rack, "/latest/user-data", field, from: "127.1.0.5").status == 403, "a token is its address's")
+            try await addFive(rack)
+            #expect(try ask(rack, "/latest/user-data", field, from: "127.1.0.5").status == 401, "a token is its machine's")
+            rack.lend(try address("127.1.0.6"), to: 4)
+            #expect(try ask(rack, "/latest/user-data", field, from: "127.1.0.6").status == 401, "and its address's")
+        }
+    }
+
+    @Test("the seed key opens what cloud-init fetches, and neither identity nor the call home")
+    func seedKeys() async throws {
+        try await with { rack in
+            try await setUserData(rack, of: 4)
+            let seed = "/k/" + (try seedKey(4, rack))
+            #expect(try ask(rack, seed + "/latest/user-data").body == "secret")
+            #expect(try ask(rack, seed + "/hostler/v1/token?audience=a").status == 403)
+            #expect(try ask(rack, seed + "/nocloud/vendor-data").body == String(decoding: NoCloudSeed.emptyUserData, as: UTF8.self))
+        }
+    }
+
+    @Test("a secret that is asked for by an address alone is an event, which claims no MAC address")
+    func attempt() async throws {
+        try await with { rack in
+            try await setUserData(rack, of: 4)
+            #expect(try ask(rack, "/latest/user-data").status == 403)
+            let event = try await rack.event("metadata.secret-refused")
+            #expect(event.machine == (try rack.machine(4).id) && event.evidence["source"] == "127.1.0.4")
+            #expect(event.evidence["mac"] == nil)
+        }
+    }
+
+    @Test("a key ends with what it was made for: another boot or installation has another one")
+    func incarnations() async throws {
+        try await with { rack in
+            let path = "/k/" + (try key(4, rack)) + "/latest/meta-data/instance-id"
+            #expect(try ask(rack, path).status == 200)
+            try await rack.boot(4, at: place)
+            #expect(try ask(rack, path).status == 403)
+            #expect(try ask(rack, path, from: "127.1.0.99").status == 403)
+        }
+    }
+
+    @Test("a raw configuration is read by its nonce, once, at the address of the machine that it is for")
+    func rawConfig() async throws {
+        try await with { rack in
+            try await setUserData(rack, of: 4)
+            try await addFive(rack)
+            let path = "/hostler/v1/config/" + (rack.control.rawConfigURL(for: MetadataRack.mac(4)).split(separator: "/").last ?? "")
+            #expect(try ask(rack, path, from: "127.1.0.5").status == 403)
+            #expect(try ask(rack, path).body == "secret")
+            #expect(try ask(rack, path).status == 403)
+        }
+    }
+
+    @Test("whoever floods the service from a machine's address takes nothing from the machine that shows its key")
+    func flood() async throws {
+        var settings = MetadataSettings()
+        settings.requestsPerSecond = 5
+        try await with(.key, settings) { rack in
+            let client = try RawClient(from: "127.1.0.4", port: rack.port)
+            let statuses = (0..<60).map { _ in client.get("/latest/meta-data/instance-id").status }
+            #expect(Set(statuses) == [401, 503])
+            let path = "/k/" + (try key(4, rack)) + "/latest/meta-data/instance-id"
+            #expect(try ask(rack, path).status == 200)
         }
     }
 
@@ -90,26 +161,59 @@ struct MetadataRelayTests {
         }
     }
 
-    @Test("where no lease tells who it is, a key that is right does, and a wrong one does not")
+    @Test("where no lease tells who it is, a key that is right does, or a token that it was good for, and a wrong one does not")
     func unleased() async throws {
         try await with { rack in
             let key = try key(4, rack)
             let id = try rack.machine(4).id.rawValue
+            let leaf = "/latest/meta-data/instance-id"
             // As behind another DHCP server.
-            #expect(try ask(rack, "/k/\(key)/latest/meta-data/instance-id", from: "127.1.0.99").body == id)
-            #expect(try ask(rack, "/k/\(key.dropLast())x/latest/meta-data/instance-id", from: "127.1.0.99").status == 403)
-            #expect(try ask(rack, "/k/\(id)/latest/meta-data/instance-id", from: "127.1.0.99").status == 403)
-            #expect(try ask(rack, "/k/m-00000000.\(key.split(separator: ".")[1])/latest/user-data", from: "127.1.0.99").status == 403)
-            #expect(try ask(rack, "/latest/meta-data/instance-id", from: "127.1.0.99").status == 403)
-            #expect(try ask(rack, "/k/\(key)/latest/meta-data/instance-id", from: "127.9.0.9").status == 403, "no network that is named")
+            #expect(try ask(rack, "/k/" + key + leaf, from: "127.1.0.99").body == id)
+            let token = try RawClient(from: "127.1.0.99", port: rack.port).put("/k/" + key + "/latest/api/token", timeToLive)
+            #expect(try ask(rack, leaf, ["X-aws-ec2-metadata-token: \(token.body)"], from: "127.1.0.99").body == id)
+            #expect(try ask(rack, leaf, ["X-aws-ec2-metadata-token: \(token.body.dropLast())x"], from: "127.1.0.99").status == 403)
+            #expect(rack.service.counters["refused-bad-key"] == 1)
+            #expect(try ask(rack, "/k/\(key.dropLast())x" + leaf, from: "127.1.0.99").status == 403)
+            #expect(try ask(rack, "/k/" + id + leaf, from: "127.1.0.99").status == 403)
+            #expect(try ask(rack, "/k/m-00000000.\(key.split(separator: ".")[1])" + leaf, from: "127.1.0.99").status == 403)
+            #expect(try ask(rack, leaf, from: "127.1.0.99").status == 403)
+            #expect(try ask(rack, "/k/" + key + leaf, from: "127.9.0.9").status == 403, "no network that is named")
+            let event = try await rack.event("metadata.secret-refused")
+            #expect(event.machine == nil && event.evidence["claimed-machine"] == id, "a claim that was not proved is no machine's event")
+        }
+    }
+
+    @Test("a lease that is over, or of a MAC address that is no machine's, does not stand in the way of a key that is right")
+    func otherLeases() async throws {
+        try await with { rack in
+            let path = "/k/" + (try key(4, rack)) + "/latest/meta-data/instance-id"
+            rack.lend(try address("127.1.0.7"), to: 77)
+            #expect(try ask(rack, path, from: "127.1.0.7").status == 200)
+            rack.lend(try address("127.1.0.8"), to: 3, seconds: -1)
+            #expect(try ask(rack, path, from: "127.1.0.8").status == 200)
+            rack.lend(try address("127.1.0.8"), to: 3)
+            #expect(try ask(rack, path, from: "127.1.0.8").status == 403)
+        }
+    }
+
+    @Test("a key that is right opens nothing where its machine has nothing to do with the network, and the attempt is an event")
+    func misplaced() async throws {
+        try await with { rack in
+            try await setUserData(rack, of: 2)
+            let path = "/k/" + (try key(2, rack)) + "/latest/user-data"
+            #expect(try ask(rack, path, from: "127.0.0.2").body == "secret")
+            #expect(try ask(rack, path, from: "127.1.0.99").status == 403)
+            let event = try await rack.event("metadata.impostor")
+            #expect(event.machine == (try rack.machine(2).id) && event.evidence["source"] == "127.1.0.99")
         }
     }
 
     @Test("one connection that shows one key after another gets what each is good for")
     func alternating() async throws {
         try await with { rack in
+            try await addFive(rack)
             let client = try RawClient(from: "127.1.0.99", port: rack.port)
-            for number in [4, 2, 4] {
+            for number in [4, 5, 4] {
                 let answer = client.get("/k/\(try key(number, rack))/latest/meta-data/instance-id")
                 #expect(answer.body == (try rack.machine(number).id.rawValue))
             }
@@ -146,7 +250,7 @@ struct MetadataRelayTests {
         let now = Timestamp(milliseconds: 0)
         for (proof, shows, isGood): (Proof, Proof?, Bool) in [
             (.address, .address, true), (.address, nil, false), (.wire, nil, false), (.seed, nil, true), (.key, nil, true),
-            (.address, .wire, false), (.seed, .wire, true),
+            (.address, .wire, false), (.seed, .wire, false),
         ] {
             let token = sessions.token(for: asker(.address), proof: proof, seconds: 60, now: now, random: 1)
             #expect((sessions.check(token, of: asker(shows), now: now) != nil) == isGood, "\(proof), \(String(describing: shows))")
@@ -174,7 +278,7 @@ struct MetadataRelayTests {
             rack.lend(place, to: 3)
             let other = MachinePatch(tags: ["role": "db"])
             _ = try await rack.control.update(machine: try rack.machine(4).id.rawValue, with: other, expecting: nil, by: "test")
-            #expect(client.readUntil("\n\n").isEmpty, "the address is another's now")
+            #expect(client.isAtEnd(), "the address is another's now")
         }
     }
 
@@ -183,20 +287,25 @@ struct MetadataRelayTests {
         var settings = MetadataSettings()
         settings.connectionsPerMachine = 3
         let subnets = try (1...4).map { BootNetwork.Subnet(prefix: try #require(IPv4Prefix("127.\($0).0.0/16"))) }
-        func source(_ row: Int, _ number: Int) -> MetadataSource { .v4(IPv4Address(value: 0x7f00_0000 + UInt32(row << 16 + number))) }
+        func place(_ row: Int, _ number: Int) -> IPv4Address { IPv4Address(value: 0x7f00_0000 + UInt32(row << 16 + number)) }
         try await MetadataRack.with(settings, subnets: subnets) { rack in
             let door = rack.service.door { _ in MetadataRack.mac(9) }
-            var seats = (1...5).compactMap { _ in door.enter(source(1, 4)) }
+            func enter(_ row: Int, _ numbers: ClosedRange<Int>) -> [MetadataDoor.Seat] { numbers.compactMap { door.enter(.v4(place(row, $0))) } }
+            var seats = (1...5).compactMap { _ in door.enter(.v4(place(1, 1))) }
             #expect(seats.count == 3)
             #expect(seats.allSatisfy { $0.timeToLive == 2 && $0.mac == nil })
-            for number in 100...MetadataDoor.connectionLimitPerWay + 200 { if let seat = door.enter(source(1, number)) { seats.append(seat) } }
-            #expect(seats.count == MetadataDoor.connectionLimitPerWay)
-            for row in 2...4 { for number in 1...5000 { if let seat = door.enter(source(row, number)) { seats.append(seat) } } }
-            #expect(seats.count == MetadataDoor.connectionLimitElsewhere)
-            let own = try #require(door.enter(source(0, 2)))
+            // Addresses that nobody was given have their own, smaller part.
+            seats += enter(1, 100...3000)
+            #expect(seats.count == 1024)
+            for row in 1...3 { for number in 10_001...15_000 { rack.lend(place(row, number), to: row << 16 + number) } }
+            for row in 1...3 { seats += enter(row, 10_001...15_000) }
+            #expect(seats.count == MetadataDoor.relayedConnectionLimit)
+            #expect(seats.count { $0.way == .relay(subnets[0].prefix, isLeased: true) } == 4096)
+            #expect(enter(4, 1...5).isEmpty)
+            let own = try #require(door.enter(.v4(place(0, 2))))
             #expect(own.timeToLive == 1 && own.mac == MetadataRack.mac(9))
             for seat in seats + [own] { door.leave(seat) }
-            #expect((1...5).count { _ in door.enter(source(1, 4)) != nil } == 3)
+            #expect((1...5).count { _ in door.enter(.v4(place(1, 1))) != nil } == 3)
         }
     }
 
@@ -219,10 +328,14 @@ struct MetadataRelayTests {
         network.subnets[0].routes = [.init(to: service, via: try address("127.1.0.254"))]
         #expect(routes(network.dhcpConfiguration) == ["127.0.0.254"])
         #expect(routes(network.remoteConfigurations[0]) == ["127.1.0.254"])
+        #expect(network.placement(of: place).metadataRoute?.gateway == IPv4Prefix("127.1.0.254/24"), "systems with static addresses, too")
+        #expect(network.placement(of: place).otherMetadataRoutes.map(\.gateway) == [try #require(IPv4Prefix("127.0.0.254/24"))])
         network.routes = []
         network.subnets[0].routes = []
         network.subnets[0].router = nil
         #expect(routes(network.remoteConfigurations[0]) == [] && network.placement(of: place).metadataRoute == nil)
+        network.metadata.hopLimit = 255
+        #expect(network.timeToLive(of: network.subnets[0]) == 255, "an IP header has no room for more")
         network.metadata.enabled = false
         #expect(routes(network.dhcpConfiguration) == [] && network.placement(of: nil).metadataRoute == nil)
     }

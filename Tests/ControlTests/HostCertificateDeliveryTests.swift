@@ -1,5 +1,7 @@
 import Foundation
 import Glibc
+import Metadata
+import Model
 import Testing
 
 @testable import Control
@@ -17,7 +19,8 @@ struct HostCertificateDeliveryTests {
         var end: String?
     }
 
-    private static let key = String(repeating: "0a", count: 32)
+    private static let key = MetadataSessions { _ in Array(repeating: 10, count: 32) }
+        .key(machine: MachineID(unchecked: "m-7f3k2q"), incarnation: "op-1")
 
     /// Runs the program against a service that answers with `statuses`, one after another, and the last for ever, on a
     /// machine whose volume has `key` and where systemd's `unit` runs.

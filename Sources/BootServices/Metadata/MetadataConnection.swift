@@ -27,14 +27,14 @@ final class MetadataConnection: ChannelInboundHandler {
     struct Watch {
         var asker: Asker
         /// What it was begun with.
-        var key: String?
+        var claim: MachineClaim?
         var last: [UInt8]
         /// It could not take what there was to say; what is newest is said when it can.
         var isBehind = false
     }
 
     private struct Known {
-        var key: String?
+        var claim: MachineClaim?
         var testimony: WireWitness.Testimony
         var view: InstanceView?
         var revision: Int64
@@ -44,6 +44,7 @@ final class MetadataConnection: ChannelInboundHandler {
     private let door: MetadataDoor
     private let crowd: MetadataCrowd
     private let source: MetadataSource
+    private let isBehindRouter: Bool
     /// Whose it was when it came, for the log of refusals.
     private let neighbour: MACAddress?
     private var state = State.reading
@@ -58,6 +59,7 @@ final class MetadataConnection: ChannelInboundHandler {
         self.door = door
         self.crowd = crowd
         self.source = source
+        isBehindRouter = door.witness.isBehindRouter(source)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -117,21 +119,22 @@ final class MetadataConnection: ChannelInboundHandler {
             door.refusals.note(why.rawValue, source: source.description, mac: neighbour)
             return send(.refusal(status), head, context)
         }
-        let key = door.witness.subnet(of: source) == nil ? nil : head.shownKey
-        let known = whoAsks(showing: key)
+        let claim = isBehindRouter ? head.claim : nil
+        let known = whoAsks(claiming: claim)
         guard case .machine(let asker) = known.testimony, let view = known.view else {
             tell(of: known.testimony)
             return send(.refusal(403), head, context)
         }
         let now = door.control.now
-        guard door.mayAsk(asker.machine, now: now) else {
+        let checked = tokenCheck(head, asker, now)
+        guard door.mayAsk(bucket(of: asker, head, checked), now: now) else {
             door.refusals.note(
-                MetadataAnswer.Refusal.tooMany.rawValue, source: source.description, mac: asker.mac, machine: asker.machine)
+                MetadataAnswer.Refusal.tooMany.rawValue, source: source.description, mac: asker.seenMAC, machine: asker.machine)
             var reply = MetadataReply.refusal(503)
             reply.header = "Retry-After: 1"
             return send(reply, head, context)
         }
-        switch door.desk.answer(head, from: asker, view: view, now: now, checked: tokenCheck(head, asker, now)) {
+        switch door.desk.answer(head, from: asker, view: view, now: now, checked: checked) {
         case .reply(let reply): send(reply, head, context)
         case .refuse(let status, let why):
             tell(of: why, asker)
@@ -147,8 +150,16 @@ final class MetadataConnection: ChannelInboundHandler {
         case .identity(let identity):
             let door = door
             fetch(head, context) { await door.identity(identity, for: asker, view: view) }
-        case .watch: watch(asker, key, view, context)
+        case .watch: watch(asker, claim, view, context)
         }
+    }
+
+    /// Whose requests this one is counted among: behind a router the machine's only once it has shown that it is that.
+    private func bucket(of asker: Asker, _ head: RequestHead, _ checked: MetadataDesk.TokenCheck) -> MetadataDoor.Bucket {
+        if !asker.isBehindRouter { return .machine(asker.machine) }
+        if case .good(let proof) = checked, proof > .address { return .machine(asker.machine) }
+        let hasKey = head.shownKey.map { door.desk.sessions.check(key: $0, of: asker) != nil } ?? false
+        return hasKey ? .machine(asker.machine) : .address(asker.address)
     }
 
     /// A connection shows the same token again and again: its tag is computed once.
@@ -162,14 +173,14 @@ final class MetadataConnection: ChannelInboundHandler {
         return .good(found.proof)
     }
 
-    private func whoAsks(showing key: String?) -> Known {
+    private func whoAsks(claiming claim: MachineClaim?) -> Known {
         let now = NIODeadline.now()
-        if let known, known.key == key, known.revision == door.control.snapshotRevision.rawValue, now - known.at < .seconds(1) { return known }
+        if let known, known.claim == claim, known.revision == door.control.snapshotRevision.rawValue, now - known.at < .seconds(1) { return known }
         let snapshot = door.control.snapshot
-        let testimony = door.witness.testimony(on: source, showing: key, in: snapshot)
+        let testimony = door.witness.testimony(on: source, claiming: claim, in: snapshot)
         var view: InstanceView?
         if case .machine(let asker) = testimony { view = door.view(of: asker, in: snapshot) }
-        let found = Known(key: key, testimony: testimony, view: view, revision: snapshot.revision.rawValue, at: now)
+        let found = Known(claim: claim, testimony: testimony, view: view, revision: snapshot.revision.rawValue, at: now)
         known = found
         return found
     }
@@ -184,6 +195,15 @@ final class MetadataConnection: ChannelInboundHandler {
             door.refusals.note(
                 "impostor", source: source.description, mac: mac, event: "metadata.impostor", machine: machine,
                 evidence: ["mac": mac.description, "rightful-mac": rightful?.description ?? "none"])
+        case .unproved(let claimed):
+            // Whose it is nobody has shown: the event is not that machine's.
+            door.refusals.note(
+                MetadataAnswer.Refusal.badKey.rawValue, source: source.description, event: "metadata.secret-refused",
+                evidence: ["claimed-machine": claimed.rawValue])
+        case .misplaced(let machine):
+            door.refusals.note(
+                "misplaced", source: source.description, event: "metadata.impostor", machine: machine,
+                evidence: ["why": "its key is right, and it has no address on that network"])
         }
     }
 
@@ -195,8 +215,7 @@ final class MetadataConnection: ChannelInboundHandler {
             default: nil
             }
         door.refusals.note(
-            why.rawValue, source: source.description, mac: asker.mac, event: event, machine: asker.machine,
-            evidence: ["mac": asker.mac.description])
+            why.rawValue, source: source.description, mac: asker.seenMAC, event: event, machine: asker.machine, evidence: asker.evidence)
     }
 
     private func fetch(
@@ -255,9 +274,9 @@ final class MetadataConnection: ChannelInboundHandler {
 
     /// Server-sent events (WHATWG HTML §9.2): the document now, and again whenever it is another. The body ends with
     /// the connection.
-    private func watch(_ asker: Asker, _ key: String?, _ view: InstanceView, _ context: ChannelHandlerContext) {
+    private func watch(_ asker: Asker, _ claim: MachineClaim?, _ view: InstanceView, _ context: ChannelHandlerContext) {
         let document = SelfDocument.bytes(view)
-        state = .watching(Watch(asker: asker, key: key, last: document))
+        state = .watching(Watch(asker: asker, claim: claim, last: document))
         crowd.add(self, watching: asker.machine)
         var buffer = context.channel.allocator.buffer(capacity: document.count + 256)
         buffer.writeString(
@@ -275,7 +294,7 @@ final class MetadataConnection: ChannelInboundHandler {
     /// The machine's record may have changed.
     func machineChanged(_ snapshot: RackSnapshot) {
         guard case .watching(var watch) = state, let context else { return }
-        guard case .machine(let asker) = door.witness.testimony(on: source, showing: watch.key, in: snapshot), asker == watch.asker,
+        guard case .machine(let asker) = door.witness.testimony(on: source, claiming: watch.claim, in: snapshot), asker == watch.asker,
             let view = door.view(of: asker, in: snapshot)
         else {
             // Another installation, a wipe, or another machine at this address: the stream was the former one's.

@@ -7,12 +7,11 @@ internal import Wire
 
 /// What all connections of a metadata service share: who may come in, how often, and what is said to whom.
 final class MetadataDoor: Sendable {
-    /// Open at once, from all machines: 10,000 that watch, and as many again half as often.
-    static let connectionLimit = 16_384
-    /// Of these, by IPv6, by which no machine has to come, and by each network behind a relay, where one can have many addresses.
-    static let connectionLimitPerWay = 4096
-    /// Of these, by all such ways together: the wire's own machines have room whatever comes by them.
-    static let connectionLimitElsewhere = 12_288
+    /// Open at once, from all machines: 10,000 that watch, and those that ask.
+    static let connectionLimit = 24_576
+    /// Of these, by all networks behind relays: the wire's own machines have room whatever comes by them.
+    static let relayedConnectionLimit = 8192
+    private static let addressBucketLimit = 16_384
     /// From the first moment without a whole request to the end: an idle client costs no more than this.
     static let patience = TimeAmount.seconds(15)
 
@@ -29,7 +28,7 @@ final class MetadataDoor: Sendable {
     let patience: TimeAmount
     private let network: BootNetwork
     private var settings: MetadataSettings { network.metadata }
-    private let buckets = Mutex<[MachineID: TokenBucket]>([:])
+    private let buckets = Mutex<[Bucket: TokenBucket]>([:])
     private let open = Mutex(Open())
 
     init(
@@ -53,7 +52,21 @@ final class MetadataDoor: Sendable {
         /// By which it came.
         enum Way: Sendable, Hashable {
             case wire, wireIPv6
-            case relay(IPv4Prefix)
+            /// A network behind a relay. One host there can have many addresses, but not many leases that machines do not miss.
+            case relay(IPv4Prefix, isLeased: Bool)
+
+            /// Open at once by this way, at most.
+            var limit: Int {
+                switch self {
+                case .wire: connectionLimit
+                // By which no machine has to come.
+                case .wireIPv6: 4096
+                case .relay(_, isLeased: true): 4096
+                case .relay(_, isLeased: false): 1024
+                }
+            }
+
+            var isRelay: Bool { if case .relay = self { true } else { false } }
         }
         /// Whose it is, as far as it is known.
         enum Owner: Sendable, Hashable {
@@ -72,13 +85,13 @@ final class MetadataDoor: Sendable {
 
     private struct Open {
         var all = 0
-        var elsewhere = 0
+        var relayed = 0
         var byWay: [Seat.Way: Int] = [:]
         var byOwner: [Seat.Owner: Int] = [:]
 
         mutating func add(_ count: Int, _ seat: Seat) {
             all += count
-            elsewhere += seat.way == .wire ? 0 : count
+            relayed += seat.way.isRelay ? count : 0
             byWay[seat.way, default: 0] += count
             byOwner[seat.owner, default: 0] += count
             if byOwner[seat.owner] == 0 { byOwner[seat.owner] = nil }
@@ -87,7 +100,9 @@ final class MetadataDoor: Sendable {
 
     private func seat(for source: MetadataSource) -> Seat {
         if case .v4(let address) = source, let subnet = network.subnet(of: address) {
-            return Seat(way: .relay(subnet.prefix), owner: .address(address), timeToLive: settings.hopLimit + subnet.metadata.hops)
+            return Seat(
+                way: .relay(subnet.prefix, isLeased: witness.isLeased(address)), owner: .address(address),
+                timeToLive: network.timeToLive(of: subnet))
         }
         return Seat(
             way: source.ipv6 == nil ? .wire : .wireIPv6, owner: witness.neighbour(at: source).map(Seat.Owner.neighbour) ?? .nobody,
@@ -102,8 +117,7 @@ final class MetadataDoor: Sendable {
         let seat = seat(for: source)
         let hasRoom = open.withLock { open in
             guard open.all < Self.connectionLimit, open.byOwner[seat.owner] ?? 0 < settings.connectionsPerMachine,
-                seat.way == .wire
-                    || (open.elsewhere < Self.connectionLimitElsewhere && open.byWay[seat.way] ?? 0 < Self.connectionLimitPerWay)
+                open.byWay[seat.way] ?? 0 < seat.way.limit, !seat.way.isRelay || open.relayed < Self.relayedConnectionLimit
             else { return false }
             open.add(1, seat)
             return true
@@ -114,13 +128,23 @@ final class MetadataDoor: Sendable {
 
     func leave(_ seat: Seat) { open.withLock { $0.add(-1, seat) } }
 
-    /// Whether the machine may ask once more now.
-    func mayAsk(_ machine: MachineID, now: Timestamp) -> Bool {
+    /// Whose requests are counted together.
+    enum Bucket: Hashable {
+        case machine(MachineID)
+        /// Behind a router, of whoever is there and has not shown that it is a machine.
+        case address(IPv4Address)
+    }
+
+    /// Whether one more may be asked now.
+    func mayAsk(_ owner: Bucket, now: Timestamp) -> Bool {
         buckets.withLock { buckets in
             let rate = settings.requestsPerSecond
-            var bucket = buckets[machine] ?? TokenBucket(perSecond: rate, burst: rate * 2, nowMilliseconds: now.milliseconds)
+            if buckets[owner] == nil, case .address = owner, buckets.count >= Self.addressBucketLimit {
+                buckets = buckets.filter { if case .machine = $0.key { true } else { false } }
+            }
+            var bucket = buckets[owner] ?? TokenBucket(perSecond: rate, burst: rate * 2, nowMilliseconds: now.milliseconds)
             let may = bucket.take(nowMilliseconds: now.milliseconds)
-            buckets[machine] = bucket
+            buckets[owner] = bucket
             return may
         }
     }
@@ -161,8 +185,8 @@ final class MetadataDoor: Sendable {
     /// The machine is who it says, and has not proved what it booted.
     private func refusal(unproved asker: Asker, _ problem: Problem) -> MetadataReply {
         refusals.note(
-            problem.code, source: asker.address.description, mac: asker.mac, event: "metadata.secret-refused", machine: asker.machine,
-            evidence: ["mac": asker.mac.description, "code": problem.code])
+            problem.code, source: asker.address.description, mac: asker.seenMAC, event: "metadata.secret-refused", machine: asker.machine,
+            evidence: asker.evidence.merging(["code": problem.code]) { first, _ in first })
         return .refusal(403)
     }
 
@@ -179,8 +203,9 @@ final class MetadataDoor: Sendable {
             return MetadataReply(200, bytes, type: "application/octet-stream")
         } catch let problem as Problem where BootNonces.refusals.contains(problem.code) {
             refusals.note(
-                MetadataAnswer.Refusal.badNonce.rawValue, source: asker.address.description, mac: asker.mac,
-                event: "metadata.nonce-refused", machine: asker.machine, evidence: ["mac": asker.mac.description, "code": problem.code])
+                MetadataAnswer.Refusal.badNonce.rawValue, source: asker.address.description, mac: asker.seenMAC,
+                event: "metadata.nonce-refused", machine: asker.machine,
+                evidence: asker.evidence.merging(["code": problem.code]) { first, _ in first })
             return .refusal(403)
         }
     }
@@ -208,11 +233,18 @@ final class MetadataDoor: Sendable {
                 return MetadataReply(200, MetadataDesk.tokenDocument(token), type: "application/json")
             }
         } catch let problem as Problem {
-            refusals.note(problem.code, source: asker.address.description, mac: asker.mac, machine: asker.machine)
+            refusals.note(problem.code, source: asker.address.description, mac: asker.seenMAC, machine: asker.machine)
             return .refusal(problem.status)
         } catch {
             counters.add("failed")
             return .refusal(503)
         }
     }
+}
+
+extension Asker {
+    /// The MAC address that the kernel has for it; behind a router none.
+    var seenMAC: MACAddress? { isBehindRouter ? nil : mac }
+    /// What an event says of it.
+    var evidence: [String: String] { seenMAC.map { ["mac": $0.description] } ?? ["network": "behind a router"] }
 }

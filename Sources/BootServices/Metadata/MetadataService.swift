@@ -19,6 +19,8 @@ public final class MetadataService: Sendable {
     private static let timeToLive = NIOBSDSocket.Option(rawValue: 2)
     private static let unicastHops = ChannelOptions.Types.SocketOption(
         level: NIOBSDSocket.OptionLevel(rawValue: 41), name: NIOBSDSocket.Option(rawValue: 16))
+    /// SO_REUSEPORT (socket(7)).
+    private static let reuseport = ChannelOptions.Types.SocketOption(level: .socket, name: NIOBSDSocket.Option(rawValue: 15))
     public let counters = Counters()
     private let network: BootNetwork
     private let control: ControlPlane
@@ -124,19 +126,32 @@ public final class MetadataService: Sendable {
         }
         if added == 0 { listening.addresses.append(address) }
         let bindTo = try SocketAddress(ipAddress: address.description, port: Self.port)
-        listening.channels.append(try await listen(at: bindTo, door, listening.crowds, on: group, interface: interface))
+        let routed = address.ipv6 == nil ? network.subnets.filter { $0.metadata.access != .none } : []
+        guard let farthest = routed.map(network.timeToLive(of:)).max() else {
+            listening.channels.append(try await listen(at: bindTo, door, listening.crowds, on: group, interface: interface))
+            return
+        }
+        let filter = ReuseportFilter(second: routed.map(\.prefix))
+        for place in [(network.metadata.hopLimit, filter), (farthest, nil)] {
+            listening.channels.append(
+                try await listen(
+                    at: bindTo, timeToLive: place.0, choosingBy: place.1, isShared: true, door, listening.crowds, on: group,
+                    interface: interface))
+        }
     }
 
+    /// - Parameters:
+    ///   - timeToLive: of the answers to SYN; connections inherit it until they have their own. Nil: as the network says, so that
+    ///     they die at the first router (ip(7), IP_TTL).
+    ///   - filter: what chooses between this socket and the next at the same address.
     private func listen(
-        at address: SocketAddress, _ door: MetadataDoor, _ crowds: [MetadataCrowd], on group: any EventLoopGroup, interface: String?
+        at address: SocketAddress, timeToLive: Int? = nil, choosingBy filter: ReuseportFilter? = nil, isShared: Bool = false,
+        _ door: MetadataDoor, _ crowds: [MetadataCrowd], on group: any EventLoopGroup, interface: String?
     ) async throws -> any Channel {
         let byLoop = Dictionary(crowds.map { (ObjectIdentifier($0.loop), $0) }) { first, _ in first }
         let loop = group.next()
         let hops = Self.hopsOption(isIPv6: address.protocol == .inet6)
-        // Connections inherit it, so that already the answer to SYN dies at the first router (ip(7), IP_TTL). Where machines are
-        // behind routers it has to reach them, and each connection then gets its own before a byte of it is read.
-        let farthest = network.subnets.filter { $0.metadata.access != .none }.map(\.metadata.hops).max() ?? 0
-        let hopLimit = SocketOptionValue(network.metadata.hopLimit + farthest)
+        let hopLimit = SocketOptionValue(timeToLive ?? network.metadata.hopLimit)
         do {
             return try await loop.flatSubmit {
                 ServerBootstrap(group: loop, childGroup: group)
@@ -144,7 +159,10 @@ public final class MetadataService: Sendable {
                     .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                     .serverChannelOption(hops, value: hopLimit)
                     .serverChannelInitializer { channel in
-                        interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
+                        let tied = interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
+                        guard isShared else { return tied }
+                        return tied.flatMap { channel.setOption(Self.reuseport, value: 1) }
+                            .flatMap { filter?.attach(to: channel) ?? channel.eventLoop.makeSucceededVoidFuture() }
                     }
                     .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
                     .childChannelInitializer { channel in Self.prepare(channel, door, byLoop) }

@@ -62,13 +62,17 @@ extension BootNetwork {
     /// Where a machine stands that has the address: on this network, or on one behind a relay.
     func placement(of address: IPv4Address?) -> Placement {
         let (region, zone) = (metadata.region, metadata.zone.first ?? "a")
-        guard let subnet = address.flatMap(subnet(of:)) else {
-            return Placement(
-                region: region, zone: zone, prefix: self.address, metadataRoute: metadataRoute, router: router, nameservers: dns,
-                domain: domain)
+        let subnet = address.flatMap(subnet(of:))
+        var placement = Placement(region: region, zone: zone, prefix: self.address, router: router, nameservers: dns, domain: domain)
+        placement.metadataRoute = metadataRoute
+        if let subnet {
+            placement = Placement(
+                region: region, zone: zone, prefix: subnet.prefix, router: subnet.router,
+                nameservers: subnet.dns.isEmpty ? dns : subnet.dns, domain: subnet.domain ?? domain)
+            placement.metadataRoute = metadataRoute(in: subnet)
         }
-        return Placement(
-            region: region, zone: zone, prefix: subnet.prefix, metadataRoute: metadataRoute(in: subnet), router: subnet.router,
-            nameservers: subnet.dns.isEmpty ? dns : subnet.dns, domain: subnet.domain ?? domain)
+        let all = [metadataRoute] + subnets.map(metadataRoute(in:))
+        placement.otherMetadataRoutes = all.compactMap { $0 }.filter { $0 != placement.metadataRoute }
+        return placement
     }
 }

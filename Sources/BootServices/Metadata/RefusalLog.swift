@@ -44,7 +44,7 @@ final class RefusalLog: Sendable {
 
     /// - Parameters:
     ///   - why: a stable word, the counter's name after `refused-`.
-    ///   - mac: who it was on the wire, as far as the kernel knows.
+    ///   - mac: who it was on the wire, as far as the kernel knows; nil behind a router.
     ///   - event: the kind of the event to record; nil: none.
     func note(
         _ why: String, source: String, mac: MACAddress? = nil, event: String? = nil, machine: MachineID? = nil,
@@ -52,7 +52,9 @@ final class RefusalLog: Sendable {
     ) {
         counters.add("refused-\(why)")
         let standing: Standing = machine != nil ? .machine : mac != nil ? .neighbour : .nobody
-        guard isFirst("\(why)|\(machine?.rawValue ?? mac?.description ?? source)", standing) else { return }
+        // Behind a router a machine is taken at its address's word: what is told of one must not hide what comes from another.
+        let who = machine.map { mac == nil ? "\($0)|\(source)" : $0.rawValue }
+        guard isFirst("\(why)|\(who ?? mac?.description ?? source)", standing) else { return }
         logger.notice(
             "\(service) refused",
             metadata: ["why": "\(why)", "source": "\(source)", "machine": "\(machine?.rawValue ?? "none")", "evidence": "\(evidence)"])

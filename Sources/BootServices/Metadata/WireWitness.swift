@@ -14,6 +14,10 @@ final class WireWitness: Sendable {
         case stranger(why: String)
         /// The address is another machine's, or nobody's: somebody gave it to itself.
         case impostor(mac: MACAddress, rightful: MACAddress?, machine: MachineID?)
+        /// A key or token that is none of the machine that it names.
+        case unproved(MachineID)
+        /// A key or token that is right, on a network that its machine has nothing to do with.
+        case misplaced(MachineID)
     }
 
     /// A token that is shown by IPv6 is tried with each.
@@ -32,18 +36,19 @@ final class WireWitness: Sendable {
         self.lookUp = lookUp
     }
 
-    /// What the kernel's neighbour table has for an address.
-    func neighbour(at source: MetadataSource) -> MACAddress? { subnet(of: source) == nil ? lookUp(source) : nil }
+    /// What the kernel's neighbour table has for an address on this wire.
+    func neighbour(at source: MetadataSource) -> MACAddress? { lookUp(source) }
 
-    /// The network behind a relay that the address is of; nil: it is on this wire.
-    func subnet(of source: MetadataSource) -> BootNetwork.Subnet? {
-        if case .v4(let address) = source { network.subnet(of: address) } else { nil }
+    func isLeased(_ address: IPv4Address) -> Bool { activeLease(at: address) != nil }
+
+    func isBehindRouter(_ source: MetadataSource) -> Bool {
+        if case .v4(let address) = source { network.subnet(of: address) != nil } else { false }
     }
 
-    /// - Parameter key: what the request shows; it matters behind a router only.
-    func testimony(on source: MetadataSource, showing key: String?, in snapshot: RackSnapshot) -> Testimony {
+    /// - Parameter claim: what the request says of itself; it matters behind a router only.
+    func testimony(on source: MetadataSource, claiming claim: MachineClaim?, in snapshot: RackSnapshot) -> Testimony {
         if case .v4(let address) = source, let subnet = network.subnet(of: address) {
-            return testimony(on: address, behindRouterIn: subnet, showing: key, in: snapshot)
+            return testimony(on: address, behindRouterIn: subnet, claiming: claim, in: snapshot)
         }
         guard let mac = lookUp(source) else { return .stranger(why: "no neighbour has \(source)") }
         switch source {
@@ -80,29 +85,35 @@ final class WireWitness: Sendable {
         return !snapshot.machines(knownAt: address).contains { $0.id != machine.id }
     }
 
-    /// Behind a router: its lease says whose an address is; where there is none (it is static, or another DHCP server's), a key
-    /// that is right, or the one machine that has this address. Whoever is on that network can take any address of it, so
-    /// this shows little, or nothing at all, until the key does.
+    /// Behind a router: its lease says whose an address is. Whoever is on that network can take any address of it, so this shows
+    /// little, or nothing at all, until the machine's key does. Where there is no lease (the address is static, or another DHCP
+    /// server's), a key that is right, or a token that was got with it, says it alone: of a machine that is of that network.
     private func testimony(
-        on address: IPv4Address, behindRouterIn subnet: BootNetwork.Subnet, showing key: String?, in snapshot: RackSnapshot
+        on address: IPv4Address, behindRouterIn subnet: BootNetwork.Subnet, claiming claim: MachineClaim?, in snapshot: RackSnapshot
     ) -> Testimony {
         guard subnet.metadata.access != .none else { return .stranger(why: "\(subnet.prefix) has no metadata service") }
         let shows: Proof? = subnet.metadata.access == .address ? .address : nil
-        if let lease = activeLease(at: address) {
-            guard let machine = snapshot.machine(with: lease.mac) else { return .stranger(why: "\(lease.mac) is no machine's") }
+        let lease = activeLease(at: address)
+        if let lease, let machine = snapshot.machine(with: lease.mac) {
             return .machine(asker(machine, address, lease.mac, shows: shows, in: snapshot))
         }
-        if let key, let named = MetadataSessions.machine(namedBy: key), let machine = snapshot.machines[named],
-            let port = machine.interfaces.first
-        {
-            let claimed = asker(machine, address, port.mac, shows: shows, in: snapshot)
-            if control.metadataSessions.check(key: key, of: claimed) != nil { return .machine(claimed) }
+        guard let claim else {
+            return .stranger(why: lease.map { "\($0.mac) is no machine's" } ?? "\(address) is leased to nobody, and no key is shown")
         }
-        let known = snapshot.machines(knownAt: address)
-        guard known.count == 1, let machine = known.first, let port = machine.interfaces.first else {
-            return .stranger(why: "\(address) is leased to nobody, and is \(known.isEmpty ? "no" : "not one") machine's")
+        guard let machine = snapshot.machines[claim.machine], let port = machine.observed.agent?.mac ?? machine.interfaces.first?.mac else {
+            return .unproved(claim.machine)
         }
-        return .machine(asker(machine, address, port.mac, shows: shows, in: snapshot))
+        let claimed = asker(machine, address, port, shows: shows, in: snapshot)
+        guard control.metadataSessions.proves(claim, of: claimed, now: control.now) else { return .unproved(machine.id) }
+        guard isOf(subnet.prefix, machine) else { return .misplaced(machine.id) }
+        return .machine(claimed)
+    }
+
+    /// Whether the machine has, had or is to have an address there.
+    private func isOf(_ prefix: IPv4Prefix, _ machine: Machine) -> Bool {
+        let leased = machine.interfaces.lazy.compactMap { self.leases.lease(of: $0.mac)?.address }
+        let known = (machine.observed.address.map { [$0] } ?? []) + (machine.desired.network?.staticAddresses ?? [])
+        return known.contains(where: prefix.contains) || leased.contains(where: prefix.contains)
     }
 
     private func activeLease(at address: IPv4Address) -> DHCPLease? {

@@ -45,10 +45,10 @@ enum HostCertificateDelivery {
                 subprocess.run(["mount", "-t", "vfat", "-o", "ro,nosuid,nodev,noexec", VOLUME, folder], check=True)
                 try:
                     with open(folder + "/hostler/key") as file:
-                        text = file.read(100).strip()
+                        text = file.read(200).strip()
                 finally:
                     subprocess.run(["umount", folder], check=True)
-            if not re.fullmatch("[0-9a-f]{64}", text):
+            if not re.fullmatch("m-[0-9a-z]+[.][0-9a-f]{64}", text):
                 sys.exit("what is on the volume is no key")
             return text
 

@@ -42,8 +42,8 @@ struct SeedSource {
 
     /// The machine's, with the way to the metadata service in it; nil: DHCP tells it all.
     var network: NetworkConfig? {
-        guard let route = placement?.metadataRoute else { return machine?.desired.network }
-        return route.added(to: machine?.desired.network, port: machine?.observed.agent?.mac)
+        let wanted = machine?.desired.network
+        return placement.map { $0.withMetadataRoutes(wanted, port: machine?.observed.agent?.mac) } ?? wanted
     }
 }
 

@@ -29,7 +29,8 @@ public struct RackSnapshot: Sendable {
 
     private mutating func remove(_ id: MachineID) {
         guard let old = machines.removeValue(forKey: id) else { return }
-        for port in old.interfaces { byMAC[port.mac] = nil }
+        // Boards have been sold with one MAC address on all of them: it may be another machine's by now.
+        for port in old.interfaces where byMAC[port.mac] == id { byMAC[port.mac] = nil }
         for address in Self.addresses(of: old) {
             byAddress[address]?.removeAll { $0 == id }
             if byAddress[address]?.isEmpty == true { byAddress[address] = nil }

@@ -24,6 +24,8 @@ public struct RequestHead: Sendable, Equatable {
     private var hasKeyInPath: Bool { target.parts.count >= 2 && target.parts[0] == "k" }
     /// The machine's key: the one in the path (`/k/KEY/…`, for clients that know no header), else the header's.
     public var shownKey: String? { hasKeyInPath ? target.parts[1] : key }
+    /// Which machine the request says it is of; nil: it says nothing of that.
+    public var claim: MachineClaim? { MachineClaim(key: shownKey, token: token) }
     /// What is asked for.
     var pathBehindKey: ArraySlice<String> { hasKeyInPath ? target.parts[2...] : target.parts[...] }
 

@@ -19,7 +19,8 @@ public enum Proof: UInt8, Sendable, Comparable {
 ///
 /// A token is `kind, proof, expiry, random` and a tag over these and over the machine, its incarnation, its
 /// MAC address and its address. Nothing is kept: a token is good where its tag is, and no other machine, no other
-/// installation and no other port can make use of it.
+/// installation and no other port can make use of it. Behind a router, where there is no MAC address and maybe nothing else
+/// that tells the machine, it begins with the machine's ID.
 public struct MetadataSessions: Sendable {
     /// A keyed code of 32 bytes over its argument (HMAC-SHA-256).
     public typealias Code = @Sendable ([UInt8]) -> [UInt8]
@@ -28,7 +29,7 @@ public struct MetadataSessions: Sendable {
     public static let tokenSeconds = 1...21_600
     private static let headBytes = 18
     private static let tagBytes = 32
-    /// The length of a token's text.
+    /// The length of a token's text, without a machine's ID.
     public static let tokenCharacters = (headBytes + tagBytes) * 2
 
     private let code: Code
@@ -44,13 +45,16 @@ public struct MetadataSessions: Sendable {
         writer.write(proof.rawValue)
         writer.write(UInt64(bitPattern: (now + .seconds(seconds)).milliseconds))
         writer.write(random)
-        return Hex.encode(writer.bytes) + Hex.encode(tag(writer.bytes, asker, at: asker.address))
+        return prefix(for: asker) + Hex.encode(writer.bytes) + Hex.encode(tag(writer.bytes, asker, at: asker.address))
     }
 
     /// What a token proves, and until when; nil: it is malformed, expired, or another's.
     ///
     /// One that proves less than the asker must show by itself is good for nothing (see ``Asker/shows``).
     public func check(_ token: String, of asker: Asker, now: Timestamp) -> (proof: Proof, expires: Timestamp)? {
+        let start = prefix(for: asker)
+        guard token.hasPrefix(start) else { return nil }
+        let token = token.dropFirst(start.count)
         guard token.utf8.count == Self.tokenCharacters, let bytes = Hex.decode(token) else { return nil }
         let head = Array(bytes[..<Self.headBytes])
         var reader = ByteReader(head)
@@ -76,11 +80,14 @@ public struct MetadataSessions: Sendable {
         "\(machine)." + Hex.encode(code(Array("seed-key|\(machine)|\(incarnation)".utf8)))
     }
 
-    /// The machine that a key says it is of: a claim, until it is checked.
-    public static func machine(namedBy key: String) -> MachineID? {
-        guard let dot = key.firstIndex(of: ".") else { return nil }
-        return MachineID(rawValue: String(key[..<dot]))
+    public func proves(_ claim: MachineClaim, of asker: Asker, now: Timestamp) -> Bool {
+        switch claim.proof {
+        case .key(let key): check(key: key, of: asker) != nil
+        case .token(let token): check(token, of: asker, now: now) != nil
+        }
     }
+
+    private func prefix(for asker: Asker) -> String { asker.isBehindRouter ? "\(asker.machine)." : "" }
 
     /// What a key proves; nil: it is none of the asker's.
     public func check(key text: String, of asker: Asker) -> Proof? {
@@ -91,7 +98,8 @@ public struct MetadataSessions: Sendable {
     }
 
     private func tag(_ head: [UInt8], _ asker: Asker, at address: IPv4Address) -> [UInt8] {
-        code(head + Array("imds|\(asker.machine)|\(asker.incarnation)|\(asker.mac)|\(address)".utf8))
+        let port = asker.isBehindRouter ? "routed" : asker.mac.description
+        return code(head + Array("imds|\(asker.machine)|\(asker.incarnation)|\(port)|\(address)".utf8))
     }
 
     /// In a time that does not tell where they differ.

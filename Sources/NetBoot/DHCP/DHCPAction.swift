@@ -66,6 +66,8 @@ public enum DHCPDropReason: Hashable, Sendable {
     case foreignAddress(IPv4Address)
     /// A client we know nothing of wants to go on with an address (RFC 2131 §4.3.2).
     case unknownClient
+    /// It is of a network behind a relay, does not come through it, and wants more than to go on with its lease.
+    case notRelayed
     /// No address is left to offer.
     case exhausted
     /// It released or declined an address it did not have.
@@ -88,6 +90,7 @@ public enum DHCPDropReason: Hashable, Sendable {
         case .malformed: "incomplete"
         case .foreignAddress: "foreign-address"
         case .unknownClient: "unknown-client"
+        case .notRelayed: "not-relayed"
         case .exhausted: "exhausted"
         case .notItsLease: "not-its-lease"
         case .notForProxy: "not-for-proxy"

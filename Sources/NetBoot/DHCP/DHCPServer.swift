@@ -45,6 +45,7 @@ public struct DHCPServer: Sendable {
         let client = Client(
             message: message, mac: mac,
             isReserved: configuration.identifiesByMAC || pool.reservation(for: mac) != nil, now: now, boot: boot)
+        if configuration.isRemote, message.relayedNetwork == nil, !mayComeUnrelayed(client, type) { return .drop(.notRelayed) }
         switch type {
         case .discover: return discover(client)
         case .request: return request(client)
@@ -52,6 +53,18 @@ public struct DHCPServer: Sendable {
         case .release: return release(client)
         case .inform: return inform(client)
         case .offer, .acknowledge, .refuse: return .drop(.notARequest)
+        }
+    }
+
+    /// A client renews, and gives back, past the relay (RFC 2131 §4.4.5). Whatever else is said of a network behind a relay on
+    /// this wire, anybody here could say it.
+    private func mayComeUnrelayed(_ client: Client, _ type: DHCPMessageType) -> Bool {
+        switch type {
+        case .discover: false
+        case .request:
+            client.message.serverIdentifier == nil && client.message.clientAddress != .any
+                && pool.lease(of: client.key)?.address == client.message.clientAddress
+        default: true
         }
     }
 

@@ -84,6 +84,24 @@ struct DHCPNetworksTests {
         #expect(try send(.renew(mac: mac(9), transactionID: 5, address: "10.99.0.9")) == .drop(.foreignAddress("10.99.0.9")))
     }
 
+    @Test("without the relay a client goes on with its own lease, and gets no other")
+    mutating func unrelayed() throws {
+        var request = DHCPMessage.request(mac: mac(2), transactionID: 2, address: "10.88.0.50", server: TestNetwork.server)
+        request.relayAddress = Self.relay
+        _ = try send(request)
+        #expect(try send(.renew(mac: mac(2), transactionID: 3, address: "10.88.0.50")).lease?.address == "10.88.0.50")
+        // Somebody on the wire speaks for a machine that has its address from elsewhere.
+        #expect(try send(.renew(mac: mac(9), transactionID: 4, address: "10.88.0.51")) == .drop(.notRelayed))
+        #expect(try send(.renew(mac: mac(2), transactionID: 5, address: "10.88.0.51")) == .drop(.notRelayed))
+        for var message in [
+            DHCPMessage.discover(mac: mac(9), transactionID: 6),
+            .request(mac: mac(9), transactionID: 7, address: "10.88.0.51", server: TestNetwork.server),
+        ] {
+            message.clientAddress = "10.88.0.51"
+            #expect(try send(message) == .drop(.notRelayed))
+        }
+    }
+
     @Test("an address of one network is not granted on another")
     mutating func strayed() throws {
         var request = DHCPMessage.reboot(mac: mac(1), transactionID: 1, address: "10.77.0.50")
