@@ -89,7 +89,9 @@ final class MetadataRack: Sendable {
     func lend(_ address: IPv4Address, to number: Int, seconds: Int64 = 3600) {
         let (mac, now) = (Self.mac(number), control.now.milliseconds)
         leases.set(
-            DHCPLease(address: address, client: .mac(mac), mac: mac, grantedMilliseconds: now, expiresMilliseconds: now + seconds * 1000, state: .bound))
+            DHCPLease(
+                address: address, client: .mac(mac), mac: mac, grantedMilliseconds: now, expiresMilliseconds: now + seconds * 1000,
+                state: .bound))
     }
 
     /// A machine boots into its agent.

@@ -38,7 +38,9 @@ func machine() throws -> Machine {
 func view(_ change: (inout Machine) -> Void = { _ in }) throws -> InstanceView {
     var machine = try machine()
     change(&machine)
-    let placement = Placement(region: "Zürich 🎄", zone: "b", prefix: prefix, metadataRoute: MetadataRoute(gateway: prefix), nameservers: [address], domain: "rack.example")
+    let placement = Placement(
+        region: "Zürich 🎄", zone: "b", prefix: prefix, metadataRoute: MetadataRoute(gateway: prefix), nameservers: [address],
+        domain: "rack.example")
     return InstanceView(machine: machine, operation: nil, placement: placement, address: address, mac: macs[0])
 }
 
