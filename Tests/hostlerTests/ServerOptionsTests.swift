@@ -57,6 +57,46 @@ import Wire
         #expect(attested.attestedPrefixes.map(\.description) == ["10.20.0.1/24", "10.30.0.0/24", "10.31.0.0/24"])
     }
 
+    @Test("a word of the file that nothing reads is an error that names it, wherever it stands")
+    func misspelt() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "hostler-\(UInt64.random(in: 0 ... .max)).yaml").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        func stranger(_ text: String) throws -> String? {
+            try text.write(toFile: path, atomically: true, encoding: .utf8)
+            do {
+                _ = try ServerConfiguration.load(path)
+                return nil
+            } catch let problem as Problem {
+                #expect(problem.code == "config-unknown", "\(problem)")
+                return problem.title.split(separator: "“").last?.split(separator: "”").first.map(String.init)
+            }
+        }
+        let network = "networks: [{interface: eno2, address: 10.20.0.1/24, "
+        #expect(try stranger("stateDirectori: /srv") == "stateDirectori")
+        #expect(try stranger(network + "metdata: {enabled: false}}]") == "networks[0].metdata")
+        #expect(try stranger(network + "metadata: {secretsNeedsKey: true}}]") == "networks[0].metadata.secretsNeedsKey")
+        let subnets = "subnets: [{prefix: 10.30.0.0/24}, {prefix: 10.31.0.0/24, metadata: {acces: none}}]}]"
+        #expect(try stranger(network + subnets) == "networks[0].subnets[1].metadata.acces")
+        let reservations = "reservations: [{mac: 52:54:00:12:34:57, address: 10.20.0.9, hostnam: a}]}]"
+        #expect(try stranger(network + reservations) == "networks[0].reservations[0].hostnam")
+        #expect(try stranger("health: {sweepSecond: 1}") == "health.sweepSecond")
+        // Nothing is said by nothing, and every word of the documentation's examples is one.
+        for text in ["", "networks:", "# empty", network + "router: null}]"] { #expect(try stranger(text) == nil, "\(text)") }
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs")
+        for name in ["configuration.md", "metadata.md", "bmc.md", "identity.md"] {
+            let blocks = try String(contentsOf: folder.appending(path: name), encoding: .utf8).components(separatedBy: "```")
+            for block in blocks where block.hasPrefix("yaml\n") {
+                let text = String(block.dropFirst(5))
+                let isWhole = ["networks:", "stateDirectory:", "identity:", "health:", "consoles:"].contains { text.hasPrefix($0) }
+                if isWhole { #expect(try stranger(text) == nil, "\(name): \(text)") }
+                if text.hasPrefix("metadata:") {
+                    let indented = text.split(separator: "\n").map { "  " + $0 }.joined(separator: "\n")
+                    #expect(try stranger("networks:\n- interface: a\n  address: 10.0.0.1/24\n" + indented) == nil, "\(name)")
+                }
+            }
+        }
+    }
+
     @Test("commands find the state where the environment says the server keeps it")
     func stateDirectory() throws {
         let before = ProcessInfo.processInfo.environment[StateDirectory.environmentName]

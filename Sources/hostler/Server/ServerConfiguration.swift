@@ -104,7 +104,14 @@ struct ServerConfiguration: Codable, Sendable {
             return ServerConfiguration()
         }
         do {
-            return try YAMLDecoder().decode(ServerConfiguration.self, from: String(decoding: data, as: UTF8.self))
+            let text = String(decoding: data, as: UTF8.self)
+            // Comments alone are a configuration, too.
+            guard try Yams.compose(yaml: text) != nil else { return ServerConfiguration() }
+            let configuration = try YAMLDecoder().decode(ServerConfiguration.self, from: text)
+            try UnreadMembers.check(text, against: configuration)
+            return configuration
+        } catch let problem as Problem {
+            throw problem
         } catch {
             throw Problem("config-invalid", title: "\(file) cannot be read", detail: "\(error)", remedy: "Put it right; see docs/configuration.md.")
         }
