@@ -249,6 +249,12 @@ def tell(kind, parts, images):
             shutil.rmtree(work, ignore_errors=True)
 
 
+def end(*_):
+    """The lab goes down too where somebody ends this, and be it twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cache = os.environ.get("CACHE_HOME", os.path.expanduser("~/.cache/hostler"))
@@ -256,8 +262,7 @@ def main():
     options.add_argument("parts", nargs="*", choices=[*PARTS, []])
     chosen = options.parse_args()
     check(os.path.exists(HOSTLER), f"{HOSTLER} is not built: make binaries boot-files image")
-    # The lab goes down too where somebody ends this.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, end)
     passed = failed = 0
     for kind in (RelayedRack, ProxiedRack):
         parts = [part for part in chosen.parts or PARTS if PARTS[part] is kind]
