@@ -34,7 +34,7 @@ public struct Placement: Sendable, Equatable {
     public func withMetadataRoutes(_ network: NetworkConfig?, port: MACAddress?) -> NetworkConfig? {
         let first = metadataRoute.map { $0.added(to: network, port: port) } ?? network
         // What is asked for by DHCP is asked for on the network that the machine booted on.
-        return otherMetadataRoutes.reduce(first) { network, route in network.flatMap { route.added(to: $0, port: nil) } }
+        return otherMetadataRoutes.reduce(first) { network, route in network.flatMap { route.added(to: $0, port: port, bootedThere: false) } }
     }
     public var regionID: String { ASCIIName.of(region) }
     public var zoneID: String { regionID + String(zone) }

@@ -18,28 +18,29 @@ public struct MetadataRoute: Sendable, Equatable {
     }
 
     /// A machine's network with this route on the links that are of the gateway's network and that nobody else tells of it:
-    /// those with a static address there, and where DHCP does not tell it, the one that asks DHCP by `port`. A link that has a
-    /// route of its own to the service keeps that one.
+    /// those with a static address there, and, if the machine booted there and DHCP does not tell it, the one that asks DHCP by
+    /// `port`. A link that has a route of its own to the service keeps that one.
     ///
     /// - Parameters:
     ///   - network: what people want; nil: nothing special, so that the system asks DHCP on its first port.
-    ///   - port: the one by which the machine is on the gateway's network, as far as it is known.
-    public func added(to network: NetworkConfig?, port: MACAddress?) -> NetworkConfig? {
-        guard var network = network ?? (isToldByDHCP ? nil : port.map(Self.asking)) else { return nil }
+    ///   - port: the one by which the machine booted, as far as it is known.
+    ///   - bootedThere: whether that was on the gateway's network.
+    public func added(to network: NetworkConfig?, port: MACAddress?, bootedThere: Bool = true) -> NetworkConfig? {
+        guard var network = network ?? (isToldByDHCP || !bootedThere ? nil : port.map(Self.asking)) else { return nil }
         let carriers = port.map { network.links(carrying: $0) } ?? []
         network.changeAddressings { name, addressing in
             guard let to = Self.destination, !addressing.routes.contains(where: { $0.to == to }) else { return }
-            let isThere =
-                if addressing.dhcp { !isToldByDHCP && carriers.contains(name) } else {
-                    addressing.addresses.contains { $0.network == gateway.network && $0.length == gateway.length }
-                }
-            if isThere { addressing.routes.append(NetworkRoute(to: to, via: gateway.address)) }
+            // Of which network's DHCP server a link asks is known of the port that the machine booted by.
+            let asksThere = addressing.dhcp && bootedThere && (port == nil || carriers.contains(name))
+            let isFixedThere = addressing.addresses.contains { $0.network == gateway.network && $0.length == gateway.length }
+            let isUntold = isToldByDHCP ? isFixedThere && !asksThere : isFixedThere || (asksThere && port != nil)
+            if isUntold { addressing.routes.append(NetworkRoute(to: to, via: gateway.address)) }
         }
         return network
     }
 
     private static func asking(_ port: MACAddress) -> NetworkConfig {
-        NetworkConfig(ethernets: [EthernetLink(name: "provision0", mac: port, addressing: LinkAddressing(dhcp: true))])
+        NetworkConfig(ethernets: [EthernetLink(name: "provision0", mac: port, rename: false, addressing: LinkAddressing(dhcp: true))])
     }
 }
 

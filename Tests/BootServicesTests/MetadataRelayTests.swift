@@ -80,14 +80,14 @@ struct MetadataRelayTests {
         }
     }
 
-    @Test("the seed key opens what cloud-init fetches, and neither identity nor the call home")
+    @Test("the seed key opens what cloud-init fetches, and no identity")
     func seedKeys() async throws {
         try await with { rack in
             try await setUserData(rack, of: 4)
             let seed = "/k/" + (try seedKey(4, rack))
             #expect(try ask(rack, seed + "/latest/user-data").body == "secret")
             #expect(try ask(rack, seed + "/hostler/v1/token?audience=a").status == 403)
-            #expect(try ask(rack, seed + "/nocloud/vendor-data").body == String(decoding: NoCloudSeed.emptyUserData, as: UTF8.self))
+            #expect(try ask(rack, seed + "/latest/dynamic/instance-identity/pkcs7").status == 403)
         }
     }
 
@@ -238,6 +238,11 @@ struct MetadataRelayTests {
             }
             #expect(try ask(rack, "/k/" + key(4, rack) + "/latest/user-data").body == "secret")
             #expect(try ask(rack, "/latest/user-data", from: "127.0.0.2").body == "secret", "as the network says of its wire")
+            // What an address was good for ends with its lease.
+            rack.lend(place, to: 4, seconds: -1)
+            let leaf = "/latest/meta-data/instance-id"
+            #expect(try ask(rack, leaf, ["X-aws-ec2-metadata-token: " + token.body]).status == 403)
+            #expect(try ask(rack, "/k/" + key(4, rack) + leaf).status == 200)
         }
     }
 
@@ -300,7 +305,7 @@ struct MetadataRelayTests {
             for row in 1...3 { for number in 10_001...15_000 { rack.lend(place(row, number), to: row << 16 + number) } }
             for row in 1...3 { seats += enter(row, 10_001...15_000) }
             #expect(seats.count == MetadataDoor.relayedConnectionLimit)
-            #expect(seats.count { $0.way == .relay(subnets[0].prefix, isLeased: true) } == 4096)
+            #expect(seats.count { $0.way == .relay(subnets[0].prefix, isKnown: true) } == 4096)
             #expect(enter(4, 1...5).isEmpty)
             let own = try #require(door.enter(.v4(place(0, 2))))
             #expect(own.timeToLive == 1 && own.mac == MetadataRack.mac(9))

@@ -58,7 +58,9 @@ struct RackSnapshotTests {
         #expect(holder.current.machine(with: MACAddress(value: 9))?.id == second.id)
         try put(try machine("m-aaaa", ports: [1]), 3)
         #expect(holder.current.machine(with: MACAddress(value: 9))?.id == second.id)
-        try delete(first, 4)
+        try put(first, 4)
+        #expect(holder.current.machine(with: MACAddress(value: 9))?.id == first.id, "it told of it last")
+        try delete(first, 5)
         #expect(holder.current.machine(with: MACAddress(value: 9))?.id == second.id)
         #expect(holder.current.machine(with: MACAddress(value: 1)) == nil)
     }

@@ -77,10 +77,22 @@ struct MetadataRouteTests {
             #expect(links(untold.added(to: network, port: macs[0])) == expected)
             #expect(links(untold.added(to: network, port: nil)) == expected.filter { _ in network.staticAddresses.count > 0 })
         }
+        // A link that has both asks on the network that the machine booted on: on another it is told nothing.
+        var both = NetworkConfig(ethernets: ports(asking, none))
+        both.ethernets[0].addressing.addresses = [try #require(IPv4Prefix("10.77.0.9/24"))]
+        #expect(links(told.added(to: both, port: macs[0])) == [])
+        #expect(links(told.added(to: both, port: macs[0], bootedThere: false)) == ["a"])
+        #expect(links(told.added(to: both, port: macs[1])) == ["a"])
+        #expect(links(untold.added(to: both, port: macs[1])) == ["a"])
+        #expect(untold.added(to: nil, port: macs[0], bootedThere: false) == nil)
         let made = try #require(untold.added(to: nil, port: macs[0]))
         try made.check(macs: [macs[0]])
         #expect(links(made) == ["provision0"] && made.ethernets[0].addressing.dhcp)
         #expect(untold.added(to: nil, port: nil) == nil)
+        let port = try #require((try json(NetplanConfig.bytes(made))["ethernets"] as? [String: [String: Any]])?["provision0"])
+        #expect(port["set-name"] == nil, "nobody asked for another name")
+        let route = try #require((port["routes"] as? [[String: Any]])?.first)
+        #expect(route["via"] as? String == "10.77.0.1" && route["on-link"] as? Bool == true, "it may come before the lease")
     }
 
     @Test("OpenStack's form has it with the address that DHCP gives")

@@ -16,7 +16,8 @@ extension Schemas {
         "NetworkConfig": object(
             [:],
             optional: [
-                "ethernets": list(object(["name": text, "mac": text], optional: addressing)),
+                "ethernets": list(
+                    object(["name": text, "mac": text], optional: addressing.merging(["rename": ["type": "boolean"]]) { first, _ in first })),
                 "bonds": list(
                     object(
                         ["name": text, "mode": words(BondLink.Mode.self), "members": list(text)],

@@ -119,20 +119,21 @@ final class MetadataConnection: ChannelInboundHandler {
             door.refusals.note(why.rawValue, source: source.description, mac: neighbour)
             return send(.refusal(status), head, context)
         }
+        let now = door.control.now
         let claim = isBehindRouter ? head.claim : nil
         let known = whoAsks(claiming: claim)
         guard case .machine(let asker) = known.testimony, let view = known.view else {
             tell(of: known.testimony)
+            if isBehindRouter, case .v4(let address) = source, !door.mayAsk(.address(address), now: now) {
+                return send(Self.tooMany, head, context)
+            }
             return send(.refusal(403), head, context)
         }
-        let now = door.control.now
         let checked = tokenCheck(head, asker, now)
         guard door.mayAsk(bucket(of: asker, head, checked), now: now) else {
             door.refusals.note(
                 MetadataAnswer.Refusal.tooMany.rawValue, source: source.description, mac: asker.seenMAC, machine: asker.machine)
-            var reply = MetadataReply.refusal(503)
-            reply.header = "Retry-After: 1"
-            return send(reply, head, context)
+            return send(Self.tooMany, head, context)
         }
         switch door.desk.answer(head, from: asker, view: view, now: now, checked: checked) {
         case .reply(let reply): send(reply, head, context)
@@ -152,6 +153,12 @@ final class MetadataConnection: ChannelInboundHandler {
             fetch(head, context) { await door.identity(identity, for: asker, view: view) }
         case .watch: watch(asker, claim, view, context)
         }
+    }
+
+    private static var tooMany: MetadataReply {
+        var reply = MetadataReply.refusal(503)
+        reply.header = "Retry-After: 1"
+        return reply
     }
 
     /// Whose requests this one is counted among: behind a router the machine's only once it has shown that it is that.

@@ -28,7 +28,7 @@ final class MetadataDoor: Sendable {
     let patience: TimeAmount
     private let network: BootNetwork
     private var settings: MetadataSettings { network.metadata }
-    private let buckets = Mutex<[Bucket: TokenBucket]>([:])
+    private let buckets = Mutex<(machines: [MachineID: TokenBucket], addresses: [IPv4Address: TokenBucket])>(([:], [:]))
     private let open = Mutex(Open())
 
     init(
@@ -52,8 +52,8 @@ final class MetadataDoor: Sendable {
         /// By which it came.
         enum Way: Sendable, Hashable {
             case wire, wireIPv6
-            /// A network behind a relay. One host there can have many addresses, but not many leases that machines do not miss.
-            case relay(IPv4Prefix, isLeased: Bool)
+            /// A network behind a relay. One host there can have many addresses, but not many that machines do not miss.
+            case relay(IPv4Prefix, isKnown: Bool)
 
             /// Open at once by this way, at most.
             var limit: Int {
@@ -61,8 +61,8 @@ final class MetadataDoor: Sendable {
                 case .wire: connectionLimit
                 // By which no machine has to come.
                 case .wireIPv6: 4096
-                case .relay(_, isLeased: true): 4096
-                case .relay(_, isLeased: false): 1024
+                case .relay(_, isKnown: true): 4096
+                case .relay(_, isKnown: false): 1024
                 }
             }
 
@@ -101,7 +101,7 @@ final class MetadataDoor: Sendable {
     private func seat(for source: MetadataSource) -> Seat {
         if case .v4(let address) = source, let subnet = network.subnet(of: address) {
             return Seat(
-                way: .relay(subnet.prefix, isLeased: witness.isLeased(address)), owner: .address(address),
+                way: .relay(subnet.prefix, isKnown: witness.isKnown(address)), owner: .address(address),
                 timeToLive: network.timeToLive(of: subnet))
         }
         return Seat(
@@ -129,7 +129,7 @@ final class MetadataDoor: Sendable {
     func leave(_ seat: Seat) { open.withLock { $0.add(-1, seat) } }
 
     /// Whose requests are counted together.
-    enum Bucket: Hashable {
+    enum Bucket {
         case machine(MachineID)
         /// Behind a router, of whoever is there and has not shown that it is a machine.
         case address(IPv4Address)
@@ -138,15 +138,21 @@ final class MetadataDoor: Sendable {
     /// Whether one more may be asked now.
     func mayAsk(_ owner: Bucket, now: Timestamp) -> Bool {
         buckets.withLock { buckets in
-            let rate = settings.requestsPerSecond
-            if buckets[owner] == nil, case .address = owner, buckets.count >= Self.addressBucketLimit {
-                buckets = buckets.filter { if case .machine = $0.key { true } else { false } }
+            switch owner {
+            case .machine(let machine): return take(from: &buckets.machines[machine], now)
+            case .address(let address):
+                // As many hosts as this are a flood, from whose each address one may begin anew.
+                if buckets.addresses.count >= Self.addressBucketLimit { buckets.addresses = [:] }
+                return take(from: &buckets.addresses[address], now)
             }
-            var bucket = buckets[owner] ?? TokenBucket(perSecond: rate, burst: rate * 2, nowMilliseconds: now.milliseconds)
-            let may = bucket.take(nowMilliseconds: now.milliseconds)
-            buckets[owner] = bucket
-            return may
         }
+    }
+
+    private func take(from bucket: inout TokenBucket?, _ now: Timestamp) -> Bool {
+        let rate = settings.requestsPerSecond
+        var taken = bucket ?? TokenBucket(perSecond: rate, burst: rate * 2, nowMilliseconds: now.milliseconds)
+        defer { bucket = taken }
+        return taken.take(nowMilliseconds: now.milliseconds)
     }
 
     func view(of asker: Asker, in snapshot: RackSnapshot) -> InstanceView? {

@@ -19,8 +19,6 @@ public final class MetadataService: Sendable {
     private static let timeToLive = NIOBSDSocket.Option(rawValue: 2)
     private static let unicastHops = ChannelOptions.Types.SocketOption(
         level: NIOBSDSocket.OptionLevel(rawValue: 41), name: NIOBSDSocket.Option(rawValue: 16))
-    /// SO_REUSEPORT (socket(7)).
-    private static let reuseport = ChannelOptions.Types.SocketOption(level: .socket, name: NIOBSDSocket.Option(rawValue: 15))
     public let counters = Counters()
     private let network: BootNetwork
     private let control: ControlPlane
@@ -126,27 +124,38 @@ public final class MetadataService: Sendable {
         }
         if added == 0 { listening.addresses.append(address) }
         let bindTo = try SocketAddress(ipAddress: address.description, port: Self.port)
+        // Also where sockets are to share the address: nobody else has it.
+        let alone = try await listen(at: bindTo, door, listening.crowds, on: group, interface: interface)
         let routed = address.ipv6 == nil ? network.subnets.filter { $0.metadata.access != .none } : []
-        guard let farthest = routed.map(network.timeToLive(of:)).max() else {
-            listening.channels.append(try await listen(at: bindTo, door, listening.crowds, on: group, interface: interface))
+        guard !routed.isEmpty else {
+            listening.channels.append(alone)
             return
         }
-        let filter = ReuseportFilter(second: routed.map(\.prefix))
-        for place in [(network.metadata.hopLimit, filter), (farthest, nil)] {
+        try await alone.close()
+        let distances = Set(routed.map(network.timeToLive(of:))).sorted()
+        let filter = ReuseportFilter(
+            routed.map { ($0.prefix, UInt32(1 + (distances.firstIndex(of: network.timeToLive(of: $0)) ?? 0))) })
+        for (number, timeToLive) in ([network.metadata.hopLimit] + distances).enumerated() {
             listening.channels.append(
                 try await listen(
-                    at: bindTo, timeToLive: place.0, choosingBy: place.1, isShared: true, door, listening.crowds, on: group,
+                    at: bindTo, timeToLive: timeToLive, sharing: number == 0 ? .first(filter) : .next, door, listening.crowds, on: group,
                     interface: interface))
         }
+    }
+
+    /// Which of several sockets at one address it is.
+    private enum Sharing {
+        case first(ReuseportFilter)
+        case next
     }
 
     /// - Parameters:
     ///   - timeToLive: of the answers to SYN; connections inherit it until they have their own. Nil: as the network says, so that
     ///     they die at the first router (ip(7), IP_TTL).
-    ///   - filter: what chooses between this socket and the next at the same address.
+    ///   - sharing: nil: nobody else listens there.
     private func listen(
-        at address: SocketAddress, timeToLive: Int? = nil, choosingBy filter: ReuseportFilter? = nil, isShared: Bool = false,
-        _ door: MetadataDoor, _ crowds: [MetadataCrowd], on group: any EventLoopGroup, interface: String?
+        at address: SocketAddress, timeToLive: Int? = nil, sharing: Sharing? = nil, _ door: MetadataDoor,
+        _ crowds: [MetadataCrowd], on group: any EventLoopGroup, interface: String?
     ) async throws -> any Channel {
         let byLoop = Dictionary(crowds.map { (ObjectIdentifier($0.loop), $0) }) { first, _ in first }
         let loop = group.next()
@@ -160,9 +169,10 @@ public final class MetadataService: Sendable {
                     .serverChannelOption(hops, value: hopLimit)
                     .serverChannelInitializer { channel in
                         let tied = interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
-                        guard isShared else { return tied }
-                        return tied.flatMap { channel.setOption(Self.reuseport, value: 1) }
-                            .flatMap { filter?.attach(to: channel) ?? channel.eventLoop.makeSucceededVoidFuture() }
+                        guard let sharing else { return tied }
+                        let shared = tied.flatMap { ReuseportFilter.share(channel) }
+                        guard case .first(let filter) = sharing else { return shared }
+                        return shared.flatMap { filter.attach(to: channel) }
                     }
                     .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
                     .childChannelInitializer { channel in Self.prepare(channel, door, byLoop) }

@@ -13,6 +13,8 @@ final class RefusalLog: Sendable {
     /// How well the one that was refused is known. Each kind has room of its own.
     enum Standing: Hashable, CaseIterable {
         case machine
+        /// A machine by its address alone, behind a router: whoever is there can take one address after another.
+        case address
         /// A MAC address that is no machine's.
         case neighbour
         /// An address, of which by IPv6 everybody has as many as it likes.
@@ -22,6 +24,7 @@ final class RefusalLog: Sendable {
         var limit: Int {
             switch self {
             case .machine: 1024
+            case .address: 256
             case .neighbour: 128
             case .nobody: 32
             }
@@ -51,7 +54,7 @@ final class RefusalLog: Sendable {
         evidence: [String: String] = [:]
     ) {
         counters.add("refused-\(why)")
-        let standing: Standing = machine != nil ? .machine : mac != nil ? .neighbour : .nobody
+        let standing: Standing = machine != nil ? (mac != nil ? .machine : .address) : mac != nil ? .neighbour : .nobody
         // Behind a router a machine is taken at its address's word: what is told of one must not hide what comes from another.
         let who = machine.map { mac == nil ? "\($0)|\(source)" : $0.rawValue }
         guard isFirst("\(why)|\(who ?? mac?.description ?? source)", standing) else { return }

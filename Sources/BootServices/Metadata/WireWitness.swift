@@ -39,7 +39,10 @@ final class WireWitness: Sendable {
     /// What the kernel's neighbour table has for an address on this wire.
     func neighbour(at source: MetadataSource) -> MACAddress? { lookUp(source) }
 
-    func isLeased(_ address: IPv4Address) -> Bool { activeLease(at: address) != nil }
+    /// Whether it is leased, or a machine has it.
+    func isKnown(_ address: IPv4Address) -> Bool {
+        activeLease(at: address) != nil || !control.snapshot.machines(knownAt: address).isEmpty
+    }
 
     func isBehindRouter(_ source: MetadataSource) -> Bool {
         if case .v4(let address) = source { network.subnet(of: address) != nil } else { false }
@@ -103,7 +106,8 @@ final class WireWitness: Sendable {
         guard let machine = snapshot.machines[claim.machine], let port = machine.observed.agent?.mac ?? machine.interfaces.first?.mac else {
             return .unproved(claim.machine)
         }
-        let claimed = asker(machine, address, port, shows: shows, in: snapshot)
+        // The address shows nothing here, not even where others' do.
+        let claimed = asker(machine, address, port, shows: nil, in: snapshot)
         guard control.metadataSessions.proves(claim, of: claimed, now: control.now) else { return .unproved(machine.id) }
         guard isOf(subnet.prefix, machine) else { return .misplaced(machine.id) }
         return .machine(claimed)

@@ -9,10 +9,11 @@ public struct RackSnapshot: Sendable {
     public fileprivate(set) var revision: Revision = .zero
     public fileprivate(set) var machines: [MachineID: Machine] = [:]
     public fileprivate(set) var operations: [OperationID: Operation] = [:]
-    fileprivate var byMAC: [MACAddress: MachineID] = [:]
+    /// Boards have been sold with one MAC address on all of them: the machine that told of it last is the one.
+    fileprivate var byMAC: [MACAddress: [MachineID]] = [:]
     fileprivate var byAddress: [IPv4Address: [MachineID]] = [:]
 
-    public func machine(with mac: MACAddress) -> Machine? { byMAC[mac].flatMap { machines[$0] } }
+    public func machine(with mac: MACAddress) -> Machine? { byMAC[mac]?.last.flatMap { machines[$0] } }
     /// The machines that have the address without a lease telling so: in their desired network, or by calling home from it.
     public func machines(knownAt address: IPv4Address) -> [Machine] { byAddress[address]?.compactMap { machines[$0] } ?? [] }
     /// The open operation of a machine.
@@ -22,19 +23,20 @@ public struct RackSnapshot: Sendable {
 
     fileprivate mutating func set(_ machine: Machine) {
         remove(machine.id)
-        for port in machine.interfaces { byMAC[port.mac] = machine.id }
+        for mac in Set(machine.interfaces.map(\.mac)) { byMAC[mac, default: []].append(machine.id) }
         for address in Self.addresses(of: machine) { byAddress[address, default: []].append(machine.id) }
         machines[machine.id] = machine
     }
 
     private mutating func remove(_ id: MachineID) {
         guard let old = machines.removeValue(forKey: id) else { return }
-        // Boards have been sold with one MAC address on all of them: it may be another machine's by now.
-        for port in old.interfaces where byMAC[port.mac] == id { byMAC[port.mac] = nil }
-        for address in Self.addresses(of: old) {
-            byAddress[address]?.removeAll { $0 == id }
-            if byAddress[address]?.isEmpty == true { byAddress[address] = nil }
-        }
+        for mac in Set(old.interfaces.map(\.mac)) { Self.remove(id, from: &byMAC, at: mac) }
+        for address in Self.addresses(of: old) { Self.remove(id, from: &byAddress, at: address) }
+    }
+
+    private static func remove<Key>(_ id: MachineID, from index: inout [Key: [MachineID]], at key: Key) {
+        index[key]?.removeAll { $0 == id }
+        if index[key]?.isEmpty == true { index[key] = nil }
     }
 
     private static func addresses(of machine: Machine) -> Set<IPv4Address> {

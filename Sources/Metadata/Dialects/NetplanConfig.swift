@@ -18,7 +18,8 @@ public enum NetplanConfig {
                 "ethernets",
                 section(network.ethernets) { port in
                     let match: JSONTree = ["macaddress": .string(port.mac.description)]
-                    return (port.name, .object([("match", match), ("set-name", .string(port.name))] + addressing(port.addressing)))
+                    let name: [(String, JSONTree)] = port.rename ? [("set-name", .string(port.name))] : []
+                    return (port.name, .object([("match", match)] + name + addressing(port.addressing)))
                 }
             ))
         // systemd gives a bond or a bridge a MAC address of its own making, by which nobody would know the machine.
@@ -79,6 +80,8 @@ public enum NetplanConfig {
             var parts: [(String, JSONTree)] = [
                 ("to", .string("\(route.to.network)/\(route.to.length)")), ("via", .string(route.via.description)),
             ]
+            // It may be set before DHCP has given the address whose network the gateway is in.
+            if link.dhcp, !link.addresses.contains(where: { $0.contains(route.via) }) { parts.append(("on-link", .bool(true))) }
             if let metric = route.metric { parts.append(("metric", .number(metric))) }
             return .object(parts)
         }

@@ -93,18 +93,22 @@ public struct NetworkRoute: Codable, Sendable, Equatable {
 public struct EthernetLink: Codable, Sendable, Equatable {
     public var name: String
     public var mac: MACAddress
+    /// Whether the system calls it by its name; else that is known here alone, and the kernel's stays.
+    public var rename: Bool
     public var addressing: LinkAddressing
-    public init(name: String, mac: MACAddress, addressing: LinkAddressing = LinkAddressing()) {
+    public init(name: String, mac: MACAddress, rename: Bool = true, addressing: LinkAddressing = LinkAddressing()) {
         self.name = name
         self.mac = mac
+        self.rename = rename
         self.addressing = addressing
     }
 
     public init(from decoder: any Decoder) throws {
-        try KnownMembers.check(decoder, ["name", "mac", "addressing"])
+        try KnownMembers.check(decoder, ["name", "mac", "rename", "addressing"])
         let container = try decoder.container(keyedBy: CodingKeys.self)
         name = try container.decode(String.self, forKey: .name)
         mac = try container.decode(MACAddress.self, forKey: .mac)
+        rename = try container.decodeIfPresent(Bool.self, forKey: .rename) ?? true
         addressing = try container.decodeIfPresent(LinkAddressing.self, forKey: .addressing) ?? LinkAddressing()
     }
 }

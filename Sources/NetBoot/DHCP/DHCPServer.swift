@@ -60,7 +60,7 @@ public struct DHCPServer: Sendable {
     /// this wire, anybody here could say it.
     private func mayComeUnrelayed(_ client: Client, _ type: DHCPMessageType) -> Bool {
         switch type {
-        case .discover: false
+        case .discover, .decline: false
         case .request:
             client.message.serverIdentifier == nil && client.message.clientAddress != .any
                 && pool.lease(of: client.key)?.address == client.message.clientAddress

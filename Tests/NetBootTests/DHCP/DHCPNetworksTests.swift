@@ -100,6 +100,9 @@ struct DHCPNetworksTests {
             message.clientAddress = "10.88.0.51"
             #expect(try send(message) == .drop(.notRelayed))
         }
+        var decline = DHCPMessage.decline(mac: mac(2), transactionID: 8, address: "10.88.0.50", server: TestNetwork.server)
+        decline.clientAddress = "10.88.0.50"
+        #expect(try send(decline) == .drop(.notRelayed))
     }
 
     @Test("an address of one network is not granted on another")
