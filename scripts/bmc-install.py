@@ -14,26 +14,16 @@ import pathlib
 import shutil
 import sys
 import tempfile
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "Tests/EndToEnd"))
 sys.dont_write_bytecode = True
-from rack import HOSTLER, SERVER, Failed, Rack, check, until  # noqa: E402
+from rack import HOSTLER, SERVER, Failed, Rack, Story, check, until  # noqa: E402
 
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 
 
-class Story:
-    def __init__(self, rack):
-        self.rack = rack
-        self.passed = 0
-        self.began = time.monotonic()
-
-    def ok(self, what):
-        self.passed += 1
-        print(f"PASS {what} [{time.monotonic() - self.began:.0f} s]", flush=True)
-
+class Installations(Story):
     # What the BMC says, asked past Hostler
 
     def bmc(self, node):
@@ -180,7 +170,7 @@ def main():
     rack = Rack(work, chosen.images)
     rack.lab = f"bmc{os.getpid()}"
     rack.namespace = f"hostler-{rack.lab}"
-    story = Story(rack)
+    story = Installations(rack)
     failed = 0
     try:
         (work / "user-data").write_text("#cloud-config\nwrite_files:\n- path: /etc/from-user-data\n  content: applied\n")

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import yaml
@@ -14,7 +13,7 @@ import yaml
 from metadata_bad_input import bad_input, by_ipv6, replay
 from metadata_relay import ROW, behind_a_relay
 from metadata_stock_clients import ec2, ignition
-from metadata_rack import Rack, connects, encoded, read_drive, sh, wait_for
+from metadata_rack import Rack, Watcher, connects, encoded, read_drive, sh, wait_for
 
 CACHE = pathlib.Path(sys.argv[1])
 PYTHON = CACHE / "venv/bin/python"
@@ -287,22 +286,16 @@ def wipe(rack, one):
 
 def watching(rack, one, key):
     """A change of a tag reaches the machine within a second."""
-    reader = subprocess.Popen(
-        ["ip", "netns", "exec", one.ns, "curl", "-sN", f"{key}/hostler/v1/self?watch=true"], stdout=subprocess.PIPE, text=True)
-    seen = []
-    threading.Thread(target=lambda: [seen.append((time.monotonic(), line)) for line in reader.stdout], daemon=True).start()
-    wait_for("the first document", lambda: any(line.startswith("data:") for _, line in seen))
-    rack.cli("machine", "set", one.id, "--tag", "canary=yes")
-    began = time.monotonic()
-    found = wait_for("the tag", lambda: next((at for at, line in seen if '"canary":"yes"' in line), None))
-    check("hostler machine set --tag reaches a watcher within a second", found - began < 1, found - began)
-    key_file = rack.work / "other.pub"
-    key_file.write_text(KEY + "-2\n")
-    rack.cli("machine", "set", one.id, "--ssh-key", key_file)
-    wait_for("the key", lambda: any("ada-2" in line for _, line in seen))
-    check("hostler machine set --ssh-key reaches it too", True)
-    reader.kill()
-    reader.wait()
+    with Watcher(one, key) as watcher:
+        rack.cli("machine", "set", one.id, "--tag", "canary=yes")
+        began = time.monotonic()
+        found = watcher.until('"canary":"yes"')
+        check("hostler machine set --tag reaches a watcher within a second", found - began < 1, found - began)
+        key_file = rack.work / "other.pub"
+        key_file.write_text(KEY + "-2\n")
+        rack.cli("machine", "set", one.id, "--ssh-key", key_file)
+        watcher.until("ada-2")
+        check("hostler machine set --ssh-key reaches it too", True)
 
 
 def attack(rack, one, two, key):

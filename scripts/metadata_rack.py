@@ -14,6 +14,7 @@ import struct
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 HOSTLER = os.environ.get("HOSTLER", "out/bin/hostler")
@@ -41,6 +42,28 @@ def connects(namespace, host, port=80):
     """Whether a connection comes about, be it that nothing is ever said on it."""
     code = f"import socket; socket.create_connection(({host!r}, {port}), 3)"
     return sh("ip", "netns", "exec", namespace, "python3", "-c", code, check=False).returncode == 0
+
+
+class Watcher:
+    """A machine's stream of what is said of itself at `url`, and when each line of it came."""
+
+    def __init__(self, machine, url):
+        self.lines = []
+        self.reader = subprocess.Popen(
+            ["ip", "netns", "exec", machine.ns, "curl", "-sN", f"{url}/hostler/v1/self?watch=true"], stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=lambda: [self.lines.append((time.monotonic(), line)) for line in self.reader.stdout], daemon=True).start()
+
+    def __enter__(self):
+        self.until("data:")
+        return self
+
+    def __exit__(self, *_):
+        self.reader.kill()
+        self.reader.wait()
+
+    def until(self, words):
+        """When they came."""
+        return wait_for(f"a watcher hears {words}", lambda: next((at for at, line in self.lines if words in line), None))
 
 
 class Rack:

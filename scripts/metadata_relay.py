@@ -1,10 +1,9 @@
 """Machines on another network, behind a DHCP relay and a router: what they get of the metadata service, and what one of
 them gets that takes another's address there, where no MAC address is seen."""
 import subprocess
-import threading
 import time
 
-from metadata_rack import Rack, connects, encoded, read_drive, sh, wait_for
+from metadata_rack import Rack, Watcher, connects, encoded, read_drive, sh, wait_for
 
 ROUTER, UPLINK = "10.79.0.1", "10.77.0.254"
 ROW = {"prefix": "10.79.0.0/24", "router": ROUTER, "ranges": ["10.79.0.100-10.79.0.120"]}
@@ -91,17 +90,11 @@ def installed(check, rack, one, run_in, url_of, secret):
 
 
 def watch(check, rack, one):
-    reader = subprocess.Popen(
-        ["ip", "netns", "exec", one.ns, "curl", "-sN", f"{one.url}/hostler/v1/self?watch=true"], stdout=subprocess.PIPE, text=True)
-    seen = []
-    threading.Thread(target=lambda: [seen.append((time.monotonic(), line)) for line in reader.stdout], daemon=True).start()
-    wait_for("the first document", lambda: any(line.startswith("data:") for _, line in seen))
-    rack.cli("machine", "set", one.id, "--tag", "row=two")
-    began = time.monotonic()
-    found = wait_for("the tag", lambda: next((at for at, line in seen if '"row":"two"' in line), None))
-    check("behind a relay: a tag reaches a watcher within a second", found - began < 1, found - began)
-    reader.kill()
-    reader.wait()
+    with Watcher(one, one.url) as watcher:
+        rack.cli("machine", "set", one.id, "--tag", "row=two")
+        began = time.monotonic()
+        found = watcher.until('"row":"two"')
+        check("behind a relay: a tag reaches a watcher within a second", found - began < 1, found - began)
 
 
 def attack(check, rack, name, one, two, url_of, key_of_the_wire):

@@ -19,12 +19,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "Tests/EndToEnd"))
 sys.dont_write_bytecode = True
-from rack import HOSTLER, SERVER, Failed, Rack, check, until  # noqa: E402
+from rack import HOSTLER, SERVER, Rack, Story, check, until  # noqa: E402
 
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 # The rack's network with its router, as the lab makes it, and the one between the router and Hostler.
@@ -135,16 +134,7 @@ class ProxiedRack(OtherRack):
             self.other, "--dhcp-range=10.77.0.100,10.77.0.150,255.255.255.0,1h", "--dhcp-authoritative", "--dhcp-leasefile=/dev/null")
 
 
-class Story:
-    def __init__(self, rack):
-        self.rack = rack
-        self.passed = 0
-        self.began = time.monotonic()
-
-    def ok(self, what):
-        self.passed += 1
-        print(f"PASS {what} [{time.monotonic() - self.began:.0f} s]", flush=True)
-
+class Installations(Story):
     def discovered(self, node, firmware):
         rack = self.rack
         # One processor: a translated guest with two can hang while its kernel changes its own code.
@@ -231,7 +221,7 @@ def tell(kind, parts, images):
     """The parts on one rack. The number that passed, and whether one failed."""
     work = pathlib.Path(tempfile.mkdtemp(prefix="hostler-network.", dir="/tmp"))
     rack = kind(work, images)
-    story = Story(rack)
+    story = Installations(rack)
     try:
         (work / "user-data").write_text("#cloud-config\nwrite_files:\n- path: /etc/from-user-data\n  content: applied\n")
         rack.in_lab("up", "--machines", "0", "--no-power-on")

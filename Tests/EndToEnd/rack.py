@@ -37,6 +37,19 @@ def until(seconds, what, holds, pause=0.5):
         time.sleep(pause)
 
 
+class Story:
+    """What is done with a rack, and how much of it went well so far."""
+
+    def __init__(self, rack):
+        self.rack = rack
+        self.passed = 0
+        self.began = time.monotonic()
+
+    def ok(self, what):
+        self.passed += 1
+        print(f"PASS {what} [{time.monotonic() - self.began:.0f} s]", flush=True)
+
+
 class Rack:
     """A lab, a server for it, and their end."""
 
