@@ -1,6 +1,7 @@
 public import Control
 public import Model
 public import Store
+public import Wire
 
 /// What the API asks of the control plane. Every failure that a client can do
 /// something about is thrown as a `Problem`.
@@ -19,6 +20,9 @@ public protocol MachineControl: Sendable {
     func acceptBoot(machine: String, by actor: String) async throws -> Machine
     /// Forgets a machine's TPM.
     func forgetTPM(machine: String, by actor: String) async throws -> Machine
+    func setAttestationRule(_ rule: AttestationRule, machine: String, by actor: String) async throws -> Machine
+    /// Gives a network port to a machine.
+    func take(interface mac: MACAddress, into machine: String, by actor: String) async throws -> Machine
     /// The last lines of the machine's agent, oldest first.
     func agentLog(machine: String) async throws -> [String]
     /// Adds to the audit log.

@@ -75,7 +75,7 @@ public final class MachineServices: Sendable {
     }
 
     private func serve(_ host: String, _ channels: inout [any Channel], on group: MultiThreadedEventLoopGroup) async throws {
-        channels.append(try await http.start(host: host, port: network.httpPort, on: group))
+        channels.append(try await http.start(host: host, port: network.httpPort, interface: network.interface, on: group))
         let tftp: TFTPServer
         do {
             tftp = try await TFTPServer.bind(

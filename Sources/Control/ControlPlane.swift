@@ -4,6 +4,7 @@ public import Logging
 public import Model
 public import Store
 internal import Crypto
+internal import Synchronization
 public import Metadata
 public import Wire
 
@@ -22,6 +23,9 @@ public struct ControlEnvironment: Sendable {
 
     /// The folder in which serial consoles are recorded; nil: in memory only.
     public var consoleDirectory: String?
+
+    /// How many machines may come into the record by themselves.
+    public var discovery = DiscoveryLimits()
 
     public init(
         now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
@@ -46,6 +50,7 @@ public final class ControlPlane: Sendable {
     public let nonces: BootNonces
     /// The tokens and keys of the metadata service.
     public let metadataSessions: MetadataSessions
+    let markers: InstallMarkers
     let environment: ControlEnvironment
     let images: any ImageCatalog
     let snapshots = SnapshotHolder()
@@ -53,10 +58,16 @@ public final class ControlPlane: Sendable {
     let consoles: MachineConsoles
     let eventIDs = EventIDs()
     let seeds = SeedCache()
+    private let restored = Mutex<Timestamp?>(nil)
+    /// Used up by machines that come into the record by themselves.
+    let discoveries = Allowances<Int>(limit: 1)
     /// When the boots that are under way were seen.
     public let bootTraces = BootTraces()
 
-    private init(records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8]) {
+    private init(
+        records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8], markerSecret: [UInt8]
+    ) {
+        markers = InstallMarkers(secret: markerSecret)
         self.records = records
         self.images = images
         self.environment = environment
@@ -70,8 +81,9 @@ public final class ControlPlane: Sendable {
     public static func open(
         store: any StateStore, images: any ImageCatalog, environment: ControlEnvironment, restoreEpoch: Int = 0
     ) async throws -> ControlPlane {
-        let secret = try await bootSecret(in: store)
-        let control = ControlPlane(records: Records(store: store), images: images, environment: environment, secret: secret)
+        let control = ControlPlane(
+            records: Records(store: store), images: images, environment: environment, secret: try await secret("boot", in: store),
+            markerSecret: try await secret("markers", in: store))
         try await control.loadSnapshot()
         try await control.settleRestoredStore(epoch: restoreEpoch)
         control.snapshots.setFollowed(true)
@@ -86,12 +98,15 @@ public final class ControlPlane: Sendable {
             group.addTask { try await self.followStore() }
             group.addTask { try await self.keepDeadlines() }
             group.addTask { try await self.forgetNonces() }
+            group.addTask { try await self.forgetDiscovered() }
             try await group.next()
             group.cancelAll()
         }
     }
 
     public var now: Timestamp { environment.now() }
+    /// When the record came from a backup; nil: it never did.
+    var restoredAt: Timestamp? { restored.withLock { $0 } }
     /// What the machine-facing services answer from.
     public var snapshot: RackSnapshot { snapshots.current }
 
@@ -123,12 +138,13 @@ public final class ControlPlane: Sendable {
 
     // MARK: First start, restored backups
 
-    private static func bootSecret(in store: any StateStore) async throws -> [UInt8] {
-        let key = "/secrets/boot"
+    /// 32 random bytes, made at the first start.
+    private static func secret(_ name: String, in store: any StateStore) async throws -> [UInt8] {
+        let key = "/secrets/" + name
         if let stored = try await store.get(key) { return stored.value }
         let secret = SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) }
         if try await store.commitUnlessConflict([.put(key: key, value: secret, if: .absent)]) != nil { return secret }
-        guard let stored = try await store.get(key) else { throw StoreError.unavailable("the boot secret vanished") }
+        guard let stored = try await store.get(key) else { throw StoreError.unavailable("the secret \(key) vanished") }
         return stored.value
     }
 
@@ -136,12 +152,21 @@ public final class ControlPlane: Sendable {
     /// its open operations are ended, so that none reinstalls a machine that runs by now.
     private func settleRestoredStore(epoch: Int) async throws {
         let key = "/control/settled-epoch"
+        let atKey = "/control/restored-at"
+        if let stored = try await records.store.get(atKey), let milliseconds = Int64(String(decoding: stored.value, as: UTF8.self)) {
+            restored.withLock { $0 = Timestamp(milliseconds: milliseconds) }
+        }
         let settled = try await records.store.get(key).flatMap { Int(String(decoding: $0.value, as: UTF8.self)) } ?? 0
         guard settled < epoch else { return }
         for machine in snapshot.machines.values where machine.openOperation != nil {
             try await change(machine.id) { transition, now in transition.storeWasRestored(now) }
         }
-        try await records.store.commit([.put(key: key, value: Array(String(epoch).utf8), if: .none)])
+        let now = now
+        try await records.store.commit([
+            .put(key: key, value: Array(String(epoch).utf8), if: .none),
+            .put(key: atKey, value: Array(String(now.milliseconds).utf8), if: .none),
+        ])
+        restored.withLock { $0 = now }
         try await recordEvent(kind: "store.restored", actor: "control", message: "The store was restored from a backup (epoch \(epoch))")
         // Nothing follows the store yet, and the first boot may ask at once.
         try await loadSnapshot()

@@ -56,6 +56,10 @@ public enum IdentityGate {
         guard machine.state == .running, machine.installed != nil else {
             return .refuse(code: "machine-not-running", why: "it runs no system that Hostler installed; it is \(machine.state.rawValue)")
         }
+        if machine.installed?.isAdopted == true {
+            return .refuse(
+                code: "machine-adopted", why: "its system was found on its disk after a restore, and has not shown its key since")
+        }
         if let lease = question.lease, lease.endsAt <= now {
             return .refuse(code: "lease-over", why: "its lease \(lease.id) ended at \(lease.endsAt)")
         }

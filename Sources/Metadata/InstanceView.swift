@@ -117,7 +117,7 @@ public struct InstanceView: Sendable, Equatable {
         state = machine.state
         self.address = address
         self.mac = mac
-        ports = machine.interfaces.map { Port(mac: $0.mac, name: $0.name, address: $0.mac == mac ? address : nil) }
+        ports = machine.allInterfaces.map { Port(mac: $0.mac, name: $0.name, address: $0.mac == mac ? address : nil) }
         self.placement = placement
         let system = machine.observed.inventory?.system
         let words = [system?.vendor, system?.product].compactMap { $0 }

@@ -7,6 +7,12 @@ public enum AttestationStanding: String, Codable, Sendable, CaseIterable {
     case failed
 }
 
+/// Whether a machine must prove its boot. A network that asks for proof sets ``required`` when it sees the machine; from then
+/// on the rule goes with the machine to every other network. Only a person relaxes it.
+public enum AttestationRule: String, Codable, Sendable, CaseIterable {
+    case required, relaxed
+}
+
 /// What is known of a machine's TPM: the keys that were enrolled, the registers
 /// that a boot must have, and how the last boot was judged.
 public struct MachineAttestation: Codable, Sendable, Equatable {
@@ -14,6 +20,8 @@ public struct MachineAttestation: Codable, Sendable, Equatable {
     public var endorsementKey: String
     /// SHA-256 of the maker's certificate for it in hex, where the TPM has one.
     public var endorsementCertificate: String?
+    /// Whether a maker that the operator believes vouches for it. Without, it may be a pair of keys in software.
+    public var isProven: Bool?
     /// The attestation key, a TPM2B_PUBLIC.
     public var attestationKey: Base64Bytes
     public var enrolledAt: Timestamp
@@ -36,6 +44,14 @@ public struct MachineAttestation: Codable, Sendable, Equatable {
         self.attestationKey = attestationKey
         self.enrolledAt = enrolledAt
         standing = .none
+    }
+
+    /// What a quote can get wrong without a doubt about whose it is.
+    static let differences: Set<String> = ["boot-differs"]
+
+    /// Whether this very boot of the agent showed that it has the enrolled TPM, be it that it booted something else.
+    public func isOfThisTPM(for boot: String?) -> Bool {
+        boot != nil && self.boot == boot && (standing == .attested || problem.map { Self.differences.contains($0.code) } ?? false)
     }
 
     /// Whether this very boot of the agent was found good.

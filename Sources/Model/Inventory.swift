@@ -173,6 +173,8 @@ public struct InstallRecord: Codable, Sendable, Equatable {
     public var image: String
     public var digest: String
     public var hostname: String
+    /// What shows that the control plane made it; nil: an older version's, which nothing shows that of.
+    public var tag: String?
 
     public init(
         machine: MachineID, operation: OperationID, generation: UInt64, image: String, digest: String, hostname: String

@@ -11,7 +11,7 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     public var desired: DesiredMachine
     /// What was seen of it.
     public var observed: ObservedMachine
-    /// The network interfaces that identify it.
+    /// The network ports that identify it: each has booted by itself, or a person has named it.
     public var interfaces: [Interface]
     /// Reasons why nothing may be done to it until a person looked.
     public var holds: [Hold]
@@ -23,6 +23,8 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     public var installed: Installation?
     /// What is known of its TPM, once that was enrolled.
     public var attestation: MachineAttestation?
+    /// Whether it gets images, secrets and identities without attestation; nil: no network that asks for it has seen it.
+    public var attestationRule: AttestationRule?
     public var createdAt: Timestamp
     public var updatedAt: Timestamp
 
@@ -40,7 +42,14 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
         updatedAt = now
     }
 
+    /// Whether the port identifies this machine.
     public func owns(_ mac: MACAddress) -> Bool { interfaces.contains { $0.mac == mac } }
+
+    /// Whether its agent has named the port as one of its own. Anybody can name any port.
+    public func claims(_ mac: MACAddress) -> Bool { observed.claimedInterfaces?.contains { $0.mac == mac } ?? false }
+
+    /// Its ports, those that it only claims too.
+    public var allInterfaces: [Interface] { interfaces + (observed.claimedInterfaces ?? []) }
 
     /// Where it stands when nothing is being done to it: a system of ours on its disk runs, or it waits for work.
     public var restingState: MachineState { installed == nil ? .ready : .running }
@@ -93,7 +102,12 @@ public struct ObservedMachine: Codable, Sendable, Equatable {
     public var lastSeen: Timestamp?
     /// The boot of the agent that is running on it now, if one is.
     public var agent: AgentPresence?
+    /// Ports that its agent named and that have not booted by themselves, at most ``claimLimit``. They identify nothing.
+    public var claimedInterfaces: [Interface]?
     public init() {}
+
+    /// A server has some ten ports, a switch or a chassis some dozens.
+    public static let claimLimit = 64
 }
 
 /// The agent that is running on a machine.
@@ -104,12 +118,15 @@ public struct AgentPresence: Codable, Sendable, Equatable {
     public var version: String
     /// The port that it booted by.
     public var mac: MACAddress?
+    /// The address that its session is bound to.
+    public var address: IPv4Address?
 
-    public init(boot: String, since: Timestamp, version: String, mac: MACAddress? = nil) {
+    public init(boot: String, since: Timestamp, version: String, mac: MACAddress? = nil, address: IPv4Address? = nil) {
         self.boot = boot
         self.since = since
         self.version = version
         self.mac = mac
+        self.address = address
     }
 }
 
@@ -155,6 +172,8 @@ public struct Installation: Codable, Sendable, Equatable {
     public var hostKeys: [String]
     /// The SSH public keys that the installation was asked for with.
     public var sshKeys: [String]?
+    /// Whether it was read from the disk after a restore: then it has no identity until the system has shown its key.
+    public var isAdopted: Bool?
 
     public init(
         operation: OperationID, generation: UInt64, image: String, digest: String, hostname: String,

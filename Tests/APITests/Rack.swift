@@ -94,6 +94,20 @@ final class StillControl: MachineControl {
         return target
     }
 
+    func setAttestationRule(_ rule: AttestationRule, machine: String, by actor: String) async throws -> Machine {
+        var target = try await self.machine(named: machine).value
+        target.attestationRule = rule
+        _ = try await put(target)
+        return target
+    }
+
+    func take(interface mac: MACAddress, into machine: String, by actor: String) async throws -> Machine {
+        var target = try await self.machine(named: machine).value
+        target.interfaces.append(Interface(mac: mac))
+        _ = try await put(target)
+        return target
+    }
+
     func agentLog(machine: String) async throws -> [String] {
         _ = try await self.machine(named: machine)
         return ["[0.1] hello"]

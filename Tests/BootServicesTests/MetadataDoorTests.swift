@@ -22,7 +22,7 @@ struct MetadataDoorTests {
         let hello = HelloRequest(
             nonce: control.nonces.make(for: mac, now: control.now), sessionKey: String(repeating: key, count: 64), mac: mac, macs: [mac],
             uuid: nil, serial: nil, firmware: .bios, version: "test")
-        return try await control.hello(hello, from: IPv4Address(address)).machine
+        return try await control.hello(hello, from: Sender(mac: mac, address: IPv4Address(address)), wantsProof: false).machine
     }
 
     private func asker(_ rack: MetadataRack, _ id: MachineID, at address: String) throws -> Asker {
@@ -37,12 +37,12 @@ struct MetadataDoorTests {
             let witness = WireWitness(network: try network(), control: rack.control, leases: LeaseTable()) { _ in mac }
             let source = MetadataSource.v6(try #require(IPv6Address("fd00:ec2::9")))
             let id = try await hello(rack.control, mac, from: "10.99.0.9")
-            guard case .stranger = witness.testimony(on: source, claiming: nil, in: rack.control.snapshot) else {
+            guard case .stranger = witness.testimony(on: source, .noDevice, claiming: nil, in: rack.control.snapshot) else {
                 Issue.record("an address of another network was taken for one here")
                 return
             }
             _ = try await hello(rack.control, mac, key: "c", from: "127.0.0.9")
-            guard case .machine(let asker) = witness.testimony(on: source, claiming: nil, in: rack.control.snapshot) else {
+            guard case .machine(let asker) = witness.testimony(on: source, .noDevice, claiming: nil, in: rack.control.snapshot) else {
                 Issue.record("the machine is not known where it was seen")
                 return
             }
@@ -57,7 +57,7 @@ struct MetadataDoorTests {
             let witness = WireWitness(network: try network(), control: rack.control, leases: rack.leases) { _ in mac }
             let source = MetadataSource.v6(try #require(IPv6Address("fd00:ec2::9")))
             func asker(_ source: MetadataSource) throws -> Asker {
-                guard case .machine(let asker) = witness.testimony(on: source, claiming: nil, in: rack.control.snapshot) else {
+                guard case .machine(let asker) = witness.testimony(on: source, .noDevice, claiming: nil, in: rack.control.snapshot) else {
                     throw Problem("stranger", title: "it is not known at \(source)")
                 }
                 return asker
@@ -89,7 +89,7 @@ struct MetadataDoorTests {
             let witness = WireWitness(network: try network(), control: rack.control, leases: rack.leases) { _ in mac }
             func isKnown(at text: String) throws -> Bool {
                 let address = try #require(IPv4Address(text))
-                if case .machine = witness.testimony(on: .v4(address), claiming: nil, in: rack.control.snapshot) { return true }
+                if case .machine = witness.testimony(on: .v4(address), .noDevice, claiming: nil, in: rack.control.snapshot) { return true }
                 return false
             }
             let id = try rack.machine(2).id
@@ -210,11 +210,11 @@ struct MetadataDoorTests {
                 return address.bytes[13].isMultiple(of: 2) ? nil : mac
             }
             var seats: [MetadataDoor.Seat] = []
-            for number in 1...20 { if let seat = door.enter(try address(UInt64(number))) { seats.append(seat) } }
+            for number in 1...20 { if let seat = door.enter(try address(UInt64(number)), .noDevice) { seats.append(seat) } }
             #expect(seats.count { $0.mac == mac } == 3 && seats.count { $0.mac == nil } == 3)
-            #expect(door.enter(.v4(IPv4Address(value: 0x7f00_0002))) == nil, "it is the same machine by IPv4")
+            #expect(door.enter(.v4(IPv4Address(value: 0x7f00_0002)), .noDevice) == nil, "it is the same machine by IPv4")
             for seat in seats { door.leave(seat) }
-            let again = try #require(door.enter(.v4(IPv4Address(value: 0x7f00_0002))))
+            let again = try #require(door.enter(.v4(IPv4Address(value: 0x7f00_0002)), .noDevice))
             door.leave(again)
         }
         try await MetadataRack.with(settings) { rack in
@@ -222,9 +222,9 @@ struct MetadataDoorTests {
                 guard case .v6(let address) = source else { return nil }
                 return MACAddress(Array(address.bytes[8..<14]))
             }
-            let taken = try (1...MetadataDoor.Seat.Way.wireIPv6.limit + 5).count { door.enter(try address(UInt64($0))) != nil }
+            let taken = try (1...MetadataDoor.Seat.Way.wireIPv6.limit + 5).count { door.enter(try address(UInt64($0)), .noDevice) != nil }
             #expect(taken == MetadataDoor.Seat.Way.wireIPv6.limit)
-            #expect(door.enter(.v4(IPv4Address(value: 0x7f00_0002))) != nil, "there is room left for IPv4")
+            #expect(door.enter(.v4(IPv4Address(value: 0x7f00_0002)), .noDevice) != nil, "there is room left for IPv4")
         }
     }
 

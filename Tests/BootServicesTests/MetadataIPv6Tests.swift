@@ -1,3 +1,4 @@
+import Control
 import Logging
 import Model
 import NIOCore
@@ -40,7 +41,7 @@ struct MetadataIPv6Tests {
         let group = try await NamespaceThreads.group(namespace: wire.client, threads: 1)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await control.run() }
-            _ = try await control.hello(hello, from: address("10.78.0.2"))
+            _ = try await control.hello(hello, from: Sender(mac: Self.mac, address: address("10.78.0.2")), wantsProof: false)
             tasks.addTask { try await services.run() }
             try await body(services, wire, group)
             tasks.cancelAll()

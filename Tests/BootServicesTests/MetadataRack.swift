@@ -100,8 +100,8 @@ final class MetadataRack: Sendable {
         let hello = HelloRequest(
             nonce: control.nonces.make(for: mac, now: control.now), sessionKey: String(repeating: "a", count: 64), mac: mac, macs: [mac],
             uuid: nil, serial: nil, firmware: .bios, version: "test")
-        let reply = try await control.hello(hello, from: address)
-        try await control.record(Inventory(), of: reply.machine)
+        let reply = try await control.hello(hello, from: Sender(mac: mac, address: address), wantsProof: false)
+        try await control.record(Inventory(), of: reply.machine, wantsProof: false)
     }
 
     func machine(_ number: Int) throws -> Machine { try #require(control.snapshot.machine(with: Self.mac(number))) }

@@ -295,8 +295,10 @@ struct MetadataRelayTests {
         func place(_ row: Int, _ number: Int) -> IPv4Address { IPv4Address(value: 0x7f00_0000 + UInt32(row << 16 + number)) }
         try await MetadataRack.with(settings, subnets: subnets) { rack in
             let door = rack.service.door { _ in MetadataRack.mac(9) }
-            func enter(_ row: Int, _ numbers: ClosedRange<Int>) -> [MetadataDoor.Seat] { numbers.compactMap { door.enter(.v4(place(row, $0))) } }
-            var seats = (1...5).compactMap { _ in door.enter(.v4(place(1, 1))) }
+            func enter(_ row: Int, _ numbers: ClosedRange<Int>) -> [MetadataDoor.Seat] {
+                numbers.compactMap { door.enter(.v4(place(row, $0)), .noDevice) }
+            }
+            var seats = (1...5).compactMap { _ in door.enter(.v4(place(1, 1)), .noDevice) }
             #expect(seats.count == 3)
             #expect(seats.allSatisfy { $0.timeToLive == 2 && $0.mac == nil })
             // Addresses that nobody was given have their own, smaller part.
@@ -307,10 +309,10 @@ struct MetadataRelayTests {
             #expect(seats.count == MetadataDoor.relayedConnectionLimit)
             #expect(seats.count { $0.way == .relay(subnets[0].prefix, isKnown: true) } == 4096)
             #expect(enter(4, 1...5).isEmpty)
-            let own = try #require(door.enter(.v4(place(0, 2))))
+            let own = try #require(door.enter(.v4(place(0, 2)), .noDevice))
             #expect(own.timeToLive == 1 && own.mac == MetadataRack.mac(9))
             for seat in seats + [own] { door.leave(seat) }
-            #expect((1...5).count { _ in door.enter(.v4(place(1, 1))) != nil } == 3)
+            #expect((1...5).count { _ in door.enter(.v4(place(1, 1)), .noDevice) != nil } == 3)
         }
     }
 

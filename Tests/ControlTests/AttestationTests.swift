@@ -26,7 +26,7 @@ import X509
 
     private func discovered(_ control: ControlPlane) async throws -> HelloReply {
         let reply = try await boot(control)
-        try await control.record(inventory(), of: reply.machine)
+        try await control.record(inventory(), of: reply.machine, wantsProof: false)
         return reply
     }
 
@@ -146,10 +146,75 @@ import X509
                 #expect(try await control.rawConfig(nonce: nonce, of: id, mac: testMAC, wantsProof: false) == Array("secret".utf8))
                 // Another boot that proves nothing, seen on a network that asks for nothing.
                 let again = control.nonces.make(for: testMAC, now: control.now)
-                _ = try await control.hello(hello(nonce: again, key: String(repeating: "b", count: 64)), from: IPv4Address("10.99.0.50"))
+                _ = try await control.hello(
+                    hello(nonce: again, key: String(repeating: "b", count: 64)), from: Sender(mac: testMAC, address: IPv4Address("10.99.0.50")),
+                    wantsProof: false)
                 #expect(control.standing(of: try #require(control.snapshot.machines[id])) == .none)
                 #expect(await code { _ = try await control.userData(of: id, wantsProof: true) } == "attestation-missing")
-                #expect(try await control.userData(of: id, wantsProof: false) == Array("secret".utf8))
+                #expect(await code { _ = try await control.userData(of: id, wantsProof: false) } == "attestation-missing", "its TPM is known")
+            }
+        }
+    }
+
+    @Test("a network that asks for proof sets the rule, which goes with the machine to others, until a person relaxes it") func rule() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let nonce = control.nonces.make(for: testMAC, now: control.now)
+            let elsewhere = Sender(mac: testMAC, address: IPv4Address("10.99.0.50"))
+            let reply = try await control.hello(hello(nonce: nonce, key: String(repeating: "a", count: 64)), from: elsewhere, wantsProof: true)
+            try await control.record(inventory(), of: reply.machine, wantsProof: false)
+            let id = reply.machine.rawValue
+            #expect(try await control.machine(named: id).value.attestationRule == .required)
+            #expect(await code { try control.requireTrust(of: reply.machine, wantsProof: false) } == "attestation-missing")
+            _ = try await install(control, reply.machine)
+            guard case .wait = try await work(control, reply.session) else {
+                Issue.record("work for a machine that proved nothing")
+                return
+            }
+            _ = try await control.setAttestationRule(.relaxed, machine: id, by: "ann")
+            try control.requireTrust(of: reply.machine, wantsProof: true)
+            // Seen once more on that network it stays as the person wants it.
+            let again = control.nonces.make(for: testMAC, now: control.now)
+            _ = try await control.hello(hello(nonce: again, key: String(repeating: "b", count: 64)), from: elsewhere, wantsProof: true)
+            #expect(try await control.machine(named: id).value.attestationRule == .relaxed)
+            let kinds = try await control.records.all(Event.self).map(\.value.kind)
+            #expect(kinds.count { $0 == "attestation.required" } == 1 && kinds.count { $0 == "attestation.relaxed" } == 1)
+        }
+    }
+
+    @Test("a machine that ever had a TPM is not believed without it, on whichever network; a boot that differs is still its own") func withoutItsTPM()
+        async throws
+    {
+        try await running(try await open(MemoryStore(), required: false)) { control in
+            var tpm = PlayedTPM()
+            let first = try await discovered(control)
+            try await prove(tpm, control, first.session)
+            #expect(try await control.machine(named: first.machine.rawValue).value.attestation?.isProven == false, "no maker vouches for it")
+
+            let second = try await boot(control, key: String(repeating: "b", count: 64))
+            #expect(await code { try await control.record(inventory(), of: second.machine, wantsProof: false) } == "attestation-missing")
+            for request in [OperationRequest.install(InstallRequest(image: "debian-12")), .rescue(RescueRequest(sshKeys: []))] {
+                let operation = try await control.start(request, on: second.machine.rawValue, by: "test")
+                guard case .wait = try await work(control, second.session) else {
+                    Issue.record("work for a machine without its TPM")
+                    return
+                }
+                let report = StepReport(
+                    operation: operation.id, generation: operation.generation, step: operation.steps[1].name, kind: .succeeded)
+                #expect(await code { _ = try await control.report(report, of: second.machine, wantsProof: false) } == nil)
+                let ended = try await control.operation(operation.id).value
+                #expect(ended.state == .failed && ended.problem?.code == "attestation-missing")
+                let held = try await control.machine(named: second.machine.rawValue).value.holds
+                for hold in held { _ = try await control.releaseHold(hold.id, on: second.machine.rawValue, by: "ann") }
+            }
+            let third = try await boot(control, key: String(repeating: "c", count: 64))
+            tpm.registers[4] = [UInt8](repeating: 0xee, count: 32)
+            let changed = tpm
+            #expect(await code { try await prove(changed, control, third.session) } == "boot-differs")
+            try await control.record(inventory(), of: third.machine, wantsProof: false)
+            _ = try await install(control, third.machine)
+            guard case .install = try await work(control, third.session) else {
+                Issue.record("no work for a machine that has its TPM, on a network that asks for nothing")
+                return
             }
         }
     }
@@ -158,8 +223,10 @@ import X509
         try await running(try await open(MemoryStore())) { control in
             // Seen on a network that asks for nothing.
             let nonce = control.nonces.make(for: testMAC, now: control.now)
-            let reply = try await control.hello(hello(nonce: nonce, key: String(repeating: "a", count: 64)), from: IPv4Address("10.99.0.50"))
-            try await control.record(inventory(), of: reply.machine)
+            let reply = try await control.hello(
+                hello(nonce: nonce, key: String(repeating: "a", count: 64)), from: Sender(mac: testMAC, address: IPv4Address("10.99.0.50")),
+                wantsProof: false)
+            try await control.record(inventory(), of: reply.machine, wantsProof: false)
             let operation = try await install(control, reply.machine)
             _ = try await control.seed(of: operation.id, base: testBase, wantsProof: false)
             await #expect(throws: Problem.self) { try await control.seed(of: operation.id, base: testBase, wantsProof: true) }

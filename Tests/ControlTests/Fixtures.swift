@@ -16,6 +16,8 @@ final class ManualClock: Sendable {
 struct OneImage: ImageCatalog {
     static let digest = "sha256:" + String(repeating: "ab", count: 32)
     var diskBytes: Int64 = 2_000_000_000
+    static let blob = OCI.Digest(digest)
+    static let other = OCI.Digest("sha256:" + String(repeating: "cd", count: 32))
 
     func image(named name: String) async throws -> InstallableImage? { name == "debian-12" ? try await image(digest: Self.digest) : nil }
     func image(digest text: String) async throws -> InstallableImage? {
@@ -29,6 +31,7 @@ struct OneImage: ImageCatalog {
 /// Where machines reach the control plane.
 let testBase = "http://10.77.0.1:8080"
 let testMAC = MACAddress(value: 0x5254_0077_0001)
+let testSender = Sender(mac: testMAC, address: IPv4Address("10.77.0.50"), interface: "eth0")
 
 func inventory(disks: [(String, Int64)] = [("D1", 8_000_000_000)]) -> Inventory {
     var inventory = Inventory()
@@ -68,7 +71,7 @@ func running(_ control: ControlPlane, _ body: (ControlPlane) async throws -> Voi
 /// An agent that boots on the test machine: spends a nonce and gets a session.
 func boot(_ control: ControlPlane, key: String = String(repeating: "a", count: 64)) async throws -> HelloReply {
     let nonce = control.nonces.make(for: testMAC, now: control.now)
-    return try await control.hello(hello(nonce: nonce, key: key), from: IPv4Address("10.77.0.50"))
+    return try await control.hello(hello(nonce: nonce, key: key), from: testSender, wantsProof: false)
 }
 
 func hello(nonce: String, key: String) -> HelloRequest {

@@ -1,8 +1,9 @@
-import Control
 import Model
 import Store
 import Testing
 import Wire
+
+@testable import Control
 
 @Suite("An installation")
 struct InstallTests {
@@ -18,7 +19,7 @@ struct InstallTests {
     /// A machine that is discovered and inspected.
     private func discover(_ control: ControlPlane) async throws -> (HelloReply, MachineID) {
         let reply = try await boot(control)
-        try await control.record(inventory(), of: reply.machine)
+        try await control.record(inventory(), of: reply.machine, wantsProof: false)
         return (reply, reply.machine)
     }
 
@@ -47,7 +48,7 @@ struct InstallTests {
             #expect(try await control.machine(named: id.rawValue).value.state == .ready)
             let operation = try await install(control, reply)
             #expect(operation.isDone(.agent), "the agent that waits is used at once")
-            for step in Self.order { #expect(try await control.report(report(operation, step), of: id)) }
+            for step in Self.order { #expect(try await control.report(report(operation, step), of: id, wantsProof: false)) }
             #expect(control.boots(testMAC).verdict == .localDisk(why: "operation \(operation.id) has written its disk: first boot"))
             let proof = try await proof(control, operation)
             await #expect(throws: Problem.self) {
@@ -77,14 +78,14 @@ struct InstallTests {
         try await running(control) { control in
             operation = try await install(control, reply)
             for step in Self.order.prefix(while: { $0 != victim }) {
-                _ = try await control.report(report(try #require(operation), step), of: id)
+                _ = try await control.report(report(try #require(operation), step), of: id, wantsProof: false)
             }
         }
         // Another process opens the same store: nothing but the store is left of the first.
         control = try await open(store)
         try await running(control) { control in
             let operation = try #require(operation)
-            for step in Self.order { #expect(try await control.report(report(operation, step), of: id)) }
+            for step in Self.order { #expect(try await control.report(report(operation, step), of: id, wantsProof: false)) }
             try await control.callHome(operation: operation.id, proof: try await proof(control, operation), hostKeys: [], evidence: [:])
             #expect(try await control.machine(named: id.rawValue).value.state == .running)
         }
@@ -98,8 +99,8 @@ struct InstallTests {
         try await running(control) { control in
             let (reply, id) = try await discover(control)
             let operation = try await install(control, reply)
-            _ = try await control.report(report(operation, .chooseDisk), of: id)
-            _ = try await control.report(report(operation, .writeImage, .progress), of: id)
+            _ = try await control.report(report(operation, .chooseDisk), of: id, wantsProof: false)
+            _ = try await control.report(report(operation, .writeImage, .progress), of: id, wantsProof: false)
             let second = try await boot(control, key: String(repeating: "b", count: 64))
             let task = try await control.task(
                 for: second.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .seconds(1))
@@ -118,7 +119,7 @@ struct InstallTests {
             let operation = try await install(control, reply)
             var old = report(operation, .chooseDisk)
             old.generation -= 1
-            #expect(try await !control.report(old, of: id))
+            #expect(try await !control.report(old, of: id, wantsProof: false))
         }
     }
 
@@ -129,9 +130,9 @@ struct InstallTests {
             let (reply, id) = try await discover(control)
             let operation = try await install(control, reply)
             control.log(LogBatch(lines: [.init(uptimeMilliseconds: 1500, text: "chunk 17 is damaged")]), of: id)
-            _ = try await control.report(report(operation, .chooseDisk), of: id)
+            _ = try await control.report(report(operation, .chooseDisk), of: id, wantsProof: false)
             let problem = Problem("chunk-digest-mismatch", title: "chunk 17 does not match its digest")
-            _ = try await control.report(report(operation, .writeImage, .failed, problem), of: id)
+            _ = try await control.report(report(operation, .writeImage, .failed, problem), of: id, wantsProof: false)
             let machine = try await control.machine(named: id.rawValue).value
             #expect(machine.holds.first?.problem == problem)
             #expect(machine.holds.first?.evidence == ["[1.5] chunk 17 is damaged"])
@@ -179,9 +180,10 @@ struct InstallTests {
             let found = try await discover(control)
             id = found.1
             let operation = try await install(control, found.0)
-            record = InstallRecord(
-                machine: found.1, operation: operation.id, generation: operation.generation, image: "debian-12",
-                digest: OneImage.digest, hostname: "one")
+            record = try control.markers.sealed(
+                InstallRecord(
+                    machine: found.1, operation: operation.id, generation: operation.generation, image: "debian-12",
+                    digest: OneImage.digest, hostname: "one"))
         }
         // The store as it is now is "yesterday's"; since then the installation went through.
         let restored = try await open(store, epoch: 1)
@@ -192,54 +194,12 @@ struct InstallTests {
             let reply = try await boot(control, key: String(repeating: "c", count: 64))
             var facts = inventory()
             facts.installations = [.init(disk: "vd0", record: try #require(record))]
-            try await control.record(facts, of: id)
+            try await control.record(facts, of: id, wantsProof: false)
             #expect(try await control.machine(named: id.rawValue).value.state == .running)
             if case .localDisk = control.boots(testMAC).verdict {} else { Issue.record("not to its disk: \(control.boots(testMAC))") }
             let task = try await control.task(
                 for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false, patience: .seconds(1))
             guard case .reboot = task.work else { Issue.record("no reboot: \(task)"); return }
-        }
-    }
-
-    @Test("a marker with an absurd generation is not believed")
-    func forgedMarker() async throws {
-        let control = try await open(MemoryStore())
-        try await running(control) { control in
-            let reply = try await boot(control)
-            var facts = inventory()
-            facts.installations = [
-                .init(
-                    disk: "vd0",
-                    record: InstallRecord(
-                        machine: reply.machine, operation: OperationID(unchecked: "op-f4rged01"), generation: .max, image: "x",
-                        digest: OneImage.digest, hostname: "one"))
-            ]
-            try await control.record(facts, of: reply.machine)
-            let machine = try await control.machine(named: reply.machine.rawValue).value
-            #expect(machine.installed == nil)
-            #expect(machine.generation == 1)
-            _ = try await install(control, reply)
-        }
-    }
-
-    @Test("an installation that was cancelled is not taken for a system")
-    func cancelledMarker() async throws {
-        let control = try await open(MemoryStore())
-        try await running(control) { control in
-            let (reply, id) = try await discover(control)
-            let operation = try await install(control, reply)
-            for step in [StepName.chooseDisk, .writeImage, .writeSeed] { _ = try await control.report(report(operation, step), of: id) }
-            _ = try await control.cancel(operation.id, by: "test")
-            var facts = inventory()
-            facts.installations = [
-                .init(
-                    disk: "vd0",
-                    record: InstallRecord(
-                        machine: id, operation: operation.id, generation: operation.generation, image: "debian-12",
-                        digest: OneImage.digest, hostname: "one"))
-            ]
-            try await control.record(facts, of: id)
-            #expect(try await control.machine(named: id.rawValue).value.state == .ready)
         }
     }
 
@@ -288,18 +248,18 @@ struct InstallTests {
         try await running(control) { control in
             let nonce = control.nonces.make(for: testMAC, now: control.now)
             let mine = hello(nonce: nonce, key: String(repeating: "a", count: 64))
-            let first = try await control.hello(mine, from: nil)
-            let again = try await control.hello(mine, from: nil)
+            let first = try await control.hello(mine, from: testSender, wantsProof: false)
+            let again = try await control.hello(mine, from: testSender, wantsProof: false)
             #expect(first.session == again.session)
             await #expect(throws: Problem.self) {
-                try await control.hello(hello(nonce: nonce, key: String(repeating: "b", count: 64)), from: nil)
+                try await control.hello(hello(nonce: nonce, key: String(repeating: "b", count: 64)), from: testSender, wantsProof: false)
             }
             var other = hello(nonce: control.nonces.make(for: testMAC, now: control.now), key: String(repeating: "d", count: 64))
             other.mac = MACAddress(value: 1)
-            await #expect(throws: Problem.self) { try await control.hello(other, from: nil) }
+            await #expect(throws: Problem.self) { try await control.hello(other, from: testSender, wantsProof: false) }
             let late = hello(nonce: control.nonces.make(for: testMAC, now: control.now), key: String(repeating: "e", count: 64))
             clock.advance(.seconds(901))
-            await #expect(throws: Problem.self) { try await control.hello(late, from: nil) }
+            await #expect(throws: Problem.self) { try await control.hello(late, from: testSender, wantsProof: false) }
         }
     }
 
@@ -336,7 +296,7 @@ struct InstallTests {
         let control = try await open(MemoryStore())
         try await running(control) { control in
             let reply = try await boot(control)
-            try await control.record(inventory(disks: row.disks), of: reply.machine)
+            try await control.record(inventory(disks: row.disks), of: reply.machine, wantsProof: false)
             do {
                 _ = try await control.start(.install(row.request), on: reply.machine.rawValue, by: "test")
                 Issue.record("\(row.code) was let through")

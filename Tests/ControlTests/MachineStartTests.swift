@@ -199,7 +199,7 @@ private final class StartingBMC: PowerSwitch {
         try await with(.new) { place, desk in
             place.bmc.state.withLock { $0.power = .on }
             let reply = try await boot(place.control)
-            try await place.control.record(inventory(), of: reply.machine)
+            try await place.control.record(inventory(), of: reply.machine, wantsProof: false)
             _ = try await desk.powerStatus(machine: "one")
             try await starting(desk) {
                 try await install(place)

@@ -16,7 +16,7 @@ struct ControlMetadataTests {
 
     private func agent(_ control: ControlPlane) async throws -> HelloReply {
         let reply = try await boot(control)
-        try await control.record(inventory(), of: reply.machine)
+        try await control.record(inventory(), of: reply.machine, wantsProof: false)
         return reply
     }
 
@@ -29,7 +29,7 @@ struct ControlMetadataTests {
             _ = try await control.report(
                 StepReport(
                     operation: operation.id, generation: operation.generation, step: step, kind: .succeeded,
-                    evidence: step == .chooseDisk ? ["serial": "D1"] : [:]), of: id)
+                    evidence: step == .chooseDisk ? ["serial": "D1"] : [:]), of: id, wantsProof: false)
         }
         return operation
     }
@@ -129,7 +129,7 @@ struct ControlMetadataTests {
             let agent = control.nonces.make(for: testMAC, now: control.now)
             await #expect(throws: Problem.self) { _ = try await control.rawConfig(nonce: agent, of: id, mac: testMAC, wantsProof: false) }
             let request = hello(nonce: nonce(), key: String(repeating: "b", count: 64))
-            await #expect(throws: Problem.self) { _ = try await control.hello(request, from: nil) }
+            await #expect(throws: Problem.self) { _ = try await control.hello(request, from: testSender, wantsProof: false) }
         }
     }
 

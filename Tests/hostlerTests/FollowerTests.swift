@@ -6,6 +6,7 @@ import NIOPosix
 import Store
 import Synchronization
 import Testing
+import Wire
 
 @testable import hostler
 
@@ -24,6 +25,8 @@ private struct RecordsOnly: MachineControl, ImageShelf {
     func delete(machine: String, by actor: String) async throws { throw never }
     func acceptBoot(machine: String, by actor: String) async throws -> Machine { throw never }
     func forgetTPM(machine: String, by actor: String) async throws -> Machine { throw never }
+    func setAttestationRule(_ rule: AttestationRule, machine: String, by actor: String) async throws -> Machine { throw never }
+    func take(interface mac: MACAddress, into machine: String, by actor: String) async throws -> Machine { throw never }
     func agentLog(machine: String) async throws -> [String] { [] }
     func recordEvent(
         kind: String, machine: MachineID?, operation: OperationID?, actor: String, message: String, evidence: [String: String]

@@ -15,7 +15,9 @@ extension Schemas {
             optional: [
                 "endorsementCertificate": text, "policy": textMap, "boot": text, "judgedAt": time,
                 "problem": reference("ProblemRecord"), "registers": textMap, "resetCount": integer,
+                "isProven": boolean,
             ]),
+        "AttestationRuleRequest": object(["rule": words(AttestationRule.self)]),
         "WorkloadTokenRequest": object(["audience": text], optional: ["lifetimeSeconds": integer]),
         "SSHAuthorities": object(["user": text, "host": text]),
         "UserCertificateRequest": object(

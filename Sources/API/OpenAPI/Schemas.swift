@@ -50,11 +50,17 @@ enum Schemas {
                     [:],
                     optional: [
                         "inventory": reference("Inventory"), "inventoryAt": time, "address": text, "lastSeen": time,
-                        "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text]),
+                        "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text, "address": text]),
+                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text])),
                     ]),
                 "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
-            ], optional: ["openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation")]),
+            ],
+            optional: [
+                "openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation"),
+                "attestationRule": words(AttestationRule.self),
+            ]),
+        "InterfaceRequest": object(["mac": text]),
         "Hold": object(
             ["id": id("hold"), "problem": reference("ProblemRecord"), "since": time, "evidence": list(text)],
             optional: ["operation": id("op")]),
@@ -62,7 +68,7 @@ enum Schemas {
             [
                 "operation": id("op"), "generation": integer, "image": text, "digest": text, "hostname": text,
                 "installedAt": time, "hostKeys": list(text),
-            ], optional: ["diskSerial": text, "sshKeys": list(text)]),
+            ], optional: ["diskSerial": text, "sshKeys": list(text), "isAdopted": boolean]),
         "Inventory": [
             "type": "object", "description": "What the machine says of itself; what it does not say is absent.",
             "properties": [

@@ -50,6 +50,14 @@ enum IdentityRoutes {
             method: .delete, path: "/v1/machines/{machine}/attestation", name: "forgetMachineTPM",
             summary: "Forget the machine's TPM, as after its board was replaced", access: .role(.operator), reply: .json("Machine")
         ) { call in try .json(await call.server.control.forgetTPM(machine: call.path("machine"), by: call.actor)) },
+        Route(
+            method: .put, path: "/v1/machines/{machine}/attestation/rule", name: "setAttestationRule",
+            summary: "Say whether the machine must prove its boots, whatever its networks say", access: .role(.admin),
+            body: "AttestationRuleRequest", reply: .json("Machine")
+        ) { call in
+            let request = try await call.body(AttestationRuleRequest.self)
+            return try .json(await call.server.control.setAttestationRule(request.rule, machine: call.path("machine"), by: call.actor))
+        },
     ]
 
     /// An hour is far less than a key is published before it signs.
@@ -77,4 +85,9 @@ struct WorkloadTokenRequest: RequestBodyForm {
     static let fields = ["audience", "lifetimeSeconds"]
     var audience: String
     var lifetimeSeconds: Int?
+}
+
+struct AttestationRuleRequest: RequestBodyForm {
+    static let fields = ["rule"]
+    var rule: AttestationRule
 }

@@ -1,6 +1,7 @@
 internal import Control
 internal import Hummingbird
 internal import Model
+internal import Wire
 
 enum MachineRoutes {
     static let routes: [Route] = [
@@ -65,6 +66,14 @@ enum MachineRoutes {
             let hold = try call.id("hold", HoldID.self, noun: "hold")
             return try .json(
                 await call.server.control.releaseHold(hold, on: call.path("machine"), by: call.actor))
+        },
+        Route(
+            method: .post, path: "/v1/machines/{machine}/interfaces", name: "takeInterface",
+            summary: "Give a network port to a machine; another machine that had it has it no longer", access: .role(.operator),
+            body: "InterfaceRequest", reply: .json("Machine")
+        ) { call in
+            let request = try await call.body(InterfaceRequest.self)
+            return try .json(await call.server.control.take(interface: request.mac, into: call.path("machine"), by: call.actor))
         },
         Route(
             method: .get, path: "/v1/machines/{machine}/log", name: "getMachineLog",
@@ -157,6 +166,11 @@ extension BulkReply {
             results.append(BulkResult(machine: machine, value: nil, problem: problem))
         }
     }
+}
+
+struct InterfaceRequest: RequestBodyForm {
+    static let fields = ["mac"]
+    var mac: MACAddress
 }
 
 extension MachinePatch: RequestBodyForm { static let fields = ["name", "hostname", "labels", "tags", "sshKeys", "userData", "network", "lease"] }

@@ -2,6 +2,7 @@ public import NIOCore
 public import NIOHTTP1
 internal import NIOPosix
 internal import Synchronization
+public import Wire
 
 /// What a machine asked, whole: bodies are short here.
 public struct BootRequest: Sendable {
@@ -13,11 +14,17 @@ public struct BootRequest: Sendable {
     public var body: [UInt8]
     /// The asking machine's address.
     public var remote: SocketAddress?
+    /// The Ethernet source of the frame that opened the connection: the machine's port, or the router that it is behind.
+    public var frameSource: MACAddress?
 
-    /// The path for a log: of a call home without its last part, which is a proof.
+    /// The path for a log: of a call home without its last part, which is a proof, of an image's file without its capability.
     var loggedPath: String {
-        let parts = path.split(separator: "/", maxSplits: 2)
-        return parts.count == 3 && parts[0] == "call-home" ? "/\(parts[0])/\(parts[1])/…" : path
+        let parts = path.split(separator: "/", maxSplits: 3)
+        switch parts.first {
+        case "call-home" where parts.count > 2: return "/\(parts[0])/\(parts[1])/…"
+        case "images" where parts.count > 3: return "/\(parts[0])/\(parts[1])/\(parts[2])/…"
+        default: return path
+        }
     }
 
     /// The bearer token, if one was given (RFC 6750 §2.1).
@@ -52,15 +59,22 @@ public final class BootHTTPServer: Sendable {
         self.respond = respond
     }
 
-    public func start(host: String, port: Int, on group: any EventLoopGroup) async throws -> any Channel {
+    /// - Parameter interface: the only one that is listened on; nil: any, for tests on loopback.
+    public func start(host: String, port: Int, interface: String?, on group: any EventLoopGroup) async throws -> any Channel {
         let loop = group.next()
         do {
             return try await loop.flatSubmit {
                 ServerBootstrap(group: loop, childGroup: group)
                     .serverChannelOption(.backlog, value: 1024)
                     .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                    .serverChannelInitializer { channel in
+                        let tied = interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
+                        return tied.flatMap { FrameSource.keep(on: channel) }
+                    }
                     .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-                    .childChannelInitializer { channel in self.prepare(channel) }
+                    .childChannelInitializer { channel in
+                        FrameSource.read(from: channel).flatMap { self.prepare(channel, frameSource: $0) }
+                    }
                     .bind(host: host, port: port)
             }.get()
         } catch {
@@ -68,7 +82,7 @@ public final class BootHTTPServer: Sendable {
         }
     }
 
-    private func prepare(_ channel: any Channel) -> EventLoopFuture<Void> {
+    private func prepare(_ channel: any Channel, frameSource: MACAddress?) -> EventLoopFuture<Void> {
         let count = connections.withLock {
             $0 += 1; return $0
         }
@@ -81,7 +95,7 @@ public final class BootHTTPServer: Sendable {
             let pipeline = channel.pipeline.syncOperations
             try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
             try pipeline.addHandler(IdleStateHandler(allTimeout: .seconds(self.idleSeconds)))
-            try pipeline.addHandler(BootHTTPHandler(respond: self.respond, counters: self.counters))
+            try pipeline.addHandler(BootHTTPHandler(frameSource: frameSource, respond: self.respond, counters: self.counters))
         }
     }
 }
@@ -91,13 +105,15 @@ private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHand
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
+    private let frameSource: MACAddress?
     private let respond: @Sendable (BootRequest) async -> BootReply
     private let counters: Counters
     private var head: HTTPRequestHead?
     private var body: [UInt8] = []
     private var isTooLarge = false
 
-    init(respond: @escaping @Sendable (BootRequest) async -> BootReply, counters: Counters) {
+    init(frameSource: MACAddress?, respond: @escaping @Sendable (BootRequest) async -> BootReply, counters: Counters) {
+        self.frameSource = frameSource
         self.respond = respond
         self.counters = counters
     }
@@ -130,7 +146,7 @@ private final class BootHTTPHandler: ChannelInboundHandler, RemovableChannelHand
         let (path, query) = FormText.split(head.uri)
         let request = BootRequest(
             method: head.method, path: path, query: query, headers: head.headers, body: body,
-            remote: context.remoteAddress)
+            remote: context.remoteAddress, frameSource: frameSource)
         body = []
         let respond = respond
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)

@@ -28,18 +28,17 @@ struct BootRoutes: Sendable {
     let control: ControlPlane
     let files: BootFilePaths
     let logger: Logger
-    private let leases: LeaseTable
-    private let neighbour: @Sendable (IPv4Address) -> MACAddress?
+    private let witness: SenderWitness
     private let refusals: RefusalLog
+    private let pace = AgentPace()
 
     /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
     init(
-        network: BootNetwork, control: ControlPlane, files: BootFilePaths, leases: LeaseTable, logger: Logger,
-        neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
+        network: BootNetwork, control: ControlPlane, files: BootFilePaths, leases: LeaseTable, counters: Counters = Counters(),
+        logger: Logger, neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
     ) {
-        self.leases = leases
-        self.neighbour = neighbour
-        refusals = RefusalLog(service: "boot", control: control, counters: Counters(), logger: logger)
+        witness = SenderWitness(network: network, control: control, leases: leases, neighbour: neighbour)
+        refusals = RefusalLog(service: "boot", control: control, counters: counters, logger: logger)
         self.network = network
         self.control = control
         self.files = files
@@ -71,9 +70,8 @@ struct BootRoutes: Sendable {
             if parts[1] == "script" { return try script(request) }
             guard Self.bootFiles.contains(parts[1]) else { throw Problem.notFound("boot file", parts[1]) }
             return .file(path: files.boot + "/" + parts[1], type: "application/octet-stream", etag: nil)
-        case (.GET, "images", 3) where parts[1] == "blobs", (.HEAD, "images", 3) where parts[1] == "blobs":
-            guard let digest = Digest(parts[2]) else { throw Problem.notFound("blob", parts[2]) }
-            return .file(path: files.blobs + "/" + digest.hex, type: "application/octet-stream", etag: digest.description)
+        case (.GET, "images", 3...4) where parts[1] == "blobs", (.HEAD, "images", 3...4) where parts[1] == "blobs":
+            return try blob(parts[2], capability: parts.count == 4 ? parts[3] : "", request)
         case (.GET, "seeds", 2):
             return try await seed(parts[1], request)
         case (.POST, "agent", 3) where parts[1] == "v1":
@@ -93,11 +91,13 @@ struct BootRoutes: Sendable {
         }
         let isEFI = request.query["platform"] == "efi"
         let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
-        control.bootTraces.note(.script, of: mac, at: control.now)
+        let sender = sender(of: request, named: mac)
+        // Anybody can name any port. What a start of the machine rests on is noted of the port itself only.
+        if sender != nil { control.bootTraces.note(.script, of: mac, at: control.now) }
         let (_, verdict) = control.boots(mac, discovery: network.discoveryPolicy)
         let script: IPXEScript =
             switch verdict {
-            case .agent where !mayHaveNonce(mac, request):
+            case .agent where sender == nil:
                 .refuse(reason: "this address is not the one that was given to \(mac)", retryURL: retry, seconds: 30)
             case .agent:
                 .agent(
@@ -110,30 +110,26 @@ struct BootRoutes: Sendable {
         return .bytes(.ok, type: "text/plain", Array(try script.render().utf8))
     }
 
-    /// A nonce opens a machine's session and its seed: it goes only to the address that the machine's lease is for.
-    private func mayHaveNonce(_ mac: MACAddress, _ request: BootRequest) -> Bool {
-        if network.mode == .server {
-            guard let address = request.remote?.ipv4, leases.holder(of: address) != nil
-            else { return false }
+    /// The sender of a request that names its own port; nil, with an event, where the wire shows another or none.
+    private func sender(of request: BootRequest, named mac: MACAddress) -> Sender? {
+        do throws(SenderWitness.Refusal) {
+            let sender = try witness.sender(of: request)
+            guard sender.mac == mac else { throw .foreignMAC }
+            return sender
+        } catch {
+            note(error, request, named: mac)
+            return nil
         }
-        return !isImpostor(request, [mac])
     }
 
-    /// Whether the address that a request comes from is, by our own leases or by what the kernel sees on this wire, of a
-    /// machine whose MAC address is none of `macs`. Behind a relay the lease alone tells.
-    private func isImpostor(_ request: BootRequest, _ macs: [MACAddress]) -> Bool {
-        guard let address = request.remote?.ipv4 else { return false }
-        let seen = network.address.contains(address) ? neighbour(address) : nil
-        // A machine may boot by one of its ports and speak by another.
-        let stranger = [leases.holder(of: address), seen].compactMap { $0 }.first { mac in
-            !macs.contains(mac) && !(control.snapshot.machine(with: mac).map { macs.contains(where: $0.owns) } ?? false)
-        }
-        guard let stranger else { return false }
+    private func note(_ why: SenderWitness.Refusal, _ request: BootRequest, named mac: MACAddress?) {
+        let machine = mac.flatMap { control.snapshot.machine(with: $0) }
+        var evidence = ["interface": network.interface, "why": why.rawValue]
+        evidence["sender"] = request.frameSource?.description
+        evidence["named"] = mac?.description
         refusals.note(
-            "foreign-mac", source: address.description, mac: stranger, event: "boot.impostor",
-            machine: control.snapshot.machine(with: stranger)?.id,
-            evidence: ["mac": stranger.description, "asked-for": macs.first?.description ?? ""])
-        return true
+            why.rawValue, source: request.remote?.ipAddress ?? "", mac: request.frameSource, event: "boot.impostor", machine: machine?.id,
+            evidence: evidence)
     }
 
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
@@ -160,48 +156,90 @@ struct BootRoutes: Sendable {
     }
 
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
-        let machine = try control.machine(session: request.bearer ?? "")
+        let machine = try agent(of: request)
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
         let seed = try await control.seed(
             of: id, base: network.baseURL, placement: network.placement(of: request.remote?.ipv4), wantsProof: wantsProof(request))
         return .bytes(.ok, type: "application/octet-stream", seed.bytes)
     }
 
-    private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
-        if verb == "hello" {
-            let address = request.remote?.ipv4
-            let hello: HelloRequest = try decode(request)
-            guard !isImpostor(request, [hello.mac] + hello.macs.prefix(64)) else {
-                throw Problem(
-                    "hello-foreign", status: 403, title: "The hello is of \(hello.mac), and comes from another machine",
-                    remedy: "Boot the machine from the network again.")
-            }
-            return Self.json(.ok, try await control.hello(hello, from: address))
+    /// A file of an image, for the one machine that an open installation gives it to.
+    private func blob(_ name: String, capability: String, _ request: BootRequest) throws -> BootReply {
+        guard let digest = Digest(name) else { throw Problem.notFound("blob", name) }
+        guard control.opens(capability, digest) else {
+            refusals.note(
+                "no-capability", source: request.remote?.ipAddress ?? "", mac: request.frameSource, event: "boot.image-refused",
+                evidence: ["interface": network.interface, "digest": digest.description])
+            throw Problem(
+                "image-capability", status: 403, title: "This image is given to machines that install it now, and to nobody else",
+                remedy: "The path of an image's file comes with the task of its installation.")
         }
+        return .file(path: files.blobs + "/" + digest.hex, type: "application/octet-stream", etag: digest.description)
+    }
+
+    private func hello(_ request: BootRequest) async throws -> BootReply {
+        let hello: HelloRequest = try decode(request)
+        let sender: Sender
+        do throws(SenderWitness.Refusal) {
+            sender = try witness.sender(of: request)
+            guard sender.mac == hello.mac else { throw .foreignMAC }
+        } catch {
+            note(error, request, named: hello.mac)
+            throw Problem(
+                error.mayPass ? "hello-unproved" : "hello-foreign", status: error.mayPass ? 503 : 403,
+                title: "The hello is of \(hello.mac), and the wire does not show that it comes from there", detail: error.rawValue,
+                remedy: error.mayPass ? "Ask again." : "Boot the machine from the network again.")
+        }
+        try pace.check(.hello, of: sender.mac, at: control.now)
+        return Self.json(.ok, try await control.hello(hello, from: sender, wantsProof: wantsProof(request)))
+    }
+
+    /// The machine whose session a request shows, if it comes from where the session is bound to.
+    private func agent(of request: BootRequest) throws -> Machine {
+        let machine = try control.machine(session: request.bearer ?? "")
+        guard let agent = machine.observed.agent else { throw ControlPlane.sessionInvalid }
+        do throws(SenderWitness.Refusal) {
+            try witness.check(request, isFrom: agent)
+        } catch {
+            note(error, request, named: agent.mac)
+            throw error.mayPass
+                ? Problem("session-unproved", status: 503, title: "The wire does not show where this comes from", remedy: "Ask again.")
+                : Problem(
+                    "session-foreign", status: 401, title: "This session is bound to another port or address",
+                    remedy: "Boot the machine from the network again.")
+        }
+        return machine
+    }
+
+    private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
+        if verb == "hello" { return try await hello(request) }
         let session = request.bearer ?? ""
-        let machine = try control.machine(session: session)
-        switch verb {
-        case "inventory":
-            try await control.record(try decode(request) as Inventory, of: machine.id)
+        let machine = try agent(of: request)
+        guard let message = AgentPace.Message(rawValue: verb) else {
+            throw Problem("not-found", status: 404, title: "The agent's protocol has no “\(verb.prefix(40))”")
+        }
+        try pace.check(message, of: machine.id, at: control.now)
+        switch message {
+        case .hello: return try await hello(request)
+        case .inventory:
+            try await control.record(try decode(request) as Inventory, of: machine.id, wantsProof: wantsProof(request))
             return .bytes(.noContent, type: "text/plain", [])
-        case "task":
+        case .task:
             return Self.json(
                 .ok,
                 try await control.task(
                     for: session, query: decode(request), base: network.baseURL, placement: network.placement(of: request.remote?.ipv4),
                     wantsProof: wantsProof(request)))
-        case "report":
-            return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id)))
-        case "tpm-enrol":
+        case .report:
+            return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id, wantsProof: wantsProof(request))))
+        case .tpmEnrol:
             return Self.json(.ok, try await control.challenge(decode(request), session: session))
-        case "tpm-quote":
+        case .tpmQuote:
             try await control.judge(decode(request), session: session)
             return .bytes(.noContent, type: "text/plain", [])
-        case "log":
+        case .log:
             control.log(try decode(request), of: machine.id)
             return .bytes(.noContent, type: "text/plain", [])
-        default:
-            throw Problem("not-found", status: 404, title: "The agent's protocol has no “\(verb)”")
         }
     }
 

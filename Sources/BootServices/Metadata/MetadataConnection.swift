@@ -45,6 +45,8 @@ final class MetadataConnection: ChannelInboundHandler {
     private let crowd: MetadataCrowd
     private let source: MetadataSource
     private let isBehindRouter: Bool
+    /// What opened the connection.
+    private let frame: FrameEvidence
     /// Whose it was when it came, for the log of refusals.
     private let neighbour: MACAddress?
     private var state = State.reading
@@ -54,7 +56,8 @@ final class MetadataConnection: ChannelInboundHandler {
     private var quietSince = NIODeadline.now()
     private var context: ChannelHandlerContext?
 
-    init(door: MetadataDoor, crowd: MetadataCrowd, source: MetadataSource, neighbour: MACAddress?) {
+    init(door: MetadataDoor, crowd: MetadataCrowd, source: MetadataSource, frame: FrameEvidence, neighbour: MACAddress?) {
+        self.frame = frame
         self.neighbour = neighbour
         self.door = door
         self.crowd = crowd
@@ -120,8 +123,13 @@ final class MetadataConnection: ChannelInboundHandler {
             return send(.refusal(status), head, context)
         }
         let now = door.control.now
-        let claim = isBehindRouter ? head.claim : nil
-        let known = whoAsks(claiming: claim)
+        var claim = isBehindRouter ? head.claim : nil
+        var known = whoAsks(claiming: claim)
+        if case .stranger = known.testimony, !isBehindRouter, let shown = head.claim {
+            // A port that its machine has named, and that has not booted itself.
+            claim = shown
+            known = whoAsks(claiming: shown)
+        }
         guard case .machine(let asker) = known.testimony, let view = known.view else {
             tell(of: known.testimony)
             if isBehindRouter, case .v4(let address) = source, !door.mayAsk(.address(address), now: now) {
@@ -184,7 +192,7 @@ final class MetadataConnection: ChannelInboundHandler {
         let now = NIODeadline.now()
         if let known, known.claim == claim, known.revision == door.control.snapshotRevision.rawValue, now - known.at < .seconds(1) { return known }
         let snapshot = door.control.snapshot
-        let testimony = door.witness.testimony(on: source, claiming: claim, in: snapshot)
+        let testimony = door.witness.testimony(on: source, frame, claiming: claim, in: snapshot)
         var view: InstanceView?
         if case .machine(let asker) = testimony { view = door.view(of: asker, in: snapshot) }
         let found = Known(claim: claim, testimony: testimony, view: view, revision: snapshot.revision.rawValue, at: now)
@@ -301,7 +309,7 @@ final class MetadataConnection: ChannelInboundHandler {
     /// The machine's record may have changed.
     func machineChanged(_ snapshot: RackSnapshot) {
         guard case .watching(var watch) = state, let context else { return }
-        guard case .machine(let asker) = door.witness.testimony(on: source, claiming: watch.claim, in: snapshot), asker == watch.asker,
+        guard case .machine(let asker) = door.witness.testimony(on: source, frame, claiming: watch.claim, in: snapshot), asker == watch.asker,
             let view = door.view(of: asker, in: snapshot)
         else {
             // Another installation, a wipe, or another machine at this address: the stream was the former one's.

@@ -98,14 +98,15 @@ final class MetadataDoor: Sendable {
         }
     }
 
-    private func seat(for source: MetadataSource) -> Seat {
+    private func seat(for source: MetadataSource, _ frame: FrameEvidence) -> Seat {
         if case .v4(let address) = source, let subnet = network.subnet(of: address) {
             return Seat(
                 way: .relay(subnet.prefix, isKnown: witness.isKnown(address)), owner: .address(address),
                 timeToLive: network.timeToLive(of: subnet))
         }
         return Seat(
-            way: source.ipv6 == nil ? .wire : .wireIPv6, owner: witness.neighbour(at: source).map(Seat.Owner.neighbour) ?? .nobody,
+            way: source.ipv6 == nil ? .wire : .wireIPv6,
+            owner: (frame.mac ?? witness.neighbour(at: source)).map(Seat.Owner.neighbour) ?? .nobody,
             timeToLive: settings.hopLimit)
     }
 
@@ -113,8 +114,8 @@ final class MetadataDoor: Sendable {
     ///
     /// They are counted by MAC address: by IPv6 a machine gives itself as many addresses as it likes. Whoever has none
     /// that is known shares one count with all others of that kind. Behind a router they are counted by address.
-    func enter(_ source: MetadataSource) -> Seat? {
-        let seat = seat(for: source)
+    func enter(_ source: MetadataSource, _ frame: FrameEvidence) -> Seat? {
+        let seat = seat(for: source, frame)
         let hasRoom = open.withLock { open in
             guard open.all < Self.connectionLimit, open.byOwner[seat.owner] ?? 0 < settings.connectionsPerMachine,
                 open.byWay[seat.way] ?? 0 < seat.way.limit, !seat.way.isRelay || open.relayed < Self.relayedConnectionLimit

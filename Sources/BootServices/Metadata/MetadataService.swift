@@ -168,14 +168,20 @@ public final class MetadataService: Sendable {
                     .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                     .serverChannelOption(hops, value: hopLimit)
                     .serverChannelInitializer { channel in
-                        let tied = interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
+                        let tied = (interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture())
+                            .flatMap { FrameSource.keep(on: channel) }
                         guard let sharing else { return tied }
                         let shared = tied.flatMap { ReuseportFilter.share(channel) }
                         guard case .first(let filter) = sharing else { return shared }
                         return shared.flatMap { filter.attach(to: channel) }
                     }
                     .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-                    .childChannelInitializer { channel in Self.prepare(channel, door, byLoop) }
+                    .childChannelInitializer { channel in
+                        FrameSource.read(from: channel).flatMap { port in
+                            let frame: FrameEvidence = interface == nil ? .noDevice : port.map(FrameEvidence.port) ?? .lost
+                            return Self.prepare(channel, frame, door, byLoop)
+                        }
+                    }
                     .bind(to: address)
             }.get()
         } catch {
@@ -186,16 +192,16 @@ public final class MetadataService: Sendable {
     }
 
     private static func prepare(
-        _ channel: any Channel, _ door: MetadataDoor, _ crowds: [ObjectIdentifier: MetadataCrowd]
+        _ channel: any Channel, _ frame: FrameEvidence, _ door: MetadataDoor, _ crowds: [ObjectIdentifier: MetadataCrowd]
     ) -> EventLoopFuture<Void> {
         guard let source = channel.remoteAddress.flatMap({ MetadataSource($0) }),
-            let crowd = crowds[ObjectIdentifier(channel.eventLoop)], let seat = door.enter(source)
+            let crowd = crowds[ObjectIdentifier(channel.eventLoop)], let seat = door.enter(source, frame)
         else { return channel.close() }
         channel.closeFuture.whenComplete { _ in door.leave(seat) }
         return channel.eventLoop.makeCompletedFuture {
             try channel.syncOptions?.setOption(hopsOption(isIPv6: source.ipv6 != nil), value: SocketOptionValue(seat.timeToLive))
             try channel.pipeline.syncOperations.addHandler(
-                MetadataConnection(door: door, crowd: crowd, source: source, neighbour: seat.mac))
+                MetadataConnection(door: door, crowd: crowd, source: source, frame: frame, neighbour: seat.mac))
         }
     }
 

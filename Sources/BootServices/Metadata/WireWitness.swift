@@ -4,8 +4,8 @@ internal import Model
 internal import NetBoot
 internal import Wire
 
-/// Says which machine is behind an address: what the kernel's neighbour table has for it, the machine that owns that
-/// MAC address, and the lease of the address must agree. Behind a router no MAC address is seen: there the lease says who it
+/// Says which machine is behind an address: the frame that opened the connection, what the kernel's neighbour table has for
+/// the address, the machine that owns that MAC address, and the lease of the address must agree. Behind a router no MAC address is seen: there the lease says who it
 /// is, and the machine's key proves it (docs/decisions/0023).
 final class WireWitness: Sendable {
     enum Testimony: Sendable, Equatable {
@@ -48,31 +48,62 @@ final class WireWitness: Sendable {
         if case .v4(let address) = source { network.subnet(of: address) != nil } else { false }
     }
 
-    /// - Parameter claim: what the request says of itself; it matters behind a router only.
-    func testimony(on source: MetadataSource, claiming claim: MachineClaim?, in snapshot: RackSnapshot) -> Testimony {
+    /// - Parameters:
+    ///   - frame: what opened the connection; it matters on this wire only.
+    ///   - claim: what the request says of itself; it matters behind a router, and of a port that no machine has shown to be its
+    ///     own.
+    func testimony(
+        on source: MetadataSource, _ frame: FrameEvidence, claiming claim: MachineClaim?, in snapshot: RackSnapshot
+    ) -> Testimony {
         if case .v4(let address) = source, let subnet = network.subnet(of: address) {
             return testimony(on: address, behindRouterIn: subnet, claiming: claim, in: snapshot)
         }
-        guard let mac = lookUp(source) else { return .stranger(why: "no neighbour has \(source)") }
+        guard let neighbour = lookUp(source) else { return .stranger(why: "no neighbour has \(source)") }
+        let mac: MACAddress
+        switch frame {
+        case .noDevice: mac = neighbour
+        case .lost: return .stranger(why: "no frame shows who has \(source)")
+        case .port(let port):
+            // The answer goes to the neighbour: it must be who asked. A machine may answer ARP by another of its ports.
+            let machine = snapshot.machine(with: port)
+            guard port == neighbour || machine?.owns(neighbour) == true || machine?.claims(neighbour) == true else {
+                return .impostor(mac: port, rightful: neighbour, machine: machine?.id)
+            }
+            mac = port
+        }
         switch source {
-        case .v4(let address): return testimony(on: address, mac, in: snapshot)
+        case .v4(let address): return testimony(on: address, mac, claiming: claim, in: snapshot)
         case .v6: return testimony(on: mac, in: snapshot)
         }
     }
 
-    private func testimony(on address: IPv4Address, _ mac: MACAddress, in snapshot: RackSnapshot) -> Testimony {
+    private func testimony(
+        on address: IPv4Address, _ mac: MACAddress, claiming claim: MachineClaim?, in snapshot: RackSnapshot
+    ) -> Testimony {
         let machine = snapshot.machine(with: mac)
         let lease = activeLease(at: address)
         if let lease, lease.mac != mac, !Self.isOneMachine(lease.mac, machine) {
             return .impostor(mac: mac, rightful: lease.mac, machine: machine?.id)
         }
-        guard let machine else { return .stranger(why: "\(mac) is no machine's") }
+        guard let machine else { return testimony(onClaimedPort: mac, address, claiming: claim, in: snapshot) }
         if network.mode == .server {
             guard lease != nil || Self.isKnown(address, of: machine) || isFree(address, for: machine, in: snapshot) else {
                 return .impostor(mac: mac, rightful: nil, machine: machine.id)
             }
         }
         return .machine(asker(machine, address, mac, in: snapshot))
+    }
+
+    /// Of a port that has not booted, as a system's second one: its machine's key, or a token that was got with it, shows whose
+    /// it is, where that machine's agent had named the port.
+    private func testimony(
+        onClaimedPort mac: MACAddress, _ address: IPv4Address, claiming claim: MachineClaim?, in snapshot: RackSnapshot
+    ) -> Testimony {
+        guard let claim, let machine = snapshot.machines[claim.machine], machine.claims(mac) else {
+            return .stranger(why: "\(mac) is no machine's")
+        }
+        let claimed = asker(machine, address, mac, shows: nil, in: snapshot)
+        return control.metadataSessions.proves(claim, of: claimed, now: control.now) ? .machine(claimed) : .unproved(machine.id)
     }
 
     /// Whether it is in its desired network, or is where its system called home from.

@@ -7,148 +7,39 @@ public import Wire
 
 // What the agents on the machines ask of the control plane.
 extension ControlPlane {
-    /// Takes in an agent that has booted: spends its nonce, finds or makes its machine.
-    ///
-    /// Asking again with the same nonce and session key gives the same session,
-    /// so a reply lost on the wire, or in a kill of this program, costs nothing.
-    public func hello(_ hello: HelloRequest, from address: IPv4Address?) async throws -> HelloReply {
-        let (nonceName, expires) = try nonces.check(hello.nonce, mac: hello.mac, now: now)
-        guard hello.sessionKey.utf8.count == 64, hello.macs.count <= 64 else {
-            throw Problem("hello-invalid", title: "The agent's hello is malformed")
-        }
-        let boot = String(Hex.encode(SHA256.hash(data: Array((hello.nonce + "|" + hello.sessionKey).utf8))).prefix(32))
-        try await spend(nonceName, boot: boot, expires: expires)
-        for _ in 0..<Self.conflictLimit {
-            guard let machine = try await arrive(hello, boot: boot, from: address) else { continue }
-            return HelloReply(
-                session: nonces.session(machine: machine.id, boot: boot), machine: machine.id, name: machine.name.text)
-        }
-        throw Self.tooManyConflicts
-    }
-
-    func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
-        let key = "/nonces/" + nonce
-        let record = try RecordCoding.encode(SpentNonce(boot: boot, expires: expires))
-        if try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) != nil { return }
-        let spent = try await records.store.get(key).map { try RecordCoding.decode(SpentNonce.self, from: $0) }
-        guard spent?.boot == boot else {
-            throw Problem(
-                "nonce-spent", status: 401, title: "The boot nonce has been spent by another boot",
-                remedy: "Boot the machine from the network again.")
-        }
-    }
-
-    private struct SpentNonce: Codable {
-        var boot: String
-        var expires: Timestamp
-    }
-
-    /// Deletes, every ten minutes, the record of spent nonces that are too old to be spent again.
-    func forgetNonces() async throws {
-        while !Task.isCancelled {
-            try await Task.sleep(for: .seconds(600))
-            do {
-                let spent = try await records.store.list(prefix: "/nonces/", after: nil, limit: 500).values
-                let old = try spent.filter { try RecordCoding.decode(SpentNonce.self, from: $0).expires < now }
-                guard !old.isEmpty else { continue }
-                try await records.store.commit(old.map { .delete(key: $0.key, if: .none) })
-            } catch StoreError.closed {
-                return
-            } catch {
-                environment.logger.error("spent nonces could not be forgotten; tried again", metadata: ["error": "\(error)"])
-            }
-        }
-    }
-
-    /// Nil where somebody else changed the record meanwhile.
-    private func arrive(_ hello: HelloRequest, boot: String, from address: IPv4Address?) async throws -> Machine? {
-        let macs = Array(Set(hello.macs + [hello.mac])).sorted()
-        // The port that it booted from says who it is; another only where that one is new (a card was changed).
-        let known = snapshot.machine(with: hello.mac) ?? macs.lazy.compactMap { self.snapshot.machine(with: $0) }.first
-        let found = try await known.flatMap2 { try await self.records.get(Machine.self, id: $0.id.rawValue) }
-        let presence = AgentPresence(boot: boot, since: now, version: String(hello.version.prefix(64)), mac: hello.mac)
-        var machine = found?.value ?? newMachine()
-        let newPorts = macs.filter { !machine.owns($0) }
-        machine.interfaces += newPorts.map { Interface(mac: $0) }
-        machine.observed.lastSeen = now
-        machine.observed.address = address ?? machine.observed.address
-        if machine.observed.agent?.boot == boot { return machine }
-        machine.observed.agent = presence
-
-        var mutations: [Mutation] = []
-        var events: [OperationTransition.Happening] = []
-        for (former, macs) in Dictionary(grouping: newPorts, by: { self.snapshot.machine(with: $0)?.id }) {
-            guard let former, former != machine.id, let old = try await records.get(Machine.self, id: former.rawValue) else { continue }
-            var without = old.value
-            without.interfaces.removeAll { macs.contains($0.mac) }
-            mutations.append(try without.put(.revision(old.revision)))
-            events.append(
-                .init(
-                    kind: "interface.moved", actor: "agent",
-                    message: "network ports of \(without.name) are in \(machine.name) now",
-                    evidence: ["from": former.rawValue, "macs": macs.map(\.description).joined(separator: " ")]))
-        }
-        if found == nil {
-            events.append(
-                .init(
-                    kind: "machine.discovered", actor: "agent", message: "a new machine: \(machine.id)",
-                    evidence: ["mac": hello.mac.description, "serial": hello.serial ?? "", "uuid": hello.uuid ?? ""]))
-        }
-        if let open = machine.openOperation, let operation = try await records.get(Model.Operation.self, id: open.rawValue) {
-            var transition = OperationTransition(machine: machine, operation: operation.value)
-            let times = bootTraces.trace(of: hello.mac)?.evidence(from: operation.value.step(.agent)?.startedAt, to: now)
-            transition.agentArrived(presence, now, evidence: times ?? [:])
-            machine = transition.machine
-            events += transition.events
-            mutations.append(try transition.operation.put(.revision(operation.revision)))
-        } else if machine.openOperation == nil, machine.state == .new {
-            var transition = OperationTransition.begin(
-                id: .random(length: 8), request: .inspect, machine: machine, by: "discovery", now: now)
-            transition.agentArrived(presence, now, evidence: bootTraces.trace(of: hello.mac)?.evidence(from: nil, to: now) ?? [:])
-            machine = transition.machine
-            events += transition.events
-            mutations.append(try transition.operation.put(.absent))
-        }
-        machine.updatedAt = now
-        mutations.append(try machine.put(found.map { .revision($0.revision) } ?? .absent))
-        for happening in events {
-            mutations.append(try event(happening, machine: machine.id, operation: machine.openOperation).put(.absent))
-        }
-        guard let revision = try await records.store.commitUnlessConflict(mutations) else { return nil }
-        await snapshots.reached(revision)
-        return machine
-    }
-
-    func newMachine() -> Machine {
-        var id = MachineID.random(length: 6)
-        while snapshot.machines[id] != nil { id = .random(length: 6) }
-        // An id is always a valid name.
-        let name = try? DisplayName(id.rawValue)
-        return Machine(id: id, name: name.unsafelyUnwrapped, interfaces: [], now: now)
-    }
-
     /// The machine whose present boot this session belongs to.
     public func machine(session: String) throws(Problem) -> Machine {
-        let refused = Problem(
-            "session-invalid", status: 401, title: "This session is over or was never given",
-            remedy: "Boot the machine from the network again.")
         guard let dot = session.firstIndex(of: "."), let id = MachineID(rawValue: String(session[..<dot])),
             let machine = snapshot.machines[id], let boot = machine.observed.agent?.boot,
             constantTimeEqual(session, nonces.session(machine: id, boot: boot))
-        else { throw refused }
+        else { throw Self.sessionInvalid }
         return machine
     }
 
-    public func record(_ inventory: Inventory, of id: MachineID) async throws {
+    public static let sessionInvalid = Problem(
+        "session-invalid", status: 401, title: "This session is over or was never given",
+        remedy: "Boot the machine from the network again.")
+
+    /// Takes in what an agent says that its machine is made of.
+    ///
+    /// Throws a ``Problem`` with status 403 where the machine has a TPM that was enrolled, and this boot has not shown it.
+    public func record(_ inventory: Inventory, of id: MachineID, wantsProof: Bool) async throws {
+        if let machine = snapshot.machines[id], !isItself(machine) { throw try await refuseUnattested(machine) }
         for _ in 0..<Self.conflictLimit {
             guard let found = try await records.get(Machine.self, id: id.rawValue) else { return }
             var machine = found.value
+            let before = machine.observed.inventoryAt
             machine.observed.inventory = Self.keepingNeighbours(inventory, of: machine.observed.inventory)
             machine.observed.inventoryAt = now
             machine.observed.lastSeen = now
-            for nic in inventory.nics where !machine.owns(nic.mac) { machine.interfaces.append(Interface(mac: nic.mac, name: nic.name)) }
-            var events: [OperationTransition.Happening] = []
-            if let adopted = try await adopt(inventory, into: &machine) { events.append(adopted) }
+            for index in machine.interfaces.indices {
+                machine.interfaces[index].name =
+                    inventory.nics.first { $0.mac == machine.interfaces[index].mac }?.name ?? machine.interfaces[index].name
+            }
+            let sender = machine.observed.agent.flatMap { agent in agent.mac.map { Sender(mac: $0, address: agent.address) } }
+            var events = take(
+                claims: inventory.nics.map { Interface(mac: $0.mac, name: $0.name) }, into: &machine, evidence: sender?.evidence ?? [:])
+            if let adopted = try await adopt(inventory, into: &machine, lastInventory: before) { events.append(adopted) }
             var mutations = [try machine.put(.revision(found.revision))]
             for happening in events { mutations.append(try event(happening, machine: id, operation: nil).put(.absent)) }
             guard let revision = try await records.store.commitUnlessConflict(mutations) else { continue }
@@ -173,43 +64,6 @@ extension ControlPlane {
         }
         return inventory
     }
-
-    /// A disk that carries an installation of ours which the record does not know
-    /// (the record is from a backup): the machine gets its system back, it is not taken for empty.
-    private func adopt(_ inventory: Inventory, into machine: inout Machine) async throws -> OperationTransition.Happening? {
-        let credible = inventory.installations.filter { $0.record.generation < Self.generationLimit }
-        let newest = credible.max { $0.record.generation < $1.record.generation }
-        guard let found = newest, found.record.operation != machine.openOperation else { return nil }
-        // The record may be older than the disk: what is asked for next must be newer than what is there.
-        if machine.openOperation == nil, found.record.machine == machine.id {
-            machine.generation = max(machine.generation, found.record.generation)
-        }
-        guard machine.installed == nil else { return nil }
-        // An installation that the record knows to have failed or been cancelled proved nothing.
-        if let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value,
-            known.state != .succeeded, known.problem?.code != OperationTransition.restoredCode
-        {
-            return nil
-        }
-        let operationIsOpen = machine.openOperation != nil && machine.state != .inspecting
-        guard !operationIsOpen, found.record.generation >= machine.generation || found.record.machine != machine.id else { return nil }
-        // An old record of this machine's own that was finished and wiped would have no marker on the disk.
-        let disk = inventory.disks.first { $0.name == found.disk }
-        machine.installed = Installation(
-            operation: found.record.operation, generation: found.record.generation, image: found.record.image,
-            digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
-        if machine.openOperation == nil {
-            machine.generation = max(machine.generation, found.record.generation)
-            machine.state = .running
-        }
-        return .init(
-            kind: "machine.adopted", actor: "control",
-            message: "\(machine.name) carries an installation of \(found.record.image) that the record did not know; it is taken as running",
-            evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
-    }
-
-    /// No machine is installed so often; a marker that says so is damaged or forged.
-    private static let generationLimit: UInt64 = 1 << 32
 
     /// How many agents wait for work now.
     public var waitingAgents: Int { snapshots.observerCount }
@@ -270,8 +124,8 @@ extension ControlPlane {
         guard operation.state == .running, let current = operation.currentStep, current.name.isAgentWork,
             current.state == .running
         else { return nil }
-        if operation.kind == .install, !isTrusted(machine, wantsProof: wantsProof) {
-            try await refuseUnattested(machine)
+        if operation.kind != .inspect, !isTrusted(machine, wantsProof: wantsProof) {
+            _ = try await refuseUnattested(machine)
             return nil
         }
         let work: AgentWork
@@ -295,12 +149,13 @@ extension ControlPlane {
         let seed = try await seed(of: operation.id, base: base, placement: placement, wantsProof: wantsProof)
         let chosen = operation.step(.chooseDisk).flatMap { $0.state == .succeeded ? $0.evidence["serial"] ?? $0.evidence["wwn"] : nil }
         return InstallWork(
-            record: InstallRecord(
-                machine: machine.id, operation: operation.id, generation: operation.generation, image: request.image,
-                digest: digest, hostname: request.hostname ?? machine.id.rawValue),
+            record: try markers.sealed(
+                InstallRecord(
+                    machine: machine.id, operation: operation.id, generation: operation.generation, image: request.image,
+                    digest: digest, hostname: request.hostname ?? machine.id.rawValue)),
             done: operation.steps.filter { $0.state == .succeeded }.map(\.name),
-            indexPath: "/images/blobs/\(image.indexDigest)", indexDigest: "\(image.indexDigest)",
-            blobPath: "/images/blobs/\(image.blobDigest)", diskBytes: image.diskBytes, disk: chosen ?? request.disk,
+            indexPath: path(of: image.indexDigest, for: operation.id), indexDigest: "\(image.indexDigest)",
+            blobPath: path(of: image.blobDigest, for: operation.id), diskBytes: image.diskBytes, disk: chosen ?? request.disk,
             seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
             restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
             kernelArguments: kernelArguments(image, machine))
@@ -334,7 +189,13 @@ extension ControlPlane {
     }
 
     /// What an agent says of a step. False: it is not its work any more.
-    public func report(_ report: StepReport, of machine: MachineID) async throws -> Bool {
+    ///
+    /// Throws a ``Problem`` with status 403 where the machine is to prove what it booted, and has not.
+    public func report(_ report: StepReport, of machine: MachineID, wantsProof: Bool) async throws -> Bool {
+        if let known = snapshot.machines[machine], let open = snapshot.openOperation(of: known) {
+            let isBelieved = open.kind == .inspect ? isItself(known) : isTrusted(known, wantsProof: wantsProof)
+            guard isBelieved else { throw try await refuseUnattested(known) }
+        }
         let final = report.kind == .succeeded || report.kind == .failed
         var accepted = false
         let changed = try await change(machine) { transition, now in
@@ -389,13 +250,5 @@ extension ControlPlane {
         let machine = snapshot.machine(with: mac)
         let operation = machine.flatMap { snapshot.openOperation(of: $0) }
         return (machine, BootGate.decide(machine: machine, operation: operation, policy: discovery))
-    }
-}
-
-extension Optional {
-    /// `flatMap` for a body that waits.
-    fileprivate func flatMap2<T>(_ body: (Wrapped) async throws -> T?) async rethrows -> T? {
-        guard let self else { return nil }
-        return try await body(self)
     }
 }

@@ -56,9 +56,11 @@ extension ControlPlane {
             throw error
         }
         let log = try await records.store.get(Self.logKey(machine.id)).flatMap { try? EventLog(parsing: $0.value) }
-        let judgement = BootJudgement(
+        var judgement = BootJudgement(
             proof, keys: keys, enrolled: enrolled, policyLog: log, boot: boot,
             nonce: nonces.derived("tpm-nonce", machine: machine.id, boot: boot, keys.names), now: now)
+        // The challenge was given to keys only whose maker is believed, where any is named.
+        judgement.record.isProven = environment.endorsementRoots != nil
         if let bytes = judgement.policyLog {
             try await records.store.commit([.put(key: Self.logKey(machine.id), value: bytes, if: .none)])
         }
@@ -83,23 +85,35 @@ extension ControlPlane {
         }
     }
 
-    /// Whether a machine's network wants attestation; where its network is not known, whether any does.
+    /// Whether a machine must have attested its boot, on whichever network it asks: by the rule that goes with it, or, before
+    /// a network that asks for proof has seen it, by where it is now. Where that is not known, any such network is enough.
     public func requiresAttestation(of machine: Machine) -> Bool {
-        environment.attestedNetworks.contains { network in machine.observed.address.map(network.contains) ?? true }
+        switch machine.attestationRule {
+        case .required: true
+        case .relaxed: false
+        case nil: environment.attestedNetworks.contains { network in machine.observed.address.map(network.contains) ?? true }
+        }
     }
 
-    /// Whether whoever has this address is on a network that wants attestation.
+    /// Whether this address is on a network that wants attestation.
     public func requiresAttestation(at address: IPv4Address) -> Bool {
         environment.attestedNetworks.contains { $0.contains(address) }
     }
 
-    /// Whether a machine may be handed what its network gives to attested machines only.
+    /// Whether a machine may be handed what only the machine itself may have.
     ///
     /// - Parameter wantsProof: whether the network that it asks on wants attestation, by its own configuration and not by
-    ///   an address, which a machine has a say in: one with ports on two networks gets nothing on the one that wants proof
-    ///   by being seen on the other.
+    ///   an address, which a machine has a say in.
     func isTrusted(_ machine: Machine, wantsProof: Bool) -> Bool {
-        !(wantsProof || requiresAttestation(of: machine)) || hasGoodBoot(machine)
+        let mustProve = requiresAttestation(of: machine) || (wantsProof && machine.attestationRule != .relaxed)
+        return mustProve ? hasGoodBoot(machine) : isItself(machine)
+    }
+
+    /// Whether the agent that is on a machine has shown the TPM that was enrolled for it, on whichever network. A machine that
+    /// ever had one is not believed without it.
+    func isItself(_ machine: Machine) -> Bool {
+        guard let attestation = machine.attestation, let agent = machine.observed.agent else { return true }
+        return attestation.isOfThisTPM(for: agent.boot)
     }
 
     /// Throws a ``Problem`` with status 403 that says what is missing, where ``isTrusted(_:wantsProof:)`` says no.
@@ -122,21 +136,29 @@ extension ControlPlane {
         return hasGoodBoot(machine) ? .attested : .none
     }
 
+    /// Where no agent is on the machine, its own system runs, which the agent that was judged last has put there.
     private func hasGoodBoot(_ machine: Machine) -> Bool {
-        machine.attestation?.isGood(for: machine.observed.agent?.boot) == true
+        guard let agent = machine.observed.agent else { return machine.attestation?.standing == .attested }
+        return machine.attestation?.isGood(for: agent.boot) == true
     }
 
     private func missingTrust(in machine: Machine) -> Problem {
         machine.attestation?.problem
             ?? Problem(
                 "attestation-missing", status: 403, title: "\(machine.name) has not proved what it booted",
-                detail: "Its network gives images and secrets to attested machines only, and no quote of this boot came.",
-                remedy: "Switch its TPM 2.0 on in the firmware's setup, and boot it by UEFI.")
+                detail: machine.attestation == nil
+                    ? "Images and secrets are for it only once it is attested, and no quote of this boot came."
+                    : "A TPM was enrolled for it, and no quote of this boot came from that one.",
+                remedy: "Switch its TPM 2.0 on in the firmware's setup, and boot it by UEFI. If its board was replaced: "
+                    + "hostler machine attestation forget \(machine.id). To do without: hostler machine attestation relax \(machine.id).")
     }
 
-    /// Ends an installation for which the machine's boot is not good enough.
-    func refuseUnattested(_ machine: Machine) async throws {
-        try await failInstallation(of: machine.id, missingTrust(in: machine))
+    /// Ends the work of a machine whose boot is not good enough for it, and returns why.
+    func refuseUnattested(_ machine: Machine) async throws -> Problem {
+        var problem = missingTrust(in: machine)
+        problem.status = 403
+        try await failWork(of: machine.id, problem)
+        return problem
     }
 
     // MARK: What people may do
@@ -169,6 +191,18 @@ extension ControlPlane {
         }.value
         try await records.store.commit([.delete(key: Self.logKey(changed.id), if: .none)])
         return changed
+    }
+
+    /// Says whether a machine must prove its boot, whatever the networks say that it is on.
+    public func setAttestationRule(_ rule: AttestationRule, machine name: String, by actor: String) async throws -> Machine {
+        try await edit(
+            machine: name, expecting: nil, kind: rule == .required ? "attestation.required" : "attestation.relaxed", by: actor
+        ) { machine, _ throws(Problem) in
+            machine.attestationRule = rule
+            return rule == .required
+                ? "\(machine.name) gets images, secrets and identities only once it is attested"
+                : "\(machine.name) gets images, secrets and identities without attestation, on networks too that ask for it"
+        }.value
     }
 
     // MARK: Writing a judgement down
@@ -208,13 +242,12 @@ extension ControlPlane {
             return "\(problem.title); \(problem.detail ?? "")"
         }
         guard let problem = record.problem, let machine = snapshot.machines[id], requiresAttestation(of: machine) else { return }
-        try await failInstallation(of: id, problem)
+        try await failWork(of: id, problem, sparing: .inspect)
     }
 
-    private func failInstallation(of id: MachineID, _ problem: Problem) async throws {
+    private func failWork(of id: MachineID, _ problem: Problem, sparing spared: OperationKind? = nil) async throws {
         try await change(id) { transition, now in
-            guard transition.operation.kind == .install, !transition.operation.isDone(.restart),
-                let step = transition.operation.currentStep
+            guard transition.operation.kind != spared, !transition.operation.isDone(.restart), let step = transition.operation.currentStep
             else { return }
             transition.report(
                 StepReport(

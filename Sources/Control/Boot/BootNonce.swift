@@ -68,6 +68,11 @@ public struct BootNonces: Sendable {
         Array(HMAC<SHA256>.authenticationCode(for: Array("\(purpose)|\(machine)|\(boot)|".utf8) + context, using: key))
     }
 
+    /// What opens one file of an image while `operation` installs it.
+    func capability(operation: OperationID, file: String) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: Array("image|\(operation)|\(file)".utf8), using: key))
+    }
+
     private func tag(_ purpose: Purpose, expiry: String, random: String, mac: MACAddress) -> String {
         let text = "\(purpose.rawValue)|\(expiry)|\(random)|\(mac)"
         return Hex.encode(HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key))

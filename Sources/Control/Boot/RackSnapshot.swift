@@ -11,9 +11,13 @@ public struct RackSnapshot: Sendable {
     public fileprivate(set) var operations: [OperationID: Operation] = [:]
     /// Boards have been sold with one MAC address on all of them: the machine that told of it last is the one.
     fileprivate var byMAC: [MACAddress: [MachineID]] = [:]
+    fileprivate var byClaim: [MACAddress: [MachineID]] = [:]
     fileprivate var byAddress: [IPv4Address: [MachineID]] = [:]
 
+    /// The machine that the port identifies.
     public func machine(with mac: MACAddress) -> Machine? { byMAC[mac]?.last.flatMap { machines[$0] } }
+    /// The machines whose agents named the port as theirs; none of them has shown that it is.
+    public func machines(claiming mac: MACAddress) -> [Machine] { byClaim[mac]?.compactMap { machines[$0] } ?? [] }
     /// The machines that have the address without a lease telling so: in their desired network, or by calling home from it.
     public func machines(knownAt address: IPv4Address) -> [Machine] { byAddress[address]?.compactMap { machines[$0] } ?? [] }
     /// The open operation of a machine.
@@ -24,6 +28,7 @@ public struct RackSnapshot: Sendable {
     fileprivate mutating func set(_ machine: Machine) {
         remove(machine.id)
         for mac in Set(machine.interfaces.map(\.mac)) { byMAC[mac, default: []].append(machine.id) }
+        for port in machine.observed.claimedInterfaces ?? [] { byClaim[port.mac, default: []].append(machine.id) }
         for address in Self.addresses(of: machine) { byAddress[address, default: []].append(machine.id) }
         machines[machine.id] = machine
     }
@@ -31,6 +36,7 @@ public struct RackSnapshot: Sendable {
     private mutating func remove(_ id: MachineID) {
         guard let old = machines.removeValue(forKey: id) else { return }
         for mac in Set(old.interfaces.map(\.mac)) { Self.remove(id, from: &byMAC, at: mac) }
+        for port in old.observed.claimedInterfaces ?? [] { Self.remove(id, from: &byClaim, at: port.mac) }
         for address in Self.addresses(of: old) { Self.remove(id, from: &byAddress, at: address) }
     }
 

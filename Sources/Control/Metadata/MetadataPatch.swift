@@ -45,7 +45,7 @@ extension MachinePatch {
             if network == NetworkConfig() {
                 machine.desired.network = nil
             } else {
-                try network.check(macs: machine.interfaces.isEmpty ? nil : Set(machine.interfaces.map(\.mac)))
+                try network.check(macs: machine.interfaces.isEmpty ? nil : Set(machine.allInterfaces.map(\.mac)))
                 machine.desired.network = network
             }
         }

@@ -105,7 +105,7 @@ extension ControlPlane {
     private static let failures: Set<String> = ["operation.failed", "step.retried"]
 
     /// A new hold, and the event of a failure, carry what the machine last said: its agent, and its serial console.
-    private func attachEvidence(_ transition: inout OperationTransition) {
+    func attachEvidence(_ transition: inout OperationTransition) {
         let console = consoles.tail(of: transition.machine.id)
         let tail = logs.tail(of: transition.machine.id) + (console.isEmpty ? [] : ["--- its serial console ---"] + console)
         for index in transition.machine.holds.indices where transition.machine.holds[index].evidence.isEmpty {

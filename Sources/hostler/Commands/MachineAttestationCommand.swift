@@ -6,14 +6,20 @@ import Model
 struct MachineAttestationCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "attestation", abstract: "What a machine's TPM proved of its boots.",
-        subcommands: [Show.self, Accept.self, Forget.self], defaultSubcommand: Show.self)
+        subcommands: [Show.self, Accept.self, Forget.self, Relax.self, Require.self], defaultSubcommand: Show.self)
 
     static func text(_ machine: Machine) -> String {
-        guard let record = machine.attestation else { return "\(machine.id)  \(machine.name)  no TPM was enrolled" }
+        let rule = machine.attestationRule.map { "  (\($0.rawValue))" } ?? ""
+        guard let record = machine.attestation else { return "\(machine.id)  \(machine.name)  no TPM was enrolled\(rule)" }
         var lines = [
-            "\(machine.id)  \(machine.name)  \(record.standing.rawValue)",
+            "\(machine.id)  \(machine.name)  \(record.standing.rawValue)\(rule)",
             "TPM:     \(record.endorsementKey)\(record.endorsementCertificate == nil ? ", without a maker's certificate" : "")",
-            "since:   \(record.enrolledAt)",
+        ]
+        if record.isProven != true {
+            lines.append("         unproven TPM: no maker in identity.tpmRoots vouches for it, so it may be a pair of keys in software")
+        }
+        lines += [
+            "since:   \(record.enrolledAt)"
         ]
         if let judged = record.judgedAt { lines.append("judged:  \(judged), boot \(record.resetCount.map(String.init) ?? "?") of the TPM") }
         for (register, value) in (record.policy ?? [:]).sorted(by: { (Int($0.key) ?? 0) < (Int($1.key) ?? 0) }) {
@@ -66,6 +72,40 @@ struct MachineAttestationCommand: AsyncParsableCommand {
                 let changed = try await client.send(Machine.self, .DELETE, MachineCommand.path(machine) + "/attestation")
                 try output.print(changed, text: MachineAttestationCommand.text)
             }
+        }
+    }
+
+    struct Relax: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Give a machine images, secrets and identities without attestation, on every network.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Argument var machine: String
+        @Flag(help: "Do not ask.") var yes = false
+
+        func run() async throws {
+            try confirm(yes, "Whoever has the port and the address of \(machine) gets what is its own.")
+            try await MachineAttestationCommand.set(.relaxed, machine, connection, output)
+        }
+    }
+
+    struct Require: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Give a machine images, secrets and identities only once it is attested, on every network.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @Argument var machine: String
+
+        func run() async throws { try await MachineAttestationCommand.set(.required, machine, connection, output) }
+    }
+
+    private static func set(
+        _ rule: AttestationRule, _ machine: String, _ connection: ConnectionOptions, _ output: OutputOptions
+    ) async throws {
+        try await APIClient.with(connection) { client in
+            let path = MachineCommand.path(machine) + "/attestation/rule"
+            let changed = try await client.send(Machine.self, .PUT, path, body: ["rule": rule.rawValue])
+            try output.print(changed, text: MachineAttestationCommand.text)
         }
     }
 }

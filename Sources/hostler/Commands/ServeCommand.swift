@@ -64,7 +64,8 @@ struct ServeCommand: AsyncParsableCommand {
             bootFiles: bootFiles ?? environment["HOSTLER_BOOT_FILES"] ?? file.bootFiles ?? "/usr/share/hostler/boot",
             api: api, networks: networks, bmcNamespace: bmcNamespace,
             identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api),
-            health: file.health ?? HealthPolicy(), consoles: file.consoles ?? ConsolePolicy(), logger: logger)
+            health: file.health ?? HealthPolicy(), consoles: file.consoles ?? ConsolePolicy(), discovery: file.discoveryLimits ?? DiscoveryLimits(),
+            logger: logger)
         try program.health.check()
         try program.check()
         // Thousands of machines may watch their metadata at once, each by a connection.

@@ -50,6 +50,8 @@ enum MachineText {
                     return addresses.isEmpty ? link.name : "\(link.name) \(addresses.joined(separator: ","))"
                 }.joined(separator: "; "))
         }
+        add("ports", machine.interfaces.map { ($0.name.map { name in "\(name) " } ?? "") + $0.mac.description }.joined(separator: ", "))
+        add("claimed ports", machine.observed.claimedInterfaces?.map(\.mac.description).joined(separator: ", "))
         add("address", machine.observed.address?.description)
         add("seen", Quantity.ago(machine.observed.lastSeen))
         if let agent = machine.observed.agent { add("agent", "\(agent.version), since \(agent.since)") }

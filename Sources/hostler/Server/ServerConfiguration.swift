@@ -17,6 +17,7 @@ struct ServerConfiguration: Codable, Sendable {
     var bmcNamespace: String?
     var health: HealthPolicy?
     var consoles: ConsolePolicy?
+    var discoveryLimits: DiscoveryLimits?
 
     /// Who machines are to others.
     struct Identity: Codable, Sendable {

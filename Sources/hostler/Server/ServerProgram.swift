@@ -22,6 +22,7 @@ struct ServerProgram {
     var identity: IdentitySettings
     var health = HealthPolicy()
     var consoles = ConsolePolicy()
+    var discovery = DiscoveryLimits()
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -31,12 +32,13 @@ struct ServerProgram {
     func run() async throws {
         let store = try SQLiteStore(path: stateDirectory + "/hostler.db", logger: logger)
         let images = try ImageStore(path: stateDirectory + "/images")
+        var environment = ControlEnvironment(
+            now: Self.wallClock, logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
+            endorsementRoots: try identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates,
+            consoleDirectory: stateDirectory + "/consoles")
+        environment.discovery = discovery
         let control = try await ControlPlane.open(
-            store: store, images: ImageStoreCatalog(store: images),
-            environment: ControlEnvironment(
-                now: Self.wallClock, logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
-                endorsementRoots: identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates,
-                consoleDirectory: stateDirectory + "/consoles"),
+            store: store, images: ImageStoreCatalog(store: images), environment: environment,
             restoreEpoch: try await Self.restoreEpoch(store))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
@@ -54,7 +56,7 @@ struct ServerProgram {
             version: Hostler.version, backupDirectory: stateDirectory,
             backup: { path in _ = try await store.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
-            warnings: { services.flatMap(Self.warnings) },
+            warnings: { services.flatMap(Self.warnings) + control.interfaceWarnings },
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
         let server = APIServer(
             configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,

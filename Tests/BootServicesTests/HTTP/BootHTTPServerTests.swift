@@ -13,7 +13,7 @@ struct BootHTTPServerTests {
         _ body: (BootHTTPServer, SocketAddress) async throws -> Void
     ) async throws {
         let server = BootHTTPServer(idleSeconds: idleSeconds, respond: respond)
-        let channel = try await server.start(host: "127.0.0.1", port: 0, on: .singletonMultiThreadedEventLoopGroup)
+        let channel = try await server.start(host: "127.0.0.1", port: 0, interface: nil, on: .singletonMultiThreadedEventLoopGroup)
         let address = try #require(channel.localAddress)
         do {
             try await body(server, address)

@@ -14,6 +14,7 @@ import Wire
 @Suite("Boot routes")
 struct BootRoutesTests {
     private let folder: TemporaryFolder
+    private static let mac = MACAddress(value: 0x5254_0078_0001)
     private let digest = String(repeating: "ab", count: 32)
 
     init() throws {
@@ -23,7 +24,8 @@ struct BootRoutesTests {
     }
 
     private func routes(
-        acceptsUnknown: Bool = true, store: any StateStore = MemoryStore(), neighbour: MACAddress? = nil, logger: Logger = Logger(label: "test")
+        acceptsUnknown: Bool = true, store: any StateStore = MemoryStore(), neighbour: MACAddress? = BootRoutesTests.mac,
+        logger: Logger = Logger(label: "test")
     ) async throws -> BootRoutes {
         let prefix = try #require(IPv4Prefix("10.78.0.1/24"))
         var network = BootNetwork(name: "test", interface: "eth0", address: prefix)
@@ -45,7 +47,7 @@ struct BootRoutesTests {
         return BootRequest(
             method: method, path: path, query: query,
             headers: HTTPHeaders(bearer.map { [("authorization", "Bearer \($0)")] } ?? []), body: Array(body.utf8),
-            remote: try? SocketAddress(ipAddress: "10.78.0.50", port: 1234))
+            remote: try? SocketAddress(ipAddress: "10.78.0.50", port: 1234), frameSource: Self.mac)
     }
 
     private func text(_ reply: BootReply) -> (status: Int, text: String) {
@@ -112,15 +114,13 @@ struct BootRoutesTests {
         }
     }
 
-    @Test("a blob is served by its digest, which is its ETag")
+    @Test("an image's file is given to nobody without its capability")
     func blobs() async throws {
         let routes = try await routes()
-        guard case .file(let path, _, let tag) = await routes.respond(to: request(.GET, "/images/blobs/sha256:\(digest)")) else {
-            Issue.record("no blob")
-            return
+        for end in ["", "/", "/x", "/op-aaaaaaaa." + String(repeating: "0", count: 64)] {
+            let reply = text(await routes.respond(to: request(.GET, "/images/blobs/sha256:\(digest)" + end)))
+            #expect(reply.status == 403 && reply.text.contains("image-capability"), "\(end)")
         }
-        #expect(path == "\(folder.path)/\(digest)")
-        #expect(tag == "sha256:\(digest)")
         #expect(text(await routes.respond(to: request(.GET, "/images/blobs/sha256:../../../etc"))).status == 404)
         #expect(text(await routes.respond(to: request(.PUT, "/images/blobs/sha256:\(digest)"))).status == 404)
     }

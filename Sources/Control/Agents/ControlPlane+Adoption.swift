@@ -1,0 +1,57 @@
+internal import Model
+internal import Store
+
+// Systems on disks that the record lost: it came from a backup.
+extension ControlPlane {
+    /// Takes an installation that a machine's disk carries back into the record, once after a restore.
+    ///
+    /// What an agent reads from a disk is a claim. It counts only where the marker has our own tag, where the record was
+    /// restored since the machine was last inspected, and where nothing that the record knows came after it. The system gets
+    /// no identity by it: see ``Installation/isAdopted``.
+    ///
+    /// - Parameter lastInventory: when the machine was inspected before this inventory.
+    func adopt(
+        _ inventory: Inventory, into machine: inout Machine, lastInventory: Timestamp?
+    ) async throws -> OperationTransition.Happening? {
+        guard let restoredAt, lastInventory.map({ $0 <= restoredAt }) ?? true else { return nil }
+        guard machine.installed == nil, machine.openOperation == nil || machine.state == .inspecting else { return nil }
+        let own = inventory.installations.filter { markers.isSealed($0.record) && isOf(machine, $0.record) }
+        guard let found = own.max(by: { $0.record.generation < $1.record.generation }) else { return nil }
+        guard try await !isSuperseded(found.record, on: machine) else { return nil }
+        let disk = inventory.disks.first { [$0.serial, $0.wwn, $0.name].contains(found.disk) }
+        machine.installed = Installation(
+            operation: found.record.operation, generation: found.record.generation, image: found.record.image,
+            digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
+        machine.installed?.isAdopted = true
+        // The record may be older than the disk: what is asked for next must be newer than what is there.
+        machine.generation = max(machine.generation, found.record.generation)
+        if machine.openOperation == nil { machine.state = .running }
+        return .init(
+            kind: "machine.adopted", actor: "control",
+            message: "\(machine.name) carries an installation of \(found.record.image) that the restored record did not know; "
+                + "it boots its disk, and has no identity until it has shown its key",
+            evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
+    }
+
+    /// Whether a marker is of this machine, or of one that the restored record does not know: this may be it.
+    private func isOf(_ machine: Machine, _ record: InstallRecord) -> Bool {
+        record.machine == machine.id || snapshot.machines[record.machine] == nil
+    }
+
+    /// Whether the record knows how the installation ended, other than that the restore cut it short, or knows of work on the
+    /// machine's disks that came after it.
+    private func isSuperseded(_ record: InstallRecord, on machine: Machine) async throws -> Bool {
+        let operations = try await records.all(Model.Operation.self).map(\.value).filter { $0.machine == machine.id }
+        return operations.contains { operation in
+            if operation.id == record.operation { return operation.problem?.code != OperationTransition.restoredCode }
+            return operation.generation > record.generation && operation.hasTouchedDisks
+        }
+    }
+}
+
+extension Model.Operation {
+    /// Whether it has begun to write or wipe a disk.
+    fileprivate var hasTouchedDisks: Bool {
+        [StepName.writeImage, .wipeDisks].contains { (step($0)?.attempts ?? 0) > 0 }
+    }
+}

@@ -1,0 +1,198 @@
+internal import Crypto
+public import Model
+internal import Store
+internal import Wire
+
+// An agent that has booted: its nonce, and the record that its port belongs to.
+extension ControlPlane {
+    /// Takes in an agent that has booted: spends its nonce, finds or makes its machine.
+    ///
+    /// Asking again with the same nonce and session key gives the same session, so a reply lost on the wire, or in a kill of
+    /// this program, costs nothing. The session is bound to the sender's port and address.
+    ///
+    /// - Parameters:
+    ///   - sender: the port that the hello came from; its nonce must be that port's.
+    ///   - wantsProof: whether the network that it came by gives nothing without attestation.
+    public func hello(_ hello: HelloRequest, from sender: Sender, wantsProof: Bool) async throws -> HelloReply {
+        guard hello.mac == sender.mac else {
+            throw Problem("hello-foreign", status: 403, title: "The hello is of \(hello.mac), and comes from \(sender.mac)")
+        }
+        let (nonceName, expires) = try nonces.check(hello.nonce, mac: sender.mac, now: now)
+        guard hello.sessionKey.utf8.count == 64, hello.macs.count <= ObservedMachine.claimLimit else {
+            throw Problem("hello-invalid", title: "The agent's hello is malformed")
+        }
+        let boot = String(Hex.encode(SHA256.hash(data: Array((hello.nonce + "|" + hello.sessionKey).utf8))).prefix(32))
+        try admitDiscovery(of: hello, from: sender)
+        try await spend(nonceName, boot: boot, expires: expires)
+        for _ in 0..<Self.conflictLimit {
+            guard let machine = try await arrive(hello, boot: boot, from: sender, wantsProof: wantsProof) else { continue }
+            return HelloReply(
+                session: nonces.session(machine: machine.id, boot: boot), machine: machine.id, name: machine.name.text)
+        }
+        throw Self.tooManyConflicts
+    }
+
+    func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
+        let key = "/nonces/" + nonce
+        let record = try RecordCoding.encode(SpentNonce(boot: boot, expires: expires))
+        if try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) != nil { return }
+        let spent = try await records.store.get(key).map { try RecordCoding.decode(SpentNonce.self, from: $0) }
+        guard spent?.boot == boot else {
+            throw Problem(
+                "nonce-spent", status: 401, title: "The boot nonce has been spent by another boot",
+                remedy: "Boot the machine from the network again.")
+        }
+    }
+
+    private struct SpentNonce: Codable {
+        var boot: String
+        var expires: Timestamp
+    }
+
+    /// Deletes, every ten minutes, the record of spent nonces that are too old to be spent again.
+    func forgetNonces() async throws {
+        while !Task.isCancelled {
+            try await Task.sleep(for: .seconds(600))
+            do {
+                let spent = try await records.store.list(prefix: "/nonces/", after: nil, limit: 500).values
+                let old = try spent.filter { try RecordCoding.decode(SpentNonce.self, from: $0).expires < now }
+                guard !old.isEmpty else { continue }
+                try await records.store.commit(old.map { .delete(key: $0.key, if: .none) })
+            } catch StoreError.closed {
+                return
+            } catch {
+                environment.logger.error("spent nonces could not be forgotten; tried again", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// What an arrival changes, with the event that tells of it.
+    private struct Arrival {
+        var machine: Machine
+        var events: [OperationTransition.Happening] = []
+        var mutations: [Mutation] = []
+        /// The operation that the events belong to.
+        var operation: OperationID?
+    }
+
+    /// Nil where somebody else changed the record meanwhile.
+    private func arrive(_ hello: HelloRequest, boot: String, from sender: Sender, wantsProof: Bool) async throws -> Machine? {
+        let binding = PortBinding.decide(sender.mac, naming: hello.macs, in: snapshot)
+        let known: MachineID? =
+            switch binding {
+            case .own(let id), .joins(let id): id
+            case .new: nil
+            }
+        var found: Versioned<Machine>?
+        if let known {
+            found = try await records.get(Machine.self, id: known.rawValue)
+            // It was deleted, or has given the port away, since the snapshot was made.
+            guard let machine = found?.value, binding == .joins(machine.id) || machine.owns(sender.mac) else { return nil }
+        }
+        var arrival = Arrival(machine: found?.value ?? newMachine())
+        take(sender, binding, hello, into: &arrival)
+        arrival.machine.observed.lastSeen = now
+        arrival.machine.observed.address = sender.address ?? arrival.machine.observed.address
+        if wantsProof, arrival.machine.attestationRule == nil {
+            arrival.machine.attestationRule = .required
+            arrival.events.append(
+                .init(
+                    kind: "attestation.required", actor: "control",
+                    message: "\(arrival.machine.name) is on a network that asks for attestation: from now on it must prove its boots everywhere",
+                    evidence: sender.evidence))
+        }
+        let presence = AgentPresence(
+            boot: boot, since: now, version: String(hello.version.prefix(64)), mac: sender.mac, address: sender.address)
+        let before = found?.value.observed.agent
+        // The same hello again after a lost reply.
+        if before?.boot == boot, before?.address == presence.address, arrival.events.isEmpty { return arrival.machine }
+        let isSameBoot = before?.boot == boot
+        arrival.machine.observed.agent = presence
+        if isSameBoot { arrival.machine.observed.agent?.since = before?.since ?? now }
+        if !isSameBoot { try await advance(&arrival, presence, hello, isKnown: found != nil) }
+        arrival.machine.updatedAt = now
+        arrival.mutations.append(try arrival.machine.put(found.map { .revision($0.revision) } ?? .absent))
+        for happening in arrival.events {
+            arrival.mutations.append(try event(happening, machine: arrival.machine.id, operation: arrival.operation).put(.absent))
+        }
+        guard let revision = try await records.store.commitUnlessConflict(arrival.mutations) else { return nil }
+        await snapshots.reached(revision)
+        return arrival.machine
+    }
+
+    /// The port that it booted by, and those that its agent names beside it.
+    private func take(_ sender: Sender, _ binding: PortBinding, _ hello: HelloRequest, into arrival: inout Arrival) {
+        switch binding {
+        case .own: break
+        case .joins:
+            arrival.machine.interfaces.append(Interface(mac: sender.mac, name: nil))
+            arrival.events.append(
+                .init(
+                    kind: "interface.joined", actor: "agent",
+                    message: "port \(sender.mac) has booted and is \(arrival.machine.name)'s now: each had named the other",
+                    evidence: sender.evidence))
+        case .new:
+            arrival.machine.interfaces.append(Interface(mac: sender.mac))
+            arrival.events.append(
+                .init(
+                    kind: "machine.discovered", actor: "agent", message: "a new machine: \(arrival.machine.id)",
+                    evidence: sender.evidence.merging(
+                        ["mac": sender.mac.description, "serial": hello.serial ?? "", "uuid": hello.uuid ?? ""]) { $1 }))
+        }
+        arrival.events += take(claims: hello.macs.map { Interface(mac: $0) }, into: &arrival.machine, evidence: sender.evidence)
+    }
+
+    /// Notes what ports an agent names. Those of other machines stay theirs; that it names them is an event.
+    func take(
+        claims named: [Interface], into machine: inout Machine, evidence: [String: String]
+    ) -> [OperationTransition.Happening] {
+        let fresh = machine.claim(named)
+        let id = machine.id
+        let foreign = Dictionary(grouping: fresh) { self.snapshot.machine(with: $0)?.id }
+        return foreign.compactMap { owner, macs in
+            guard let owner, owner != id else { return nil }
+            let ports = macs.map(\.description).sorted().joined(separator: " ")
+            return .init(
+                kind: "interface.conflict", actor: "agent",
+                message: "\(machine.name) says that it has port \(ports), which is \(owner)'s and stays so",
+                evidence: evidence.merging(["owner": owner.rawValue, "macs": ports]) { $1 })
+        }
+    }
+
+    /// What the boot is to the machine's work.
+    private func advance(
+        _ arrival: inout Arrival, _ presence: AgentPresence, _ hello: HelloRequest, isKnown: Bool
+    ) async throws {
+        let trace = bootTraces.trace(of: hello.mac)
+        var transition: OperationTransition
+        let precondition: Precondition
+        if let open = arrival.machine.openOperation {
+            guard let operation = try await records.get(Model.Operation.self, id: open.rawValue) else { return }
+            transition = OperationTransition(machine: arrival.machine, operation: operation.value)
+            transition.agentArrived(presence, now, evidence: trace?.evidence(from: operation.value.step(.agent)?.startedAt, to: now) ?? [:])
+            precondition = .revision(operation.revision)
+        } else if arrival.machine.state == .new {
+            transition = OperationTransition.begin(
+                id: .random(length: 8), request: .inspect, machine: arrival.machine, by: "discovery", now: now)
+            transition.agentArrived(presence, now, evidence: trace?.evidence(from: nil, to: now) ?? [:])
+            precondition = .absent
+        } else {
+            return
+        }
+        // A machine that boots for ever ends its operation here.
+        if !transition.operation.isOpen { attachEvidence(&transition) }
+        arrival.machine = transition.machine
+        arrival.events += transition.events
+        arrival.operation = transition.operation.id
+        arrival.mutations.append(try transition.operation.put(precondition))
+        if transition.dropsSecrets { arrival.mutations.append(.delete(key: SeedSecrets.key(transition.operation.id), if: .none)) }
+    }
+
+    func newMachine() -> Machine {
+        var id = MachineID.random(length: 6)
+        while snapshot.machines[id] != nil { id = .random(length: 6) }
+        // An id is always a valid name.
+        let name = try? DisplayName(id.rawValue)
+        return Machine(id: id, name: name.unsafelyUnwrapped, interfaces: [], now: now)
+    }
+}

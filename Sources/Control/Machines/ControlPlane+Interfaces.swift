@@ -1,0 +1,67 @@
+public import Model
+internal import Store
+public import Wire
+
+// The ports that identify machines, by a person's word.
+extension ControlPlane {
+    /// Gives a port to a machine. Another machine that had it has it no longer.
+    public func take(interface mac: MACAddress, into name: String, by actor: String) async throws -> Machine {
+        guard !mac.isMulticast, mac.value != 0 else {
+            throw Problem("mac-invalid", status: 422, title: "\(mac) is no network port's address", remedy: "Give the port's own MAC address.")
+        }
+        for _ in 0..<Self.conflictLimit {
+            let found = try await machine(named: name)
+            var machine = found.value
+            guard !machine.owns(mac) else { return machine }
+            guard machine.interfaces.count < ObservedMachine.claimLimit else {
+                throw Problem("interfaces-too-many", status: 422, title: "\(machine.name) has \(machine.interfaces.count) ports already")
+            }
+            var mutations: [Mutation] = []
+            var former: [Machine] = []
+            for known in snapshot.machines.values where known.id != machine.id && known.owns(mac) {
+                guard let other = try await records.get(Machine.self, id: known.id.rawValue) else { continue }
+                guard other.value.openOperation == nil else {
+                    throw Problem(
+                        "machine-busy", status: 409, title: "\(other.value.name) has the port, and an open operation",
+                        remedy: "Wait for it or cancel it.")
+                }
+                var without = other.value
+                without.interfaces.removeAll { $0.mac == mac }
+                // Its agent's session was that port's.
+                if without.observed.agent?.mac == mac { without.observed.agent = nil }
+                without.updatedAt = now
+                former.append(without)
+                mutations.append(try without.put(.revision(other.revision)))
+            }
+            machine.interfaces.append(Interface(mac: mac, name: machine.observed.inventory?.nics.first { $0.mac == mac }?.name))
+            _ = machine.claim([])
+            machine.updatedAt = now
+            mutations.append(try machine.put(.revision(found.revision)))
+            let moved = OperationTransition.Happening(
+                kind: "interface.moved", actor: actor,
+                message: "port \(mac) is \(machine.name)'s now" + (former.first.map { ", and no longer \($0.name)'s" } ?? ""),
+                evidence: ["mac": mac.description, "from": former.first?.id.rawValue ?? ""])
+            mutations.append(try event(moved, machine: machine.id, operation: nil).put(.absent))
+            guard let revision = try await records.store.commitUnlessConflict(mutations) else { continue }
+            await snapshots.reached(revision)
+            return machine
+        }
+        throw Self.tooManyConflicts
+    }
+
+    /// Ports that agents named and that are other machines', for those who look at the server's state.
+    public var interfaceWarnings: [Problem] {
+        let snapshot = snapshot
+        let conflicts = snapshot.machines.values.flatMap { machine in
+            (machine.observed.claimedInterfaces ?? []).compactMap { port in
+                snapshot.machine(with: port.mac).map { (port: port.mac, claimant: machine, owner: $0) }
+            }
+        }
+        return conflicts.sorted { $0.port < $1.port }.prefix(16).map { conflict in
+            Problem(
+                "interface-conflict", title: "\(conflict.claimant.name) says that it has port \(conflict.port), which is \(conflict.owner.name)'s",
+                detail: "Two ports have one address, a card was moved, or somebody lies. The port stays where it is.",
+                remedy: "If the card was moved: hostler machine take-interface \(conflict.claimant.id) \(conflict.port)")
+        }
+    }
+}

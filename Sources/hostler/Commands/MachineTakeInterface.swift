@@ -1,0 +1,30 @@
+import API
+import ArgumentParser
+import Model
+import Wire
+
+/// `hostler machine take-interface`
+struct MachineTakeInterface: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "take-interface",
+        abstract: "Give a network port to a machine, as after its card was moved there.",
+        discussion: """
+            A machine is known by the ports that it has booted by. An agent may name any port as its machine's; one that \
+            another machine has stays there until a person says otherwise, by this.
+            """)
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+    @Argument(help: "The machine that has the port from now on.") var machine: String
+    @Argument(help: "The port's MAC address, as 52:54:00:12:34:56.") var mac: String
+    @Flag(help: "Do not ask.") var yes = false
+
+    func run() async throws {
+        guard let address = MACAddress(mac) else { throw ValidationError("“\(mac)” is not a MAC address, as 52:54:00:12:34:56") }
+        try confirm(yes, "Whatever boots by port \(address) will be taken for \(machine).")
+        try await APIClient.with(connection) { client in
+            let path = MachineCommand.path(machine) + "/interfaces"
+            let changed = try await client.send(Machine.self, .POST, path, body: ["mac": address.description])
+            try output.print(changed) { MachineText.text($0) }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import Model
+import Store
+import Testing
+import Wire
+
+@testable import Control
+
+/// What an agent says of its machine's ports, and what that may change.
+@Suite("Ports that an agent names")
+struct ClaimedPortTests {
+    private let victim = MACAddress(value: 0x5254_0077_00aa)
+    private let attacker = MACAddress(value: 0x5254_0077_00ee)
+    private let second = MACAddress(value: 0x5254_0077_00ab)
+
+    /// Boots by `port`, naming `others` too.
+    private func boot(_ control: ControlPlane, _ port: MACAddress, naming others: [MACAddress] = [], key: Character = "a") async throws -> HelloReply
+    {
+        let hello = HelloRequest(
+            nonce: control.nonces.make(for: port, now: control.now), sessionKey: String(repeating: key, count: 64), mac: port,
+            macs: [port] + others, uuid: nil, serial: nil, firmware: .bios, version: "test")
+        return try await control.hello(hello, from: Sender(mac: port, address: IPv4Address("10.77.0.9"), interface: "eth0"), wantsProof: false)
+    }
+
+    private func machine(_ control: ControlPlane, _ id: MachineID) async throws -> Machine {
+        try await control.machine(named: id.rawValue).value
+    }
+
+    private func events(_ control: ControlPlane, _ kind: String) async throws -> [Event] {
+        try await control.records.all(Event.self).map(\.value).filter { $0.kind == kind }
+    }
+
+    @Test("another machine's port stays that machine's, in a hello and in an inventory, from a new machine and from a known one")
+    func foreignPort() async throws {
+        for known in [false, true] {
+            try await running(try await open(MemoryStore())) { control in
+                let honest = try await boot(control, victim)
+                try await control.record(inventory(), of: honest.machine, wantsProof: false)
+                let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: honest.machine.rawValue, by: "test")
+                if known { _ = try await boot(control, attacker, key: "b") }
+
+                let reply = try await boot(control, attacker, naming: [victim], key: "c")
+                #expect(reply.machine != honest.machine)
+                var facts = inventory()
+                facts.nics = [attacker, victim].map { Inventory.NICFacts(name: "eth0", mac: $0, link: true) }
+                try await control.record(facts, of: reply.machine, wantsProof: false)
+
+                let own = try await machine(control, honest.machine)
+                #expect(own.owns(victim) && own.openOperation == operation.id)
+                #expect(control.boots(victim).machine?.id == honest.machine)
+                #expect(try control.machine(session: honest.session).id == honest.machine, "its session goes on")
+                let claimant = try await machine(control, reply.machine)
+                #expect(!claimant.owns(victim) && claimant.claims(victim) && claimant.openOperation != operation.id)
+                let conflicts = try await events(control, "interface.conflict")
+                #expect(conflicts.count == 1, "told once, not at each message")
+                #expect(conflicts.first?.machine == reply.machine)
+                #expect(conflicts.first?.evidence["owner"] == honest.machine.rawValue)
+                #expect(conflicts.first?.evidence["sender"] == attacker.description)
+                #expect(conflicts.first?.evidence["interface"] == "eth0" && conflicts.first?.evidence["address"] == "10.77.0.9")
+                #expect(control.interfaceWarnings.map(\.code) == ["interface-conflict"])
+            }
+        }
+    }
+
+    @Test("a hello that is not from the port that it names is refused, and spends nothing")
+    func foreignHello() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let hello = HelloRequest(
+                nonce: control.nonces.make(for: victim, now: control.now), sessionKey: String(repeating: "a", count: 64), mac: victim,
+                macs: [victim], uuid: nil, serial: nil, firmware: .bios, version: "test")
+            await #expect(throws: Problem.self) {
+                try await control.hello(hello, from: Sender(mac: attacker, address: nil), wantsProof: false)
+            }
+            _ = try await control.hello(hello, from: Sender(mac: victim, address: nil), wantsProof: false)
+        }
+    }
+
+    @Test("a port that its machine named comes to it when it boots itself and names a port of the machine in turn")
+    func secondPort() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let first = try await boot(control, victim, naming: [second])
+            #expect(control.boots(second).machine == nil, "until it has booted it is nobody's")
+            let again = try await boot(control, second, naming: [victim], key: "b")
+            #expect(again.machine == first.machine)
+            let own = try await machine(control, first.machine)
+            #expect(own.owns(second) && !own.claims(second))
+            #expect(try await events(control, "interface.joined").count == 1)
+        }
+    }
+
+    @Test("naming a port before its machine comes gains nothing: that machine does not name the other")
+    func claimedBefore() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let early = try await boot(control, attacker, naming: [victim])
+            let honest = try await boot(control, victim, naming: [second], key: "b")
+            #expect(honest.machine != early.machine)
+            // Nor does it when the other names a port of the machine's after that.
+            let later = try await boot(control, attacker, naming: [victim, second], key: "c")
+            #expect(later.machine == early.machine)
+            #expect(try await machine(control, honest.machine).interfaces.map(\.mac) == [victim])
+        }
+    }
+
+    @Test("an agent names as many ports as a machine can have, and no more are kept")
+    func manyPorts() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let reply = try await boot(control, victim, naming: (0..<60).map { MACAddress(value: 0x5254_0000_0000 + UInt64($0)) })
+            var facts = inventory()
+            facts.nics = (100..<900).map { Inventory.NICFacts(name: "e\($0)", mac: MACAddress(value: 0x5254_0000_0000 + UInt64($0)), link: false) }
+            try await control.record(facts, of: reply.machine, wantsProof: false)
+            #expect(try await machine(control, reply.machine).observed.claimedInterfaces?.count == ObservedMachine.claimLimit)
+            await #expect(throws: Problem.self) {
+                _ = try await boot(control, second, naming: (0..<65).map { MACAddress(value: UInt64($0 + 1)) }, key: "b")
+            }
+        }
+    }
+
+    @Test("a person moves a port; the session of the machine that had it ends")
+    func taken() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let former = try await boot(control, victim)
+            try await control.record(inventory(), of: former.machine, wantsProof: false)
+            let other = try await boot(control, attacker, naming: [victim], key: "b")
+            let changed = try await control.take(interface: victim, into: other.machine.rawValue, by: "ann")
+            #expect(changed.owns(victim) && !changed.claims(victim))
+            #expect(control.boots(victim).machine?.id == other.machine)
+            #expect(throws: Problem.self) { try control.machine(session: former.session) }
+            let event = try #require(try await events(control, "interface.moved").first)
+            #expect(event.actor == "ann" && event.evidence["from"] == former.machine.rawValue)
+            #expect(control.interfaceWarnings.isEmpty)
+            await #expect(throws: Problem.self) {
+                try await control.take(interface: .broadcast, into: other.machine.rawValue, by: "ann")
+            }
+        }
+    }
+}
