@@ -160,6 +160,7 @@ let package = Package(
             swiftSettings: settings),
 
         // Tests. `StoreConformance` is what any store must pass; `store-crasher` is killed by its test.
+        .testTarget(name: "ModelTests", dependencies: ["Model", "Wire"], swiftSettings: settings),
         .testTarget(name: "MetadataTests", dependencies: ["Metadata", "Model", "Wire"], swiftSettings: settings),
         .testTarget(name: "NetBootTests", dependencies: ["NetBoot", "Wire"], swiftSettings: settings),
         .target(

@@ -39,6 +39,18 @@ public struct HelloRequest: Codable, Sendable {
         self.firmware = firmware
         self.version = version
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        nonce = try container.word(.nonce)
+        sessionKey = try container.word(.sessionKey)
+        mac = try container.decode(MACAddress.self, forKey: .mac)
+        macs = try container.list(MACAddress.self, .macs, limit: AgentLimits.helloPorts)
+        uuid = try container.wordIfPresent(.uuid)
+        serial = try container.wordIfPresent(.serial)
+        firmware = try container.decode(FirmwareMode.self, forKey: .firmware)
+        version = try container.word(.version, limitBytes: 64)
+    }
 }
 
 public struct HelloReply: Codable, Sendable {
@@ -60,6 +72,12 @@ public struct TaskQuery: Codable, Sendable {
         self.operation = operation
         self.generation = generation
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        operation = try container.decodeIfPresent(OperationID.self, forKey: .operation)
+        generation = try container.number(.generation, in: NumberRange.generation)
+    }
 }
 
 /// What the agent is to do now.
@@ -72,6 +90,13 @@ public struct AgentTask: Codable, Sendable {
         self.operation = operation
         self.generation = generation
         self.work = work
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        operation = try container.decodeIfPresent(OperationID.self, forKey: .operation)
+        generation = try container.number(.generation, in: NumberRange.generation)
+        work = try container.decode(AgentWork.self, forKey: .work)
     }
 }
 
@@ -125,6 +150,23 @@ public struct InstallWork: Codable, Sendable {
         self.rootUUID = rootUUID
         self.kernelArguments = kernelArguments
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        record = try container.decode(InstallRecord.self, forKey: .record)
+        done = try container.decode([StepName].self, forKey: .done)
+        indexPath = try container.decode(String.self, forKey: .indexPath)
+        indexDigest = try container.decode(String.self, forKey: .indexDigest)
+        blobPath = try container.decode(String.self, forKey: .blobPath)
+        diskBytes = try container.number(.diskBytes, in: NumberRange.count)
+        disk = try container.decodeIfPresent(String.self, forKey: .disk)
+        seedPath = try container.decode(String.self, forKey: .seedPath)
+        seedDigest = try container.decode(String.self, forKey: .seedDigest)
+        seedBytes = try container.number(.seedBytes, in: NumberRange.count)
+        restart = try container.decode(RestartMethod.self, forKey: .restart)
+        rootUUID = try container.decodeIfPresent(String.self, forKey: .rootUUID)
+        kernelArguments = try container.decodeIfPresent(String.self, forKey: .kernelArguments)
+    }
 }
 
 public struct WipeWork: Codable, Sendable {
@@ -164,6 +206,17 @@ public struct StepReport: Codable, Sendable {
         self.evidence = evidence
         self.problem = problem
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        operation = try container.decode(OperationID.self, forKey: .operation)
+        generation = try container.number(.generation, in: NumberRange.generation)
+        step = try container.decode(StepName.self, forKey: .step)
+        kind = try container.decode(Kind.self, forKey: .kind)
+        progress = try container.decodeIfPresent(Progress.self, forKey: .progress)
+        evidence = EvidenceFacts.bounded(try container.decode([String: String].self, forKey: .evidence))
+        problem = try container.decodeIfPresent(Problem.self, forKey: .problem)
+    }
 }
 
 public struct ReportReply: Codable, Sendable {
@@ -176,6 +229,11 @@ public struct ReportReply: Codable, Sendable {
 public struct LogBatch: Codable, Sendable {
     public var lines: [Line]
     public init(lines: [Line]) { self.lines = lines }
+
+    public init(from decoder: any Decoder) throws {
+        lines = try decoder.container(keyedBy: CodingKeys.self).list(Line.self, .lines, limit: AgentLimits.logLines)
+    }
+
     public struct Line: Codable, Sendable {
         /// Milliseconds since the machine's kernel started.
         public var uptimeMilliseconds: Int64
@@ -183,6 +241,12 @@ public struct LogBatch: Codable, Sendable {
         public init(uptimeMilliseconds: Int64, text: String) {
             self.uptimeMilliseconds = uptimeMilliseconds
             self.text = text
+        }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            uptimeMilliseconds = try container.number(.uptimeMilliseconds, in: NumberRange.count)
+            text = try container.word(.text, limitBytes: AgentLimits.logLineBytes)
         }
     }
 }

@@ -76,6 +76,13 @@ public struct TPMEnrolment: Codable, Sendable {
         self.attestationKey = attestationKey
         self.endorsementCertificate = endorsementCertificate
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        endorsementKey = try container.bytes(.endorsementKey, limit: AgentLimits.tpmStructureBytes)
+        attestationKey = try container.bytes(.attestationKey, limit: AgentLimits.tpmStructureBytes)
+        endorsementCertificate = try container.bytesIfPresent(.endorsementCertificate, limit: AgentLimits.certificateBytes)
+    }
 }
 
 /// What only that TPM can open, and what it is to quote with.
@@ -119,5 +126,18 @@ public struct TPMProof: Codable, Sendable {
         self.signature = signature
         self.registers = registers
         self.log = log
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        enrolment = try container.decode(TPMEnrolment.self, forKey: .enrolment)
+        secret = try container.bytes(.secret, limit: AgentLimits.tpmStructureBytes)
+        attest = try container.bytes(.attest, limit: AgentLimits.tpmStructureBytes)
+        signature = try container.bytes(.signature, limit: AgentLimits.tpmStructureBytes)
+        registers = try container.decode([String: String].self, forKey: .registers)
+        guard registers.count <= AgentLimits.registers, registers.allSatisfy({ $0.key.utf8.count <= 2 && $0.value.utf8.count <= 128 }) else {
+            throw DecodingError.dataCorruptedError(forKey: .registers, in: container, debugDescription: "no bank of a TPM's has these registers")
+        }
+        log = try container.bytesIfPresent(.log, limit: AgentLimits.eventLogBytes)
     }
 }

@@ -1,7 +1,10 @@
+internal import FoundationEssentials
 public import Wire
 
 /// What a machine is made of, as its agent found it. Every field is what the
 /// machine says of itself: nil where it says nothing or only vendor filler.
+///
+/// Decoding makes its text printable, its numbers possible and its lists as long as ``AgentLimits`` has.
 public struct Inventory: Codable, Sendable, Equatable {
     public var system = SystemFacts()
     public var firmware = FirmwareFacts()
@@ -17,6 +20,40 @@ public struct Inventory: Codable, Sendable, Equatable {
 
     public init() {}
 
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        system = try container.decode(SystemFacts.self, forKey: .system)
+        firmware = try container.decode(FirmwareFacts.self, forKey: .firmware)
+        cpus = try container.list(CPUFacts.self, .cpus, limit: AgentLimits.cpus)
+        memory = try container.decode(MemoryFacts.self, forKey: .memory)
+        nics = try container.list(NICFacts.self, .nics, limit: AgentLimits.nics)
+        disks = try container.list(DiskFacts.self, .disks, limit: AgentLimits.disks)
+        pci = try container.list(PCIFacts.self, .pci, limit: AgentLimits.pciFunctions)
+        tpm = try container.decodeIfPresent(TPMFacts.self, forKey: .tpm)
+        bmc = try container.decodeIfPresent(BMCFacts.self, forKey: .bmc)
+        // What stands on a disk anybody may have written: what is no record of an installation is not listed.
+        installations = try container.readable(FoundInstallation.self, .installations, limit: AgentLimits.installations)
+    }
+
+    /// As much of it as fits into ``AgentLimits/inventoryBytes`` of JSON: where it is too large, the names of the PCI
+    /// functions go first, then those functions.
+    ///
+    /// - Throws: `inventory-too-large` where what is left is still too much.
+    public func fitting() throws(Problem) -> Inventory {
+        var copy = self
+        let cuts: [(inout Inventory) -> Void] = [
+            { _ in }, { for index in $0.pci.indices { $0.pci[index].name = nil } }, { $0.pci = [] },
+        ]
+        for cut in cuts {
+            cut(&copy)
+            if let json = try? JSONEncoder().encode(copy), json.count <= AgentLimits.inventoryBytes { return copy }
+        }
+        throw Problem(
+            "inventory-too-large", status: 413, title: "The machine's inventory is larger than \(AgentLimits.inventoryBytes >> 10) KiB",
+            detail: "\(disks.count) disks, \(nics.count) network ports, \(memory.dimms.count) memory slots",
+            remedy: "Take disks or network cards out that the machine does not need, or report this.")
+    }
+
     public struct SystemFacts: Codable, Sendable, Equatable {
         public var vendor: String?
         public var product: String?
@@ -29,6 +66,20 @@ public struct Inventory: Codable, Sendable, Equatable {
         public var boardSerial: String?
         public var assetTag: String?
         public init() {}
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            vendor = try container.wordIfPresent(.vendor)
+            product = try container.wordIfPresent(.product)
+            version = try container.wordIfPresent(.version)
+            serial = try container.wordIfPresent(.serial)
+            uuid = try container.wordIfPresent(.uuid)
+            sku = try container.wordIfPresent(.sku)
+            boardVendor = try container.wordIfPresent(.boardVendor)
+            boardProduct = try container.wordIfPresent(.boardProduct)
+            boardSerial = try container.wordIfPresent(.boardSerial)
+            assetTag = try container.wordIfPresent(.assetTag)
+        }
     }
 
     public struct FirmwareFacts: Codable, Sendable, Equatable {
@@ -38,6 +89,15 @@ public struct Inventory: Codable, Sendable, Equatable {
         public var date: String?
         public var secureBoot: Bool?
         public init() {}
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            mode = try container.decode(FirmwareMode.self, forKey: .mode)
+            vendor = try container.wordIfPresent(.vendor)
+            version = try container.wordIfPresent(.version)
+            date = try container.wordIfPresent(.date)
+            secureBoot = try container.decodeIfPresent(Bool.self, forKey: .secureBoot)
+        }
     }
 
     public struct CPUFacts: Codable, Sendable, Equatable {
@@ -49,12 +109,25 @@ public struct Inventory: Codable, Sendable, Equatable {
             self.cores = cores
             self.threads = threads
         }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            model = try container.word(.model)
+            cores = try container.number(.cores, in: NumberRange.smallCount)
+            threads = try container.number(.threads, in: NumberRange.smallCount)
+        }
     }
 
     public struct MemoryFacts: Codable, Sendable, Equatable {
         public var totalBytes: Int64 = 0
         public var dimms: [DIMM] = []
         public init() {}
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            totalBytes = try container.number(.totalBytes, in: NumberRange.count)
+            dimms = try container.list(DIMM.self, .dimms, limit: AgentLimits.dimms)
+        }
 
         public struct DIMM: Codable, Sendable, Equatable {
             public var slot: String
@@ -69,6 +142,17 @@ public struct Inventory: Codable, Sendable, Equatable {
             public init(slot: String, bytes: Int64) {
                 self.slot = slot
                 self.bytes = bytes
+            }
+
+            public init(from decoder: any Decoder) throws {
+                let container = try decoder.container(keyedBy: CodingKeys.self)
+                slot = try container.word(.slot)
+                bytes = try container.number(.bytes, in: NumberRange.count)
+                kind = try container.wordIfPresent(.kind)
+                megatransfersPerSecond = try container.numberIfPresent(.megatransfersPerSecond, in: NumberRange.smallCount)
+                manufacturer = try container.wordIfPresent(.manufacturer)
+                serial = try container.wordIfPresent(.serial)
+                partNumber = try container.wordIfPresent(.partNumber)
             }
         }
     }
@@ -87,6 +171,17 @@ public struct Inventory: Codable, Sendable, Equatable {
             self.mac = mac
             self.link = link
         }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            name = try container.word(.name)
+            mac = try container.decode(MACAddress.self, forKey: .mac)
+            driver = try container.wordIfPresent(.driver)
+            link = try container.decode(Bool.self, forKey: .link)
+            megabitsPerSecond = try container.numberIfPresent(.megabitsPerSecond, in: NumberRange.smallCount)
+            pciAddress = try container.wordIfPresent(.pciAddress)
+            neighbour = try container.decodeIfPresent(Neighbour.self, forKey: .neighbour)
+        }
     }
 
     /// A switch port as LLDP (IEEE 802.1AB) tells it.
@@ -99,6 +194,15 @@ public struct Inventory: Codable, Sendable, Equatable {
         public init(chassis: String, port: String) {
             self.chassis = chassis
             self.port = port
+        }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            chassis = try container.word(.chassis)
+            port = try container.word(.port)
+            portDescription = try container.wordIfPresent(.portDescription)
+            systemName = try container.wordIfPresent(.systemName)
+            vlan = try container.numberIfPresent(.vlan, in: 0...4095)
         }
     }
 
@@ -120,6 +224,21 @@ public struct Inventory: Codable, Sendable, Equatable {
             self.removable = removable
             self.logicalBlockBytes = logicalBlockBytes
         }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            name = try container.word(.name)
+            serial = try container.wordIfPresent(.serial)
+            wwn = try container.wordIfPresent(.wwn)
+            model = try container.wordIfPresent(.model)
+            bytes = try container.number(.bytes, in: NumberRange.count)
+            kind = try container.decode(DiskKind.self, forKey: .kind)
+            transport = try container.wordIfPresent(.transport)
+            removable = try container.decode(Bool.self, forKey: .removable)
+            let blockBytes = try container.number(.logicalBlockBytes, in: NumberRange.blockBytes)
+            // The next smaller power of two.
+            logicalBlockBytes = 1 << (Int.bitWidth - 1 - blockBytes.leadingZeroBitCount)
+        }
     }
 
     public enum DiskKind: String, Codable, Sendable { case nvme, ssd, hdd, virtual }
@@ -134,12 +253,24 @@ public struct Inventory: Codable, Sendable, Equatable {
             self.address = address
             self.ids = ids
         }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            address = try container.word(.address, limitBytes: 32)
+            ids = try container.word(.ids, limitBytes: 32)
+            className = try container.wordIfPresent(.className)
+            name = try container.wordIfPresent(.name)
+        }
     }
 
     public struct TPMFacts: Codable, Sendable, Equatable {
         /// `2` or `1.2`.
         public var version: String
         public init(version: String) { self.version = version }
+
+        public init(from decoder: any Decoder) throws {
+            version = try decoder.container(keyedBy: CodingKeys.self).word(.version, limitBytes: 16)
+        }
     }
 
     public struct BMCFacts: Codable, Sendable, Equatable {
@@ -158,6 +289,12 @@ public struct Inventory: Codable, Sendable, Equatable {
         public init(disk: String, record: InstallRecord) {
             self.disk = disk
             self.record = record
+        }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            disk = try container.word(.disk)
+            record = try container.decode(InstallRecord.self, forKey: .record)
         }
     }
 }
@@ -185,5 +322,21 @@ public struct InstallRecord: Codable, Sendable, Equatable {
         self.image = image
         self.digest = digest
         self.hostname = hostname
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        machine = try container.decode(MachineID.self, forKey: .machine)
+        operation = try container.decode(OperationID.self, forKey: .operation)
+        generation = try container.decode(UInt64.self, forKey: .generation)
+        // A generation that was brought into its range would be another one.
+        guard NumberRange.generation.contains(generation) else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .generation, in: container, debugDescription: "no machine has had \(generation) operations")
+        }
+        image = try container.word(.image)
+        digest = try container.word(.digest)
+        hostname = try container.word(.hostname)
+        tag = try container.wordIfPresent(.tag, limitBytes: 64)
     }
 }

@@ -42,6 +42,9 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
         updatedAt = now
     }
 
+    /// What the next operation's generation is. The largest number stays: a record that has it is damaged.
+    public var nextGeneration: UInt64 { generation < .max ? generation + 1 : generation }
+
     /// Whether the port identifies this machine.
     public func owns(_ mac: MACAddress) -> Bool { interfaces.contains { $0.mac == mac } }
 

@@ -1,7 +1,7 @@
 /// What an operator is told when something did not work (RFC 9457).
 ///
 /// `code` is stable and made for programs; `title` says what happened,
-/// `detail` why, `remedy` what to do about it.
+/// `detail` why, `remedy` what to do about it. One that is decoded was somebody else's: it is cleaned.
 public struct Problem: Error, Codable, Sendable, Equatable, CustomStringConvertible {
     public var code: String
     public var title: String
@@ -16,6 +16,15 @@ public struct Problem: Error, Codable, Sendable, Equatable, CustomStringConverti
         self.title = title
         self.detail = detail
         self.remedy = remedy
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        let said = Problem(
+            try container.decode(String.self, forKey: .code), status: try container.decode(Int.self, forKey: .status),
+            title: try container.decode(String.self, forKey: .title), detail: try container.decodeIfPresent(String.self, forKey: .detail),
+            remedy: try container.decodeIfPresent(String.self, forKey: .remedy))
+        self = said.cleaned()
     }
 
     public var description: String {

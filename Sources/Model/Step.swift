@@ -21,22 +21,46 @@ public struct Step: Codable, Sendable, Equatable {
         attempts = 0
         evidence = [:]
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        name = try container.decode(StepName.self, forKey: .name)
+        state = try container.decode(StepState.self, forKey: .state)
+        attempts = try container.number(.attempts, in: NumberRange.attempts)
+        startedAt = try container.decodeIfPresent(Timestamp.self, forKey: .startedAt)
+        finishedAt = try container.decodeIfPresent(Timestamp.self, forKey: .finishedAt)
+        deadline = try container.decodeIfPresent(Timestamp.self, forKey: .deadline)
+        retryAt = try container.decodeIfPresent(Timestamp.self, forKey: .retryAt)
+        progress = try container.decodeIfPresent(Progress.self, forKey: .progress)
+        evidence = try container.decode([String: String].self, forKey: .evidence)
+        problem = try container.decodeIfPresent(Problem.self, forKey: .problem)
+    }
 }
 
 public enum StepState: String, Codable, Sendable { case pending, running, succeeded, failed, undoing, undone, stuck }
 
-/// How far a step is.
+/// How far a step is. Whatever it is made from, both numbers are 0 to 2^60, and `done` is at most `total`.
 public struct Progress: Codable, Sendable, Equatable {
-    public var done: Int64
-    public var total: Int64
-    public var unit: Unit
+    public let done: Int64
+    /// 0: not known.
+    public let total: Int64
+    public let unit: Unit
     public enum Unit: String, Codable, Sendable { case bytes, steps }
 
     public init(done: Int64, total: Int64, unit: Unit = .bytes) {
-        self.done = done
-        self.total = total
+        let range = NumberRange.count
+        self.total = min(range.upperBound, max(0, total))
+        self.done = min(self.total > 0 ? self.total : range.upperBound, max(0, done))
         self.unit = unit
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            done: try container.decode(Int64.self, forKey: .done), total: try container.decode(Int64.self, forKey: .total),
+            unit: try container.decode(Unit.self, forKey: .unit))
+    }
+
     /// 0 to 1.
     public var fraction: Double { total > 0 ? min(1, Double(done) / Double(total)) : 0 }
 }

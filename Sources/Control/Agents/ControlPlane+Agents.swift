@@ -117,7 +117,7 @@ extension ControlPlane {
     private func task(for machine: Machine, base: String, placement: Placement?, wantsProof: Bool) async throws -> AgentTask? {
         guard let operation = snapshot.openOperation(of: machine) else {
             switch BootGate.decide(machine: machine, operation: nil, policy: DiscoveryPolicy()) {
-            case .localDisk(let why): return AgentTask(operation: nil, generation: machine.generation + 1, work: .reboot(reason: why))
+            case .localDisk(let why): return AgentTask(operation: nil, generation: machine.nextGeneration, work: .reboot(reason: why))
             case .agent, .refuse: return nil
             }
         }

@@ -32,7 +32,7 @@ public struct OperationTransition: Sendable, Equatable {
         id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp
     ) -> OperationTransition {
         var machine = machine
-        machine.generation += 1
+        machine.generation = machine.nextGeneration
         machine.openOperation = id
         machine.state = request.machineState
         let operation = Operation(
@@ -79,7 +79,7 @@ public struct OperationTransition: Sendable, Equatable {
                 // that a disk does by itself has nothing to tell but that it goes on.
                 let isNews = report.kind == .started || report.step != .writeImage || report.progress != $0.progress
                 $0.progress = report.progress ?? $0.progress
-                $0.evidence.merge(report.evidence) { $1 }
+                $0.evidence = EvidenceFacts.merged($0.evidence, report.evidence)
                 if isNews { $0.deadline = now + StepPolicy.of(report.step).silence }
             }
         case .succeeded:
@@ -87,7 +87,7 @@ public struct OperationTransition: Sendable, Equatable {
             succeed(report.step, evidence: report.evidence, now)
         case .failed:
             let problem = report.problem ?? Problem("step-failed", title: "\(report.step.rawValue) failed")
-            update(report.step) { $0.evidence.merge(report.evidence) { $1 } }
+            update(report.step) { $0.evidence = EvidenceFacts.merged($0.evidence, report.evidence) }
             failed(report.step, problem, now)
         }
         return true
@@ -188,7 +188,7 @@ public struct OperationTransition: Sendable, Equatable {
             $0.deadline = nil
             $0.retryAt = nil
             $0.problem = nil
-            $0.evidence.merge(evidence) { $1 }
+            $0.evidence = EvidenceFacts.merged($0.evidence, evidence)
         }
         note("step.succeeded", by: name.isAgentWork ? "agent" : "control", "\(name.rawValue) of \(machine.name) done", evidence)
         // Until its restart is over the agent still has its log to send.

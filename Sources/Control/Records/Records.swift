@@ -102,14 +102,16 @@ public enum RecordCoding {
 
     public static func decode<T: Decodable>(_ type: T.Type, from stored: StoredValue) throws -> T {
         do {
-            return try JSONDecoder().decode(type, from: Data(stored.value))
+            return try decode(type, from: stored.value)
         } catch {
             throw StoreError.corrupt("the record at \(stored.key) cannot be read: \(error)")
         }
     }
 
     public static func decode<T: Decodable>(_ type: T.Type, from bytes: [UInt8]) throws -> T {
-        try JSONDecoder().decode(type, from: Data(bytes))
+        let decoder = JSONDecoder()
+        decoder.userInfo[.timestampsAsMilliseconds] = true
+        return try decoder.decode(type, from: Data(bytes))
     }
 }
 

@@ -23,8 +23,9 @@ struct InventoryPoster: Sendable {
     }
 
     private func post(_ inventory: Inventory) async throws {
+        let fitting = try inventory.fitting()
         try await session.insist(on: "inventory", isFinal: { if case .status(400, _) = $0 { true } else { false } }) {
-            client throws(TalkError) in try await client.post("inventory", inventory)
+            client throws(TalkError) in try await client.post("inventory", fitting)
         }
     }
 

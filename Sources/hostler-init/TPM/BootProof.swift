@@ -46,6 +46,6 @@ struct BootProof {
         guard let device = TPMDevice() else { throw TPMFormatError("the TPM is gone") }
         if !SystemFile.exists(logPath) { _ = agent_mount("securityfs", securityFolder, "securityfs", true) }
         var prover = try TPMProver(device)
-        return try prover.answer(challenge, log: SystemFile.bytes(logPath, limit: EventLog.limitBytes / 2))
+        return try prover.answer(challenge, log: SystemFile.bytes(logPath, limit: AgentLimits.eventLogBytes / 4 * 3))
     }
 }
