@@ -33,6 +33,28 @@ extension ControlPlane {
             evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
     }
 
+    /// Tells, once, of markers on a machine's disks that are not of what the record knows to be on it: disks of other machines
+    /// and of former installations, and what somebody made up.
+    static func ignoredMarkers(
+        _ inventory: Inventory, of machine: Machine, before: Machine, evidence: [String: String]
+    ) -> OperationTransition.Happening? {
+        let known = [machine.installed?.operation, machine.openOperation].compactMap(\.self)
+        let former = before.observed.inventory?.installations ?? []
+        let fresh = inventory.installations.filter { found in
+            !known.contains(found.record.operation) && !former.contains { $0.record == found.record }
+        }
+        guard let first = fresh.first else { return nil }
+        return .init(
+            kind: "machine.marker-ignored", actor: "control",
+            message:
+                "\(machine.name) says that disk \(first.disk) carries an installation of \(first.record.image) that the record knows nothing of; "
+                + "nothing comes of that",
+            evidence: evidence.merging([
+                "disk": first.disk, "operation": first.record.operation.rawValue, "generation": String(first.record.generation),
+                "markers": String(fresh.count),
+            ]) { $1 })
+    }
+
     /// Whether a marker is of this machine, or of one that the restored record does not know: this may be it.
     private func isOf(_ machine: Machine, _ record: InstallRecord) -> Bool {
         record.machine == machine.id || snapshot.machines[record.machine] == nil
