@@ -2,7 +2,7 @@
 """Runs the program of a systemd unit with what the unit leaves it, without systemd: user, capabilities, mounts, limits and
 system call filters, each by the kernel's own means. For tests; needs root, Landlock is the program's own affair.
 
-    as_unit.py UNIT UID --place FROM=TO …
+    as_unit.py UNIT UID --place FROM=TO … [--drop-in FILE]
 
 --place shows a file or folder of the caller at another path, as an installed package would have put it there; that of the
 state directory stays writable. A line of the unit that this does not know is an error, so that none is passed over.
@@ -29,6 +29,7 @@ for name in ("seccomp_load", "seccomp_release"):
 # linux/capability.h
 CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16, "AF_PACKET": 17}
+NAMESPACES = {"mnt": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000, "user": 0x10000000, "pid": 0x20000000, "net": 0x40000000}
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 # Lines that change nothing for one program that is started by hand, and those of other sections.
 ELSEWHERE = {"Description", "Documentation", "After", "Wants", "WantedBy", "Restart", "RestartSec", "Group", "RemoveIPC", "KeyringMode",
@@ -48,18 +49,19 @@ def mount(source, target, kind=None, flags=0, data=None):
     check(libc.mount(encode(source), encode(target), encode(kind), ctypes.c_ulong(flags), encode(data)), f"mount {target}")
 
 
-def read_unit(path):
+def read_unit(paths):
     lines = {}
-    for line in pathlib.Path(path).read_text().splitlines():
-        found = re.match(r"([A-Za-z]+)=(.*)", line)
-        if found:
-            lines.setdefault(found[1], []).append(found[2])
+    for path in paths:
+        for line in pathlib.Path(path).read_text().splitlines():
+            found = re.match(r"([A-Za-z]+)=(.*)", line)
+            if found:
+                lines.setdefault(found[1], []).append(found[2])
     return lines
 
 
 class Unit:
-    def __init__(self, path):
-        self.lines = read_unit(path)
+    def __init__(self, *paths):
+        self.lines = read_unit(paths)
         self.known = set(ELSEWHERE) | BY_FILTER
 
     def get(self, name, default=""):
@@ -69,6 +71,10 @@ class Unit:
     def has(self, name):
         value = self.get(name, "no")
         return value not in ("no", "")
+
+    def words(self, name):
+        """Of a list: each line adds to it."""
+        return [word for line in self.all(name) for word in line.split()]
 
     def all(self, name):
         self.known.add(name)
@@ -142,8 +148,8 @@ def devices(work):
 # Users and capabilities
 
 def become(unit, uid):
-    bounding = [CAPABILITIES[name] for name in unit.get("CapabilityBoundingSet").split()]
-    ambient = [CAPABILITIES[name] for name in unit.get("AmbientCapabilities").split()]
+    bounding = [CAPABILITIES[name] for name in unit.words("CapabilityBoundingSet")]
+    ambient = [CAPABILITIES[name] for name in unit.words("AmbientCapabilities")]
     for number in range(64):
         if number not in bounding and libc.prctl(23, number, 0, 0, 0) == 1:
             check(libc.prctl(24, number, 0, 0, 0), "the bounding set")
@@ -217,14 +223,16 @@ def allowed_calls(unit):
 
 
 def filters(unit, allowed):
-    families = sorted(FAMILIES[name] for name in unit.get("RestrictAddressFamilies").split())
+    families = sorted(FAMILIES[name] for name in unit.words("RestrictAddressFamilies"))
     rules = [(EAFNOSUPPORT, "socket", [Compare(0, EQ, number, 0)]) for number in range(64) if number not in families]
     rules.append((EAFNOSUPPORT, "socket", [Compare(0, GE, 64, 0)]))
     install(ALLOW, rules)
-    if unit.has("RestrictNamespaces"):
-        flags = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000, 0x80)
-        install(ALLOW, [(EPERM, "clone", [masked(0, flag, flag)]) for flag in flags] + [(ENOSYS, "clone3", []), (EPERM, "setns", [])]
-                + [(EPERM, "unshare", [masked(0, flag, flag)]) for flag in flags])
+    # `yes` allows none, and later lines name some. setns asks with the flag that it enters by; 0 would be any.
+    allowed_kinds = set(unit.words("RestrictNamespaces")) - {"yes"}
+    if unit.words("RestrictNamespaces"):
+        flags = [flag for kind, flag in NAMESPACES.items() if kind not in allowed_kinds]
+        install(ALLOW, [(EPERM, name, [masked(argument, flag, flag)]) for flag in flags for name, argument in (("clone", 0), ("unshare", 0), ("setns", 1))]
+                + [(ENOSYS, "clone3", []), (EPERM, "setns", [Compare(1, EQ, 0, 0)])])
     if unit.has("RestrictSUIDSGID"):
         install(ALLOW, [(EPERM, name, [masked(argument, bit, bit)]) for bit in (0o4000, 0o2000)
                         for name, argument in (("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("mkdir", 1), ("mkdirat", 2), ("mknod", 1))])
@@ -243,8 +251,9 @@ def main():
     parser.add_argument("unit")
     parser.add_argument("uid", type=int)
     parser.add_argument("--place", action="append", default=[])
+    parser.add_argument("--drop-in", action="append", default=[])
     options = parser.parse_args()
-    unit = Unit(options.unit)
+    unit = Unit(options.unit, *options.drop_in)
     allowed = allowed_calls(unit)
     os.umask(0o022)
     arrange(unit, [place.split("=", 1) for place in options.place])

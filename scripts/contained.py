@@ -69,9 +69,10 @@ class Contained(metadata_rack.Rack):
         wait_for("hostler serve answers", answers)
         self.token = json.loads((self.state / "admin.json").read_text())["token"]
 
-    def start_as_unit(self):
+    def start_as_unit(self, *drop_ins):
         places = {HOSTLER: "/usr/bin/hostler", self.etc: "/etc/hostler", self.work / "boot": "/usr/share/hostler/boot", self.state: "/var/lib/hostler"}
-        self.start(sys.executable, ROOT / "scripts/as_unit.py", UNIT, UID, *[f"--place={source}={target}" for source, target in places.items()])
+        self.start(sys.executable, ROOT / "scripts/as_unit.py", UNIT, UID, *[f"--place={source}={target}" for source, target in places.items()],
+                   *[f"--drop-in={path}" for path in drop_ins])
 
     def inside(self, *command, **options):
         return sh("ip", "netns", "exec", self.server_ns, *command, **options)
@@ -215,6 +216,16 @@ def main():
         expect_powers("with a namespace it keeps CAP_SYS_ADMIN, in effect for no thread", rack.server.pid, 0, KEPT | SYS_ADMIN, SYS_ADMIN)
         check("and serves the machines there", rack.machine(4).dhcp().startswith("10.77.0."))
         check("and its BMCs by ipmitool", "on" in rack.cli("machine", "power", "status", machine.id).stdout)
+        rack.stop()
+        # The same under the unit, with the lines that docs/security-hardening.md gives for it.
+        lines = (ROOT / "docs/security-hardening.md").read_text().split("```ini\n")[1].split("```")[0]
+        (rack.work / "namespace.conf").write_text(lines)
+        for path in [rack.state, *rack.state.rglob("*")]:
+            os.lchown(path, UID, UID)
+        rack.start_as_unit(rack.work / "namespace.conf")
+        expect_powers("under the unit with the drop-in for a namespace, the same", rack.server.pid, UID, KEPT | SYS_ADMIN, SYS_ADMIN)
+        check("machines are served there", rack.machine(5).dhcp().startswith("10.77.0."))
+        check("and BMCs, by ipmitool", "on" in rack.cli("machine", "power", "status", machine.id).stdout)
         rack.stop()
     print(f"{passed} passed in {time.monotonic() - began:.0f} s")
 
