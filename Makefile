@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -18,7 +18,7 @@ demo: deps binaries boot-files image
 	scripts/demo.sh
 
 ## make test        all tests, the end-to-end ones included
-test: deps test-deps check unit e2e
+test: deps test-deps check unit contained e2e
 
 ## make deps        install what is missing, with apt
 deps:
@@ -33,7 +33,12 @@ unit:
 	$(SWIFT) build --build-tests
 	timeout --kill-after=10 1500 stdbuf -oL $(SWIFT) test --skip-build --no-parallel
 
-## make check       format, house rules
+## make contained   the server with what its systemd unit leaves it, on a wire with machines
+contained:
+	$(SWIFT) build --product hostler
+	HOSTLER=.build/debug/hostler scripts/contained.py
+
+## make check       format, house rules, versions of dependencies, exposure of the systemd unit
 check:
 	scripts/check.sh
 
