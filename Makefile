@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check attacks e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -18,7 +18,7 @@ demo: deps binaries boot-files image
 	scripts/demo.sh
 
 ## make test        all tests, the end-to-end ones included
-test: deps test-deps check unit e2e
+test: deps test-deps check unit attacks e2e
 
 ## make deps        install what is missing, with apt
 deps:
@@ -32,6 +32,11 @@ test-deps: deps
 unit:
 	$(SWIFT) build --build-tests
 	timeout --kill-after=10 1500 stdbuf -oL $(SWIFT) test --skip-build --no-parallel
+
+## make attacks     what a hostile neighbour on the wire can do, beside honest machines (docs/threat-model.md)
+attacks:
+	$(SWIFT) build --product hostler
+	timeout --kill-after=10 300 Tests/Attacks/run.py $(ATTACKS)
 
 ## make check       format, house rules
 check:
