@@ -36,7 +36,7 @@ unit:
 ## make attacks     what a hostile neighbour on the wire can do, beside honest machines (docs/threat-model.md)
 attacks:
 	$(SWIFT) build --product hostler
-	timeout --kill-after=10 300 Tests/Attacks/run.py $(ATTACKS)
+	HOSTLER=$${HOSTLER:-$(CURDIR)/.build/debug/hostler} timeout --kill-after=10 300 Tests/Attacks/run.py $(ATTACKS)
 
 ## make check       format, house rules
 check:

@@ -81,7 +81,7 @@ class Rack:
 
     def __enter__(self):
         self.netns(self.server_ns)
-        sh("ip", "-n", self.server_ns, "link", "add", "rack0", "type", "bridge")
+        sh("ip", "-n", self.server_ns, "link", "add", "rack0", "address", "02:00:00:00:00:01", "type", "bridge")
         sh("ip", "-n", self.server_ns, "addr", "add", f"{self.ADDRESS}/24", "dev", "rack0")
         sh("ip", "-n", self.server_ns, "link", "set", "rack0", "up")
         self.state.mkdir()

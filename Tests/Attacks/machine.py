@@ -56,6 +56,7 @@ class Host(Played):
         if address != self.address:
             sh("ip", "-n", self.ns, "addr", "flush", "dev", "eth0")
             sh("ip", "-n", self.ns, "addr", "add", f"{address}/{self.prefix}", "dev", "eth0")
+            sh("ip", "-n", self.ns, "route", "replace", "169.254.169.254/32", "via", self.server)
         self.address = address
         self.port.send(wire.arp(1, self.mac, address, self.server))
 
@@ -130,14 +131,19 @@ class Host(Played):
 
     def boot_into_agent(self, patience=20, **fields):
         """Up to the inventory; the reply to its hello."""
-        script = self.firmware(patience)
+        reply = self.hello(self.firmware(patience), **fields)
+        self.inventory()
+        return reply
+
+    def hello(self, script=None, **fields):
+        """From its boot script to the session that its agent gets."""
+        script = script or self.firmware()
         nonce = self.nonce_in(script)
         if not nonce:
             raise Astray(f"the boot script leads elsewhere: {script}")
         self.load()
         reply = json.loads(self.ask("/agent/v1/hello", self.hello_body(nonce, **fields)))
         self.session, self.id = reply["session"], reply["machine"]
-        self.inventory()
         return reply
 
     def task(self, seconds=40):
@@ -184,6 +190,7 @@ class Host(Played):
     def operation(self, name):
         return self.scene.api("GET", f"/v1/operations/{name}")
 
-    def as_neighbour(self, mac, address):
-        """Speaks raw frames from its port with another MAC and IP address."""
-        return tcp.Impersonator(wire.Port(self.space), mac, address, self.server)
+    def as_neighbour(self, mac, address, says=None):
+        """Speaks raw frames from its port with another MAC and IP address; with its own its kernel speaks, see `request`."""
+        assert address != self.address
+        return tcp.Impersonator(wire.Port(self.space), mac, address, self.server, says)

@@ -20,7 +20,7 @@ def router(scene):
     sh("ip", "-n", scene.server_ns, "link", "set", "p-router", "master", "rack0", "up")
     sh("ip", "-n", name, "addr", "add", f"{ROUTER}/24", "dev", "up0")
     sh("ip", "-n", name, "link", "set", "up0", "up")
-    sh("ip", "-n", name, "link", "add", "far0", "type", "bridge")
+    sh("ip", "-n", name, "link", "add", "far0", "address", "02:00:00:00:02:01", "type", "bridge")
     sh("ip", "-n", name, "addr", "add", f"{FAR}.1/24", "dev", "far0")
     sh("ip", "-n", name, "link", "set", "far0", "up")
     sh("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv4.ip_forward=1")

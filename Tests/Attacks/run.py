@@ -16,6 +16,7 @@ import sys
 import time
 
 import paths
+from enclosure import die_with_parent
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Those that take long, or need more than a program: asked for by name only.
@@ -29,7 +30,9 @@ def carried_out(name, seed):
     began = time.monotonic()
     print(f"\n== {name}", flush=True)
     command = [sys.executable, str(HERE / f"{name}.py")] + (["--seed", str(seed)] if seed is not None else [])
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", stdin=subprocess.DEVNULL,
+        preexec_fn=die_with_parent)
     passed = failed = None
     try:
         for line in child.stdout:

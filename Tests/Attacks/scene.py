@@ -38,7 +38,9 @@ class Scene(metadata_rack.Rack):
         path = self.state / "hostler.yaml"
         first = json.loads(path.read_text())["networks"]
         for network in self.more:
-            sh("ip", "-n", self.server_ns, "link", "add", network["interface"], "type", "bridge")
+            # A bridge without an address of its own takes one of its ports', another with each port that is added.
+            address = f"02:00:00:00:01:{len(first) + self.more.index(network):02x}"
+            sh("ip", "-n", self.server_ns, "link", "add", network["interface"], "address", address, "type", "bridge")
             sh("ip", "-n", self.server_ns, "addr", "add", network["address"], "dev", network["interface"])
             sh("ip", "-n", self.server_ns, "link", "set", network["interface"], "up")
         path.write_text(json.dumps({"networks": first + [{"namespace": self.server_ns, **network} for network in self.more], **self.options}))

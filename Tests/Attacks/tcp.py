@@ -111,17 +111,18 @@ def parse_reply(reply):
 
 
 class Impersonator:
-    """Speaks with a MAC address and an IP address of its choice."""
+    """Speaks with a MAC address and an IP address of its choice. Like a switch's monitor port it hears what is for others."""
 
-    def __init__(self, port, mac, address, server):
-        self.port, self.mac, self.address, self.server = port, mac, address, server
+    def __init__(self, port, mac, address, server, says=None):
+        """`says`: the MAC address that its ARP tells, where that is another than its frames have."""
+        self.port, self.mac, self.address, self.server, self.says = port, mac, address, server, says or mac
         self.server_mac = None
 
     def resolve(self, seconds=3):
         """The server's MAC address. Asking says, too, who has our address."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self.port.send(wire.arp(1, self.mac, self.address, self.server))
+            self.port.send(wire.arp(1, self.says, self.address, self.server, frame_source=self.mac))
             turn = time.monotonic() + 0.3
             while (left := turn - time.monotonic()) > 0:
                 packet = self.port.receive(left)
@@ -162,4 +163,5 @@ class Impersonator:
         if packet.payload[24:28] == socket.inet_aton(self.address) and packet.payload[7] == 1:
             asking = packet.payload[8:14]
             self.port.send(wire.arp(
-                2, self.mac, self.address, socket.inet_ntoa(packet.payload[14:18]), wire.mac_text(asking), destination=wire.mac_text(asking)))
+                2, self.says, self.address, socket.inet_ntoa(packet.payload[14:18]), wire.mac_text(asking), frame_source=self.mac,
+                destination=wire.mac_text(asking)))

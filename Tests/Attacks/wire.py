@@ -155,10 +155,11 @@ IPXE = {**FIRMWARE, "user": "iPXE"}
 SYSTEM = {"vendor": "udhcp 1.35.0"}
 
 
-def lease(port, mac, who, seconds=20, first_wait=1.0, **more):
-    """DISCOVER, OFFER, REQUEST, ACK as a client with that MAC address; retransmits as clients do. None: nobody answered."""
+def lease(port, mac, who, seconds=20, first_wait=1.0, wants=None, **more):
+    """DISCOVER, OFFER, REQUEST, ACK as a client with that MAC address; retransmits as clients do. None: nobody answered.
+    `wants`: the address that it would like (option 50)."""
     end = time.monotonic() + seconds
-    offer = _ask(port, mac, DISCOVER, {**who, **more}, OFFER, end, first_wait)
+    offer = _ask(port, mac, DISCOVER, {**who, **more, "requested": wants}, OFFER, end, first_wait)
     if not offer:
         return None
     reply = _ask(port, mac, REQUEST, {**who, **more, "requested": offer.address, "server": offer.server}, (ACK, NAK), end, first_wait)
