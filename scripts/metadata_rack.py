@@ -68,6 +68,7 @@ class Watcher:
 
 class Rack:
     ADDRESS = "10.77.0.1"
+    PREFIX = 24
     hostler = HOSTLER
 
     def __init__(self, settings=None, **network):
@@ -82,14 +83,14 @@ class Rack:
     def __enter__(self):
         self.netns(self.server_ns)
         sh("ip", "-n", self.server_ns, "link", "add", "rack0", "address", "02:00:00:00:00:01", "type", "bridge")
-        sh("ip", "-n", self.server_ns, "addr", "add", f"{self.ADDRESS}/24", "dev", "rack0")
+        sh("ip", "-n", self.server_ns, "addr", "add", f"{self.ADDRESS}/{self.PREFIX}", "dev", "rack0")
         sh("ip", "-n", self.server_ns, "link", "set", "rack0", "up")
         self.state.mkdir()
         boot = self.work / "boot"
         boot.mkdir()
         for name in ("vmlinuz", "hostler-initrd.img"):
             (boot / name).write_bytes(b"")
-        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/24", "namespace": self.server_ns, **self.network}
+        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/{self.PREFIX}", "namespace": self.server_ns, **self.network}
         (self.state / "hostler.yaml").write_text(json.dumps({"networks": [network]}, ensure_ascii=False))
         return self
 

@@ -21,10 +21,9 @@ ROUTINE = ("operation.", "step.", "machine.discovered", "interface.moved", "mach
 class Scene(metadata_rack.Rack):
     """One server and its wires. `networks`: members of the first network's configuration; `more`: other networks."""
 
-    PREFIX = 24
-
-    def __init__(self, seed, options=None, more=(), **network):
+    def __init__(self, seed, options=None, more=(), prefix=24, **network):
         super().__init__(**network)
+        self.PREFIX = prefix
         self.random = random.Random(seed)
         self.options, self.more = options or {}, list(more)
         self.passed = self.failed = 0
@@ -73,6 +72,15 @@ class Scene(metadata_rack.Rack):
 
     def machines(self):
         return self.api("GET", "/v1/machines?limit=1000")["items"]
+
+    def machines_count(self):
+        """As many as there are, by pages."""
+        count, after = 0, None
+        while True:
+            page = self.api("GET", "/v1/machines?limit=1000" + (f"&after={after}" if after else ""))
+            count, after = count + len(page["items"]), page.get("next")
+            if not after:
+                return count
 
     def owners(self, mac):
         """The ids of the machines that the MAC address is an interface of; a claim makes no owner."""
