@@ -74,10 +74,14 @@ def attack(scene):
             if status < 400:
                 swapped[path] = status
     scene.check("with the capability for one image, no other image's bytes", not swapped, swapped)
-    for who, session in (("by a stranger", None), ("by a known machine", idle.session)):
-        asking = idle if session else stranger
-        status, body = asking.request("GET", work["blobPath"], headers={"Authorization": f"Bearer {session}"} if session else {})
-        scene.check(f"the task's path, shown {who}: nothing", status in (401, 403, 404), status)
+    # The documented row: who reads the path off the wire, reads the image's bytes off it as well.
+    status, _ = stranger.request("GET", work["blobPath"])
+    print(f"# the task's path, read off the wire by another host: {status}")
+    for name in ("indexPath", "blobPath"):
+        cut = work[name].rsplit("/", 1)
+        forged = [cut[0], cut[0] + "/", cut[0] + "/" + "0" * len(cut[1]), work[name][:-1] + ("0" if work[name][-1] != "0" else "1")]
+        got = {path: status for path in forged if (status := stranger.request("GET", path)[0]) < 400}
+        scene.check(f"without its capability, or with one byte of it changed, the {name} opens nothing", not got, got)
     seed = victim.write(task)
     victim.first_boot(task, seed)
     status, _ = victim.request("GET", work["blobPath"])

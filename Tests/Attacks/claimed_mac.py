@@ -39,7 +39,7 @@ class Victim:
     def account(self):
         """What an attack must not change."""
         record = self.host.record()
-        said = {"interfaces": sorted(port["mac"] for port in record["interfaces"] if not port.get("claimed")), "state": record["state"],
+        said = {"interfaces": sorted(port["mac"] for port in record["interfaces"]), "state": record["state"],
                 "open": record.get("openOperation"), "generation": record["generation"], "installed": record.get("installed"),
                 "agent": (record["observed"].get("agent") or {}).get("boot"), "address": record["observed"].get("address"),
                 "holds": record["holds"], "disks": [disk["serial"] for disk in record["observed"]["inventory"]["disks"]]}

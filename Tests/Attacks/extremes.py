@@ -5,6 +5,7 @@ import copy
 import http.client
 import json
 import threading
+import time
 import urllib.parse
 
 from scene import run
@@ -112,6 +113,7 @@ class Beside(threading.Thread):
             try:
                 self.host.boot_into_agent(patience=8)
                 self.boots += 1
+                time.sleep(0.2)
             except Exception as failure:  # noqa: BLE001: it is what is to be told
                 self.trouble.append(repr(failure)[:200])
 

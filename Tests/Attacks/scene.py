@@ -83,15 +83,13 @@ class Scene(metadata_rack.Rack):
                 return count
 
     def owners(self, mac):
-        """The ids of the machines that the MAC address is an interface of; a claim makes no owner."""
-        return [machine["id"] for machine in self.machines()
-                if any(port["mac"] == mac and not port.get("claimed") for port in machine["interfaces"])]
+        """The ids of the machines that the MAC address identifies."""
+        return [machine["id"] for machine in self.machines() if any(port["mac"] == mac for port in machine["interfaces"])]
 
     def claims(self, machine):
-        """The MAC addresses that the machine named and has not booted by."""
+        """The MAC addresses that the machine's agent named, and that have not booted by themselves."""
         record = self.api("GET", f"/v1/machines/{machine}")
-        named = [port["mac"] for port in record["interfaces"] if port.get("claimed")]
-        return named + [claim["mac"] if isinstance(claim, dict) else claim for claim in record["observed"].get("claims", [])]
+        return [port["mac"] for port in record["observed"].get("claimedInterfaces") or []]
 
     def all_events(self):
         return self.api("GET", "/v1/events?last=1000")["items"]
