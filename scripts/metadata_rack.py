@@ -69,6 +69,7 @@ class Watcher:
 class Rack:
     ADDRESS = "10.77.0.1"
     PREFIX = 24
+    serve_options = ["--no-tls"]
     hostler = HOSTLER
 
     def __init__(self, settings=None, **network):
@@ -123,7 +124,7 @@ class Rack:
         log = open(self.state / "serve.log", "ab")
         self.server = subprocess.Popen(
             [HOSTLER, "serve", "--config", self.state / "hostler.yaml", "--state-dir", self.state, "--boot-files", self.work / "boot",
-             "--api-port", str(self.port), "--no-tls"], stdout=log, stderr=log)
+             "--api-port", str(self.port), *self.serve_options], stdout=log, stderr=log)
         self.children.append(self.server)
         def answers():
             if self.server.poll() is not None:
@@ -143,8 +144,11 @@ class Rack:
             raise RuntimeError(f"hostler {' '.join(map(str, arguments))}: {done.stderr}")
         return done
 
+    def api_connection(self, seconds=30):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+
     def api(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self.api_connection()
         connection.request(method, path, None if body is None else json.dumps(body), {"Authorization": f"Bearer {self.token}"})
         reply = connection.getresponse()
         text = reply.read()

@@ -88,7 +88,7 @@ def copy_of_a_running_one(scene):
     keys = re.findall(r"m-[0-9a-z]{4,}\.[0-9a-f]{64}", seed)
     scene.check("the machine's own key opens its identity", host.metadata("/hostler/v1/token?audience=x", keys[-1])[0] == 200, keys)
     host.cable(False)
-    thief, since = thief_like(scene, "c3", host), scene.mark()
+    thief, counted = thief_like(scene, "c3", host), refusals(scene)
     script = thief.script()
     scene.check("not gained: a nonce, while the machine runs its system", thief.nonce_in(script) is None, script)
     answers = {path: thief.metadata(path) for path in ("/hostler/v1/token?audience=x", "/latest/user-data", "/nocloud/user-data", "/nocloud/vendor-data",
@@ -98,8 +98,18 @@ def copy_of_a_running_one(scene):
     status, token = thief.request("PUT", "/latest/api/token", None, {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, host="169.254.169.254", port=80)
     plain = thief.request("GET", "/latest/meta-data/instance-id", None, {"X-aws-ec2-metadata-token": token.decode().strip()}, host="169.254.169.254", port=80)
     scene.check("gained: what every program on the machine may read", (status, plain[0]) == (200, 200), (status, plain))
-    found = scene.told(since, host.mac, host.address)
-    scene.check("told: that secrets were asked for without the key is an event", found, [e["kind"] for e in scene.all_events()[-6:]])
+    scene.check("told: secrets that were asked for without the key are counted, or an event", refusals(scene) > counted, (counted, refusals(scene)))
+
+
+def refusals(scene):
+    """What the metadata service has refused since its start, by the server's own count."""
+    def numbers(value, path=""):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from numbers(inner, f"{path}.{key}")
+        elif isinstance(value, int) and "metadata" in path and "refused" in path:
+            yield value
+    return sum(numbers(scene.api("GET", "/v1/status")))
 
 
 def copy_of_a_second_port(scene):

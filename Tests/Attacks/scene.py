@@ -1,10 +1,12 @@
 """The scene of an attack: a real `hostler serve` on a wire of the test's own, honest machines on it, and what is counted as
 shown. `HOSTLER` names the program."""
 import argparse
+import http.client
 import json
 import os
 import pathlib
 import random
+import ssl
 import sys
 import traceback
 
@@ -21,9 +23,11 @@ ROUTINE = ("operation.", "step.", "machine.discovered", "interface.moved", "mach
 class Scene(metadata_rack.Rack):
     """One server and its wires. `networks`: members of the first network's configuration; `more`: other networks."""
 
-    def __init__(self, seed, options=None, more=(), prefix=24, **network):
+    def __init__(self, seed, options=None, more=(), prefix=24, tls=False, **network):
         super().__init__(**network)
-        self.PREFIX = prefix
+        self.PREFIX, self.tls = prefix, tls
+        if tls:
+            self.serve_options = []
         self.random = random.Random(seed)
         self.options, self.more = options or {}, list(more)
         self.passed = self.failed = 0
@@ -51,6 +55,12 @@ class Scene(metadata_rack.Rack):
         # What comes up by IPv6 is no part of a scene that does not say so.
         sh("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
         return name
+
+    def api_connection(self, seconds=30):
+        if not self.tls:
+            return super().api_connection(seconds)
+        trust = ssl.create_default_context(cadata=json.loads((self.state / "admin.json").read_text())["ca"])
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=trust, timeout=seconds)
 
     # Machines
 
