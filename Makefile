@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check attacks e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -37,6 +37,10 @@ unit:
 attacks:
 	$(SWIFT) build --product hostler
 	HOSTLER=$${HOSTLER:-$(CURDIR)/.build/debug/hostler} timeout --kill-after=10 300 Tests/Attacks/run.py $(ATTACKS)
+
+## make attacks-install  a virtual machine is installed while every flood of the attack suite runs
+attacks-install: binaries boot-files image
+	HOSTLER=$(CURDIR)/out/bin/hostler timeout --kill-after=10 2500 Tests/Attacks/run.py install_beside_floods
 
 ## make check       format, house rules
 check:

@@ -233,17 +233,19 @@ def summary(going):
     return f"{seconds[0]:.1f} to {seconds[-1]:.1f} s, of it the server's {max(boot.served for boot in going):.2f} s at most"
 
 
-def begin_all(scene):
-    addresses = lambda first, count: [f"10.77.0.{first + number}" for number in range(count)]  # noqa: E731
-    known = Flood(scene, "f-inventory")
+def begin_all(scene, wave=0):
+    """All at once. Their addresses are below those that DHCP gives; `wave` counts how often, for their names."""
+    def flood(name, first=0, count=0):
+        return Flood(scene, f"f{wave}-{name}", [f"{scene.ADDRESS.rpartition('.')[0]}.{first + number}" for number in range(count)])
+    known = flood("known")
     known.host.boot_into_agent()
     return {
-        "MAC addresses": Flood(scene, "f-macs").begin(macs),
-        "declined offers": Flood(scene, "f-decline").begin(declines),
-        "idle connections": Flood(scene, "f-idle", addresses(20, 40)).begin(idle),
-        "unfinished bodies": Flood(scene, "f-body", addresses(70, 20)).begin(unfinished),
-        "slow bodies": Flood(scene, "f-slow", addresses(100, 20)).begin(slow),
-        "TFTP requests": Flood(scene, "f-tftp", addresses(130, 60)).begin(tftp),
+        "MAC addresses": flood("macs").begin(macs),
+        "declined offers": flood("decline").begin(declines),
+        "idle connections": flood("idle", 20, 40).begin(idle),
+        "unfinished bodies": flood("body", 60, 20).begin(unfinished),
+        "slow bodies": flood("slow", 80, 20).begin(slow),
+        "TFTP requests": flood("tftp", 100, 28).begin(tftp),
         "inventories": known.begin(inventories),
     }
 
