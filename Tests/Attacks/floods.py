@@ -96,11 +96,11 @@ def boots(hosts):
 # The floods. Each is a process: it has a namespace with addresses of its own, says what it did, and ends with the test.
 
 class Flood:
-    def __init__(self, scene, name, addresses=()):
+    def __init__(self, scene, name, addresses=(), has_them=True):
         self.host, self.name = scene.host(name), name
-        for address in addresses:
+        for address in addresses if has_them else ():
             sh("ip", "-n", self.host.ns, "addr", "add", f"{address}/{scene.PREFIX}", "dev", "eth0")
-        if addresses:
+        if addresses and has_them:
             self.host.address = addresses[0]
         self.addresses, self.server, self.seed = addresses, scene.ADDRESS, scene.random.getrandbits(32)
         self.here, self.there = multiprocessing.Pipe()
@@ -133,7 +133,7 @@ class Flood:
 
 
 def macs(flood, end):
-    swarm = Swarm(flood.host.port, flood.server, flood.seed)
+    swarm = Swarm(flood.host.port, flood.server, flood.seed, addresses=flood.addresses)
     return swarm.run(MACS, end - time.monotonic(), pace=400)
 
 
@@ -235,12 +235,12 @@ def summary(going):
 
 def begin_all(scene, wave=0):
     """All at once. Their addresses are below those that DHCP gives; `wave` counts how often, for their names."""
-    def flood(name, first=0, count=0):
-        return Flood(scene, f"f{wave}-{name}", [f"{scene.ADDRESS.rpartition('.')[0]}.{first + number}" for number in range(count)])
+    def flood(name, first=0, count=0, **more):
+        return Flood(scene, f"f{wave}-{name}", [f"{scene.ADDRESS.rpartition('.')[0]}.{first + number}" for number in range(count)], **more)
     known = flood("known")
     known.host.boot_into_agent()
     return {
-        "MAC addresses": flood("macs").begin(macs),
+        "MAC addresses": flood("macs", 2, 18, has_them=False).begin(macs),
         "declined offers": flood("decline").begin(declines),
         "idle connections": flood("idle", 20, 40).begin(idle),
         "unfinished bodies": flood("body", 60, 20).begin(unfinished),

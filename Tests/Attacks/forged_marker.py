@@ -76,12 +76,12 @@ def case(scene, number, way):
         host.boot_into_agent()
     status, _ = claims(host, installations=found)
     after = host.record()
+    scene.tells_of(what, since, host.mac, host.address)
     scene.check(f"{what}: it is not taken as running", after["state"] == "ready" and not after.get("installed"),
                 (status, after["state"], after.get("installed")))
     scene.check(f"{what}: its generation is what it was", after["generation"] == clean["generation"], after["generation"])
     got = {key: identity(host, key) for key in keys}
     scene.check(f"{what}: the keys from before open nothing", all(status != 200 for paths in got.values() for status in paths.values()), got)
-    scene.tells_of(what, since, host.mac, host.address)
     try:
         host.become_installed()
         good, seen = host.record()["state"] == "running", host.record()["state"]

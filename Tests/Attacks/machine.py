@@ -56,7 +56,7 @@ class Host(Played):
         if address != self.address:
             sh("ip", "-n", self.ns, "addr", "flush", "dev", "eth0")
             sh("ip", "-n", self.ns, "addr", "add", f"{address}/{self.prefix}", "dev", "eth0")
-            sh("ip", "-n", self.ns, "route", "replace", "169.254.169.254/32", "via", self.server)
+            sh("ip", "-n", self.ns, "route", "replace", "169.254.169.254/32", "via", self.server, check=False)
         self.address = address
         self.port.send(wire.arp(1, self.mac, address, self.server))
 

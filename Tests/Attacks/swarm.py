@@ -21,13 +21,13 @@ class Ghost:
 
 
 class Swarm:
-    """`declines`: each refuses the address that it is offered, and asks for another. `network`: 24 bits of the addresses that one
-    takes which is offered none."""
+    """`declines`: each refuses the address that it is offered. `addresses`: those of which one takes one that is offered none; they
+    are nobody's, since to take a machine's is another attack (arp_spoof.py)."""
 
     patience = 0.4
 
-    def __init__(self, port, server, seed, network="10.77.1", at_once=160, declines=False, says_hello=True):
-        self.port, self.server, self.network = port, server, network
+    def __init__(self, port, server, seed, addresses=(), at_once=160, declines=False, says_hello=True):
+        self.port, self.server, self.addresses = port, server, addresses
         self.random = random.Random(seed)
         self.at_once, self.declines, self.says_hello = at_once, declines, says_hello
         self.by_xid, self.by_port, self.by_address = {}, {}, {}
@@ -70,8 +70,8 @@ class Swarm:
 
     def late(self, ghost, now):
         """Nothing came: one without an offer goes on with an address that it takes, as far as it gets."""
-        if ghost.step in ("discover", "request") and not self.declines and self.server_mac:
-            ghost.address = f"{self.network}.{self.random.randrange(1, 255)}"
+        if ghost.step in ("discover", "request") and self.addresses and self.server_mac:
+            ghost.address = self.random.choice(self.addresses)
             self.ask_script(ghost, now)
         else:
             self.end(ghost)
