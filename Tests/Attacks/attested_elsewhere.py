@@ -46,9 +46,9 @@ def case(scene, number, way):
     open_one = scene.api("GET", f"/v1/operations/{operation}")
     moved = [step["name"] for step in open_one["steps"] if step["state"] == "succeeded" and step["name"] != "boot-agent"]
     scene.check(f"{what}: its installation has gone no further", not moved, (open_one["state"], moved))
-    told = scene.told(since, host.mac) or [event for event in scene.all_events() if event["id"] > since and event.get("machine") == name]
+    found = scene.events_with(since, host.mac) or [event for event in scene.all_events() if event["id"] > since and event.get("machine") == name]
     # Where its kernel was not even answered, there is nobody to record.
-    scene.check(f"{what}: an event records it, where anything came through", told or not reached, told)
+    scene.check(f"{what}: an event records it, where anything came through", found or not reached, found)
 
 
 def tries(other, host, operation, canary):

@@ -49,9 +49,9 @@ def copy_of_a_waiting_one(scene):
     seed = thief.write(thief.work("install"))
     scene.check("gained: its session, its task, its seed with the user-data", reply["machine"] == host.id and canary in seed, reply)
     kinds = traces(scene, since, host.mac, host.address)
-    scene.check("told: an event has the port and the address that it came by", kinds, [e["kind"] for e in scene.all_events()[-6:]])
+    scene.check("shown: an event has the port and the address that it came by", kinds, [e["kind"] for e in scene.all_events()[-6:]])
     disks = [disk["serial"] for disk in scene.api("GET", f"/v1/machines/{host.id}")["observed"]["inventory"]["disks"]]
-    scene.check("told: the record shows the disks of the copy", disks == [thief.serial], disks)
+    scene.check("shown: the record shows the disks of the copy", disks == [thief.serial], disks)
     scene.check("not gained: another machine's anything", operation == scene.api("GET", f"/v1/machines/{host.id}")["openOperation"])
 
 
@@ -69,7 +69,7 @@ def copy_of_a_working_one(scene):
     status, _ = host.tries("/agent/v1/log", {"lines": [{"uptimeMilliseconds": 1, "text": "still here"}]})
     scene.check("gained: the session of a machine at work ends when its copy says hello", status == 401, status)
     kinds = [event["kind"] for event in scene.all_events() if event["id"] > since and event.get("machine") == host.id]
-    scene.check("told: that it booted in the middle of a step is an event", "operation.agent-returned" in kinds, kinds)
+    scene.check("shown: that it booted in the middle of a step is an event", "operation.agent-returned" in kinds, kinds)
     host.boot_into_agent()
     task = host.work("install")
     host.first_boot(task, host.write(task))
@@ -98,7 +98,7 @@ def copy_of_a_running_one(scene):
     status, token = thief.request("PUT", "/latest/api/token", None, {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, host="169.254.169.254", port=80)
     plain = thief.request("GET", "/latest/meta-data/instance-id", None, {"X-aws-ec2-metadata-token": token.decode().strip()}, host="169.254.169.254", port=80)
     scene.check("gained: what every program on the machine may read", (status, plain[0]) == (200, 200), (status, plain))
-    scene.check("told: secrets that were asked for without the key are counted, or an event", refusals(scene) > counted, (counted, refusals(scene)))
+    scene.check("shown: secrets that were asked for without the key are counted, or an event", refusals(scene) > counted, (counted, refusals(scene)))
 
 
 def refusals(scene):
@@ -113,7 +113,7 @@ def refusals(scene):
 
 
 def copy_of_a_second_port(scene):
-    """A port that the machine's agent named and that never booted: whoever boots by it and names the first one has shown no more than a
+    """A port that the machine's agent named and that never booted. A host that boots by it and names the first one shows no more than a
     copy of the first port shows."""
     host, second = scene.host("two"), scene.mac()
     host.boot_into_agent(macs=[host.mac, second])
@@ -123,7 +123,7 @@ def copy_of_a_second_port(scene):
     reply = thief.boot_into_agent(macs=[second, host.mac])
     kinds = traces(scene, since, second, thief.address)
     if reply["machine"] == host.id:
-        scene.check("gained: by a port that it had named itself the copy is the machine; told: an event names port and address",
+        scene.check("gained: by a port that it had named itself the copy is the machine; shown: an event names port and address",
                     "interface.joined" in kinds, kinds)
     else:
         scene.check("not gained: by a port that the machine only named the copy is another machine", kinds, kinds)

@@ -4,17 +4,17 @@ import contextlib
 import ctypes
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _NEWNS, _NEWPID, _NEWNET = 0x00020000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG = 1
-_turn = threading.Lock()
 
 
 def _call(name, *arguments):
@@ -34,16 +34,17 @@ def enclosed(work, seconds):
         sys.exit("the attacks need root: they make network namespaces and speak raw frames")
     sys.stdout.flush()
     sys.stderr.flush()
-    outside = os.getpid()
+    folder = tempfile.mkdtemp(prefix="hostler-attacks.")
     _call("unshare", _NEWNS | _NEWPID | _NEWNET)
     child = os.fork()
     if child == 0:
         die_with_parent()
+        tempfile.tempdir = folder
         code = 70
         try:
             _furnish()
             # The first process of a namespace hears only of signals that it has a handler for.
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+            signal.signal(signal.SIGTERM, _leave)
             code = work()
         except SystemExit as ending:
             code = ending.code if isinstance(ending.code, int) else 1
@@ -56,8 +57,16 @@ def enclosed(work, seconds):
             os._exit(code or 0)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: _end(child))
-    assert outside == os.getpid()
-    return _wait(child, seconds)
+    try:
+        return _wait(child, seconds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave(number, _):
+    """Once: what cleans up is not to be interrupted."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(143)
 
 
 def _end(child):

@@ -114,7 +114,7 @@ class Beside(threading.Thread):
                 self.host.boot_into_agent(patience=8)
                 self.boots += 1
                 time.sleep(0.2)
-            except Exception as failure:  # noqa: BLE001: it is what is to be told
+            except Exception as failure:  # noqa: BLE001: it is what is to be reported
                 self.trouble.append(repr(failure)[:200])
 
 

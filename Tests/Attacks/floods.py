@@ -45,7 +45,7 @@ class Boot(threading.Thread):
         try:
             self.boot()
             self.seconds = time.monotonic() - began
-        except Exception as failure:  # noqa: BLE001: it is what is to be told
+        except Exception as failure:  # noqa: BLE001: it is what is to be reported
             self.trouble.append(repr(failure)[:300])
 
     def boot(self):
@@ -111,7 +111,7 @@ class Flood:
             resource.setrlimit(resource.RLIMIT_NOFILE, (20_000, 20_000))
             try:
                 self.there.send(work(self, time.monotonic() + FLOOD_SECONDS, *arguments))
-            except Exception as failure:  # noqa: BLE001: it is what is to be told
+            except Exception as failure:  # noqa: BLE001: it is what is to be reported
                 self.there.send({"failed": repr(failure)})
         self.process = multiprocessing.get_context("fork").Process(target=inside, daemon=True)
         self.process.start()
@@ -278,20 +278,20 @@ def attack(scene):
         ratio = (boot.seconds or float("inf")) / (usual[number].seconds or slowest)
         scene.check(f"in the flood machine {number} boots in at most {ALLOWED} times its usual time", ratio <= ALLOWED,
                     (f"{ratio:.2f} times", boot.trouble[-4:]))
-    told = {name: flood.said() for name, flood in floods.items()}
+    said = {name: flood.said() for name, flood in floods.items()}
     watching.set()
-    for name, said in told.items():
-        print(f"# {name}: {said}", flush=True)
-    scene.check("the floods were what they say", is_real(told), told)
+    for name, numbers in said.items():
+        print(f"# {name}: {numbers}", flush=True)
+    scene.check("the floods were what they say", is_real(said), said)
     scene.check(f"the server's memory stays under {MEMORY_MB} MB", 0 < most[0] <= MEMORY_MB, f"{most[0]:.0f} MB")
     print(f"# at most {most[0]:.0f} MB of memory; the floods took {time.monotonic() - began:.0f} s", flush=True)
     afterwards(scene, hosts, since, store)
 
 
-def is_real(told):
-    return (told["MAC addresses"].get("macs", 0) >= MACS * 0.9 and told["idle connections"].get("opened", 0) >= CONNECTIONS
-            and told["unfinished bodies"].get("opened", 0) >= 300 and told["TFTP requests"].get("requests", 0) >= 264
-            and told["declined offers"].get("macs", 0) >= 1000 and told["inventories"].get("refused", 0) + told["inventories"].get("taken", 0) > 5)
+def is_real(said):
+    return (said["MAC addresses"].get("macs", 0) >= MACS * 0.9 and said["idle connections"].get("opened", 0) >= CONNECTIONS
+            and said["unfinished bodies"].get("opened", 0) >= 300 and said["TFTP requests"].get("requests", 0) >= 264
+            and said["declined offers"].get("macs", 0) >= 1000 and said["inventories"].get("refused", 0) + said["inventories"].get("taken", 0) > 5)
 
 
 def afterwards(scene, hosts, since, store):
@@ -305,7 +305,7 @@ def afterwards(scene, hosts, since, store):
         if event["id"] > since:
             kinds[event["kind"]] = kinds.get(event["kind"], 0) + 1
     print(f"# events: {kinds}", flush=True)
-    scene.check("what was refused is told of, and does not fill the events", any(
+    scene.check("what was refused is in the events, and does not fill them", any(
         kind.split(".")[-1] not in ("discovered", "succeeded", "started") for kind in kinds) and kinds.get("machine.discovered", 0) < DISCOVERED, kinds)
     records = [host.record() for host in hosts]
     own = all(record["state"] == "ready" and [port["mac"] for port in record["interfaces"]] == [host.mac] for host, record in zip(hosts, records))

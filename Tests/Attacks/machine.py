@@ -52,7 +52,7 @@ class Host(Played):
         return reply
 
     def take(self, address):
-        """Has the address, whoever gave it."""
+        """Has the address, no matter who gave it."""
         if address != self.address:
             sh("ip", "-n", self.ns, "addr", "flush", "dev", "eth0")
             sh("ip", "-n", self.ns, "addr", "add", f"{address}/{self.prefix}", "dev", "eth0")

@@ -46,7 +46,7 @@ def boot_static(host):
 
 
 def steal(scene, what, attacker, host, operation, canary, base=None):
-    """Tries for the machine's nonce, session, task and seed; checks that there is none and that it is told of."""
+    """Tries for the machine's nonce, session, task and seed; checks that there is none and that an event records it."""
     before, since = host.record(), scene.mark()
     attacker.session = None
     attacker.base = base or attacker.base

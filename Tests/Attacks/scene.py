@@ -108,7 +108,7 @@ class Scene(metadata_rack.Rack):
         """The id of the newest event."""
         return max((event["id"] for event in self.all_events()), default="")
 
-    def told(self, since, *words, kinds=None, seconds=2):
+    def events_with(self, since, *words, kinds=None, seconds=2):
         """The events since `since` that are no routine and in which every one of the words stands; waits for the first."""
         def look():
             return [event for event in self.all_events() if event["id"] > since
@@ -145,7 +145,7 @@ class Scene(metadata_rack.Rack):
     def tells_of(self, what, since, mac, address, kinds=None):
         """Checks that an event carries who it was on the wire: the interface's MAC address, and its IP address."""
         words = [word for word in (mac, address) if word]
-        found = self.told(since, *words, kinds=kinds)
+        found = self.events_with(since, *words, kinds=kinds)
         events = [(event["kind"], event["evidence"]) for event in self.all_events() if event["id"] > since]
         return self.check(f"{what}: an event names {' at '.join(words)}", found, events[-12:])
 

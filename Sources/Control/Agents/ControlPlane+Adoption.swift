@@ -33,6 +33,24 @@ extension ControlPlane {
             evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
     }
 
+    /// That an agent shows a marker which counts for nothing: it is no system that the record has, nor one that is being
+    /// installed. At the first time, not at each boot.
+    func ignored(
+        _ inventory: Inventory, _ before: Inventory?, on machine: Machine, evidence: [String: String]
+    ) -> OperationTransition.Happening? {
+        let expected = [machine.installed?.operation, machine.openOperation].compactMap { $0 }
+        let known = before?.installations ?? []
+        let odd = inventory.installations.filter { found in !expected.contains(found.record.operation) && !known.contains(found) }
+        guard let first = odd.first else { return nil }
+        let isOurs = markers.isSealed(first.record)
+        return .init(
+            kind: "machine.marker-ignored", actor: "control",
+            message: "\(machine.name) shows a disk with an installation that the record does not have; "
+                + (isOurs ? "it is from before, and is not taken up" : "the marker is not one that Hostler made, and is not believed"),
+            evidence: evidence.merging(
+                ["operation": first.record.operation.rawValue, "disk": first.disk, "sealed": "\(isOurs)", "count": "\(odd.count)"]) { $1 })
+    }
+
     /// Whether a marker is of this machine, or of one that the restored record does not know: this may be it.
     private func isOf(_ machine: Machine, _ record: InstallRecord) -> Bool {
         record.machine == machine.id || snapshot.machines[record.machine] == nil

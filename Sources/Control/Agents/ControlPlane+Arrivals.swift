@@ -142,21 +142,38 @@ extension ControlPlane {
         arrival.events += take(claims: hello.macs.map { Interface(mac: $0) }, into: &arrival.machine, evidence: sender.evidence)
     }
 
-    /// Notes what ports an agent names. Those of other machines stay theirs; that it names them is an event.
+    /// Notes what ports an agent names. Those of other machines stay theirs; that it names them is an event, and so is that
+    /// two machines name the same.
     func take(
         claims named: [Interface], into machine: inout Machine, evidence: [String: String]
     ) -> [OperationTransition.Happening] {
-        let fresh = machine.claim(named)
         let id = machine.id
-        let foreign = Dictionary(grouping: fresh) { self.snapshot.machine(with: $0)?.id }
-        return foreign.compactMap { owner, macs in
-            guard let owner, owner != id else { return nil }
-            let ports = macs.map(\.description).sorted().joined(separator: " ")
-            return .init(
-                kind: "interface.conflict", actor: "agent",
-                message: "\(machine.name) says that it has port \(ports), which is \(owner)'s and stays so",
-                evidence: evidence.merging(["owner": owner.rawValue, "macs": ports]) { $1 })
+        var conflicts: [MachineID: [MACAddress]] = [:]
+        var duplicates: [MachineID: [MACAddress]] = [:]
+        for port in machine.claim(named) {
+            if let owner = snapshot.machine(with: port)?.id {
+                if owner != id { conflicts[owner, default: []].append(port) }
+            } else if let other = snapshot.machines(claiming: port).first(where: { $0.id != id })?.id {
+                duplicates[other, default: []].append(port)
+            }
         }
+        func happening(
+            _ kind: String, _ other: MachineID, _ ports: [MACAddress], _ words: (String) -> String
+        ) -> OperationTransition.Happening {
+            let list = ports.map(\.description).sorted().joined(separator: " ")
+            return .init(
+                kind: kind, actor: "agent", message: words(list),
+                evidence: evidence.merging([kind == "interface.conflict" ? "owner" : "other": other.rawValue, "macs": list]) { $1 })
+        }
+        let name = machine.name
+        return conflicts.map { owner, ports in
+            happening("interface.conflict", owner, ports) { "\(name) says that it has port \($0), which is \(owner)'s and stays so" }
+        }
+            + duplicates.map { other, ports in
+                happening("interface.duplicate", other, ports) {
+                    "\(name) and \(other) both say that they have port \($0); it identifies neither of them"
+                }
+            }
     }
 
     /// What the boot is to the machine's work.
