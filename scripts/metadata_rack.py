@@ -68,6 +68,8 @@ class Watcher:
 
 class Rack:
     ADDRESS = "10.77.0.1"
+    PREFIX = 24
+    serve_options = ["--no-tls"]
     hostler = HOSTLER
 
     def __init__(self, settings=None, **network):
@@ -81,15 +83,15 @@ class Rack:
 
     def __enter__(self):
         self.netns(self.server_ns)
-        sh("ip", "-n", self.server_ns, "link", "add", "rack0", "type", "bridge")
-        sh("ip", "-n", self.server_ns, "addr", "add", f"{self.ADDRESS}/24", "dev", "rack0")
+        sh("ip", "-n", self.server_ns, "link", "add", "rack0", "address", "02:00:00:00:00:01", "type", "bridge")
+        sh("ip", "-n", self.server_ns, "addr", "add", f"{self.ADDRESS}/{self.PREFIX}", "dev", "rack0")
         sh("ip", "-n", self.server_ns, "link", "set", "rack0", "up")
         self.state.mkdir()
         boot = self.work / "boot"
         boot.mkdir()
         for name in ("vmlinuz", "hostler-initrd.img"):
             (boot / name).write_bytes(b"")
-        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/24", "namespace": self.server_ns, **self.network}
+        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/{self.PREFIX}", "namespace": self.server_ns, **self.network}
         (self.state / "hostler.yaml").write_text(json.dumps({"networks": [network]}, ensure_ascii=False))
         return self
 
@@ -125,7 +127,7 @@ class Rack:
         log = open(self.state / "serve.log", "ab")
         self.server = subprocess.Popen(
             [HOSTLER, "serve", "--config", self.state / "hostler.yaml", "--state-dir", self.state, "--boot-files", self.work / "boot",
-             "--api-port", str(self.port), "--no-tls"], stdout=log, stderr=log)
+             "--api-port", str(self.port), *self.serve_options], stdout=log, stderr=log)
         self.children.append(self.server)
         def answers():
             if self.server.poll() is not None:
@@ -145,8 +147,11 @@ class Rack:
             raise RuntimeError(f"hostler {' '.join(map(str, arguments))}: {done.stderr}")
         return done
 
+    def api_connection(self, seconds=30):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+
     def api(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self.api_connection()
         connection.request(method, path, None if body is None else json.dumps(body), {"Authorization": f"Bearer {self.token}"})
         reply = connection.getresponse()
         text = reply.read()

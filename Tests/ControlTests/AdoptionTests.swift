@@ -75,6 +75,19 @@ struct AdoptionTests {
         }
     }
 
+    @Test("a marker that counts for nothing is an event, once, which says whether it is one that Hostler made")
+    func ignored() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let reply = try await boot(control)
+            let forged = record(reply.machine, "op-g9ne0001", 7)
+            for _ in 0..<2 { try await control.record(facts(forged), of: reply.machine, wantsProof: false) }
+            try await control.record(facts(control.markers.sealed(forged)), of: reply.machine, wantsProof: false)
+            let found = try await control.records.all(Event.self).map(\.value).filter { $0.kind == "machine.marker-ignored" }
+            #expect(found.map { $0.evidence["sealed"] } == ["false", "true"])
+            #expect(found.allSatisfy { $0.evidence["operation"] == "op-g9ne0001" && $0.evidence["sender"] != nil })
+        }
+    }
+
     @Test("a record that was never restored takes nothing from a disk, nor one whose machine was inspected since")
     func unrestored() async throws {
         try await running(try await open(MemoryStore())) { control in

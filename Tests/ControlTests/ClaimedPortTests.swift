@@ -100,6 +100,39 @@ struct ClaimedPortTests {
         }
     }
 
+    @Test("a port that two machines name, and that nobody has, is an event and a warning, and identifies neither")
+    func duplicate() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let one = try await boot(control, victim, naming: [second])
+            #expect(control.interfaceWarnings.isEmpty)
+            let two = try await boot(control, attacker, naming: [second], key: "b")
+            _ = try await boot(control, attacker, naming: [second], key: "c")
+            let found = try await events(control, "interface.duplicate")
+            #expect(found.count == 1, "at the first time only")
+            #expect(found.first?.machine == two.machine && found.first?.evidence["other"] == one.machine.rawValue)
+            #expect(found.first?.evidence["sender"] == attacker.description && found.first?.evidence["macs"] == second.description)
+            #expect(control.interfaceWarnings.map(\.code) == ["interface-duplicate"])
+            #expect(control.boots(second).machine == nil)
+        }
+    }
+
+    @Test("the event of a boot says by which port and from which address it came")
+    func origin() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let reply = try await boot(control, victim)
+            let arrivals = try await events(control, "step.succeeded").filter { $0.evidence["boot"] != nil }
+            #expect(arrivals.map { $0.evidence["sender"] } == [victim.description])
+            #expect(arrivals.map { $0.evidence["address"] } == ["10.77.0.9"])
+            try await control.record(inventory(), of: reply.machine, wantsProof: false)
+            _ = try await control.start(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
+            _ = try await control.task(
+                for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: "http://10.77.0.1:8080", wantsProof: false)
+            _ = try await boot(control, victim, key: "d")
+            let returns = try await events(control, "operation.agent-returned")
+            #expect(returns.map { $0.evidence["sender"] } == [victim.description])
+        }
+    }
+
     @Test("an agent names as many ports as a machine can have, and no more are kept")
     func manyPorts() async throws {
         try await running(try await open(MemoryStore())) { control in

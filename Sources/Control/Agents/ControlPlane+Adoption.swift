@@ -33,26 +33,22 @@ extension ControlPlane {
             evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
     }
 
-    /// Tells, once, of markers on a machine's disks that are not of what the record knows to be on it: disks of other machines
-    /// and of former installations, and what somebody made up.
-    static func ignoredMarkers(
-        _ inventory: Inventory, of machine: Machine, before: Machine, evidence: [String: String]
+    /// That an agent shows a marker which counts for nothing: it is no system that the record has, nor one that is being
+    /// installed. At the first time, not at each boot.
+    func ignored(
+        _ inventory: Inventory, _ before: Inventory?, on machine: Machine, evidence: [String: String]
     ) -> OperationTransition.Happening? {
-        let known = [machine.installed?.operation, machine.openOperation].compactMap(\.self)
-        let former = before.observed.inventory?.installations ?? []
-        let fresh = inventory.installations.filter { found in
-            !known.contains(found.record.operation) && !former.contains { $0.record == found.record }
-        }
-        guard let first = fresh.first else { return nil }
+        let expected = [machine.installed?.operation, machine.openOperation].compactMap { $0 }
+        let known = before?.installations ?? []
+        let odd = inventory.installations.filter { found in !expected.contains(found.record.operation) && !known.contains(found) }
+        guard let first = odd.first else { return nil }
+        let isOurs = markers.isSealed(first.record)
         return .init(
             kind: "machine.marker-ignored", actor: "control",
-            message:
-                "\(machine.name) says that disk \(first.disk) carries an installation of \(first.record.image) that the record knows nothing of; "
-                + "nothing comes of that",
-            evidence: evidence.merging([
-                "disk": first.disk, "operation": first.record.operation.rawValue, "generation": String(first.record.generation),
-                "markers": String(fresh.count),
-            ]) { $1 })
+            message: "\(machine.name) shows a disk with an installation that the record does not have; "
+                + (isOurs ? "it is from before, and is not taken up" : "the marker is not one that Hostler made, and is not believed"),
+            evidence: evidence.merging(
+                ["operation": first.record.operation.rawValue, "disk": first.disk, "sealed": "\(isOurs)", "count": "\(odd.count)"]) { $1 })
     }
 
     /// Whether a marker is of this machine, or of one that the restored record does not know: this may be it.

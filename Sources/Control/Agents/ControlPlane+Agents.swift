@@ -28,7 +28,7 @@ extension ControlPlane {
         for _ in 0..<Self.conflictLimit {
             guard let found = try await records.get(Machine.self, id: id.rawValue) else { return }
             var machine = found.value
-            let before = machine.observed.inventoryAt
+            let before = machine.observed
             machine.observed.inventory = Self.keepingNeighbours(inventory, of: machine.observed.inventory)
             machine.observed.inventoryAt = now
             machine.observed.lastSeen = now
@@ -39,9 +39,9 @@ extension ControlPlane {
             let sender = machine.observed.agent.flatMap { agent in agent.mac.map { Sender(mac: $0, address: agent.address) } }
             var events = take(
                 claims: inventory.nics.map { Interface(mac: $0.mac, name: $0.name) }, into: &machine, evidence: sender?.evidence ?? [:])
-            if let adopted = try await adopt(inventory, into: &machine, lastInventory: before) {
+            if let adopted = try await adopt(inventory, into: &machine, lastInventory: before.inventoryAt) {
                 events.append(adopted)
-            } else if let ignored = Self.ignoredMarkers(inventory, of: machine, before: found.value, evidence: sender?.evidence ?? [:]) {
+            } else if let ignored = ignored(inventory, before.inventory, on: machine, evidence: sender?.evidence ?? [:]) {
                 events.append(ignored)
             }
             var mutations = [try machine.put(.revision(found.revision))]

@@ -109,7 +109,7 @@ extension ControlPlane {
         let isSameBoot = before?.boot == boot
         arrival.machine.observed.agent = presence
         if isSameBoot { arrival.machine.observed.agent?.since = before?.since ?? now }
-        if !isSameBoot { try await advance(&arrival, presence, hello, from: sender) }
+        if !isSameBoot { try await advance(&arrival, presence, hello, isKnown: found != nil) }
         arrival.machine.updatedAt = now
         arrival.mutations.append(try arrival.machine.put(found.map { .revision($0.revision) } ?? .absent))
         for happening in arrival.events {
@@ -142,46 +142,56 @@ extension ControlPlane {
         arrival.events += take(claims: hello.macs.map { Interface(mac: $0) }, into: &arrival.machine, evidence: sender.evidence)
     }
 
-    /// Notes what ports an agent names. Those of other machines stay theirs; that it names them, or that another machine's
-    /// agent names them too, is an event.
+    /// Notes what ports an agent names. Those of other machines stay theirs; that it names them is an event, and so is that
+    /// two machines name the same.
     func take(
         claims named: [Interface], into machine: inout Machine, evidence: [String: String]
     ) -> [OperationTransition.Happening] {
-        let fresh = machine.claim(named)
         let id = machine.id
-        let foreign = Dictionary(grouping: fresh) { mac in
-            self.snapshot.machine(with: mac)?.id ?? self.snapshot.machines(claiming: mac).first { $0.id != id }?.id
+        var conflicts: [MachineID: [MACAddress]] = [:]
+        var duplicates: [MachineID: [MACAddress]] = [:]
+        for port in machine.claim(named) {
+            if let owner = snapshot.machine(with: port)?.id {
+                if owner != id { conflicts[owner, default: []].append(port) }
+            } else if let other = snapshot.machines(claiming: port).first(where: { $0.id != id })?.id {
+                duplicates[other, default: []].append(port)
+            }
         }
-        return foreign.compactMap { other, macs in
-            guard let other, other != id else { return nil }
-            let ports = macs.map(\.description).sorted().joined(separator: " ")
-            let isOwned = macs.contains { self.snapshot.machine(with: $0) != nil }
+        func happening(
+            _ kind: String, _ other: MachineID, _ ports: [MACAddress], _ words: (String) -> String
+        ) -> OperationTransition.Happening {
+            let list = ports.map(\.description).sorted().joined(separator: " ")
             return .init(
-                kind: "interface.conflict", actor: "agent",
-                message: "\(machine.name) says that it has port \(ports), "
-                    + (isOwned ? "which is \(other)'s and stays so" : "and so does \(other): it is neither's until it boots"),
-                evidence: evidence.merging([isOwned ? "owner" : "claimant": other.rawValue, "macs": ports]) { $1 })
+                kind: kind, actor: "agent", message: words(list),
+                evidence: evidence.merging([kind == "interface.conflict" ? "owner" : "other": other.rawValue, "macs": list]) { $1 })
         }
+        let name = machine.name
+        return conflicts.map { owner, ports in
+            happening("interface.conflict", owner, ports) { "\(name) says that it has port \($0), which is \(owner)'s and stays so" }
+        }
+            + duplicates.map { other, ports in
+                happening("interface.duplicate", other, ports) {
+                    "\(name) and \(other) both say that they have port \($0); it identifies neither of them"
+                }
+            }
     }
 
     /// What the boot is to the machine's work.
     private func advance(
-        _ arrival: inout Arrival, _ presence: AgentPresence, _ hello: HelloRequest, from sender: Sender
+        _ arrival: inout Arrival, _ presence: AgentPresence, _ hello: HelloRequest, isKnown: Bool
     ) async throws {
         let trace = bootTraces.trace(of: hello.mac)
-        let seen = sender.evidence
         var transition: OperationTransition
         let precondition: Precondition
         if let open = arrival.machine.openOperation {
             guard let operation = try await records.get(Model.Operation.self, id: open.rawValue) else { return }
             transition = OperationTransition(machine: arrival.machine, operation: operation.value)
-            let times = trace?.evidence(from: operation.value.step(.agent)?.startedAt, to: now) ?? [:]
-            transition.agentArrived(presence, now, evidence: seen.merging(times) { $1 })
+            transition.agentArrived(presence, now, evidence: trace?.evidence(from: operation.value.step(.agent)?.startedAt, to: now) ?? [:])
             precondition = .revision(operation.revision)
         } else if arrival.machine.state == .new {
             transition = OperationTransition.begin(
                 id: .random(length: 8), request: .inspect, machine: arrival.machine, by: "discovery", now: now)
-            transition.agentArrived(presence, now, evidence: seen.merging(trace?.evidence(from: nil, to: now) ?? [:]) { $1 })
+            transition.agentArrived(presence, now, evidence: trace?.evidence(from: nil, to: now) ?? [:])
             precondition = .absent
         } else {
             return

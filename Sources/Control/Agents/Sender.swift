@@ -1,3 +1,4 @@
+internal import Model
 public import Wire
 
 /// Who a machine's request came from, by what our own interface or the relay saw and not by what the request says.
@@ -18,5 +19,12 @@ public struct Sender: Sendable, Equatable {
     /// What an event says of it.
     public var evidence: [String: String] {
         ["sender": mac.description, "address": address?.description ?? "", "interface": interface].filter { !$0.value.isEmpty }
+    }
+}
+
+extension AgentPresence {
+    /// Where its hello came from, as an event says it: of two hosts with one port, this is what is left to compare.
+    var origin: [String: String] {
+        ["sender": mac?.description, "address": address?.description].compactMapValues { $0 }
     }
 }

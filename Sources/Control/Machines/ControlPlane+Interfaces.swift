@@ -49,8 +49,10 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
-    /// Ports that agents named and that are other machines', for those who look at the server's state.
-    public var interfaceWarnings: [Problem] {
+    /// Ports that agents named and that are other machines', or that two of them named, for those who look at the server's state.
+    public var interfaceWarnings: [Problem] { Array((portConflicts + portDuplicates).prefix(16)) }
+
+    private var portConflicts: [Problem] {
         let snapshot = snapshot
         let conflicts = snapshot.machines.values.flatMap { machine in
             (machine.observed.claimedInterfaces ?? []).compactMap { port in
@@ -63,5 +65,20 @@ extension ControlPlane {
                 detail: "Two ports have one address, a card was moved, or somebody lies. The port stays where it is.",
                 remedy: "If the card was moved: hostler machine take-interface \(conflict.claimant.id) \(conflict.port)")
         }
+    }
+
+    private var portDuplicates: [Problem] {
+        let snapshot = snapshot
+        let claims = snapshot.machines.values.flatMap { machine in (machine.observed.claimedInterfaces ?? []).map { ($0.mac, machine) } }
+        return Dictionary(grouping: claims) { $0.0 }.filter { $0.value.count > 1 && snapshot.machine(with: $0.key) == nil }
+            .sorted { $0.key < $1.key }.prefix(16).map { port, claims in
+                let machines = claims.map(\.1).sorted { $0.id < $1.id }
+                return Problem(
+                    "interface-duplicate",
+                    title: "\(machines.count) machines say that they have port \(port): "
+                        + machines.prefix(4).map(\.name.text).joined(separator: ", "),
+                    detail: "Boards and adapters have been sold with one address on all of them, or somebody lies. It identifies no machine.",
+                    remedy: "Boot them by their other ports, or give it to one: hostler machine take-interface \(machines[0].id) \(port)")
+            }
     }
 }

@@ -51,11 +51,12 @@ public struct OperationTransition: Sendable, Equatable {
         machine.observed.agent = agent
         guard operation.state == .running, let current = operation.currentStep else { return }
         if current.name == .agent {
-            succeed(.agent, evidence: ["agent": agent.version, "boot": agent.boot].merging(evidence) { $1 }, now)
+            succeed(
+                .agent, evidence: ["agent": agent.version, "boot": agent.boot].merging(agent.origin) { $1 }.merging(evidence) { $1 }, now)
         } else if current.name.isAgentWork, current.state == .running {
             note(
                 "operation.agent-returned", by: "agent",
-                "\(machine.name) booted again in the middle of \(current.name.rawValue); the step starts over")
+                "\(machine.name) booted again in the middle of \(current.name.rawValue); the step starts over", agent.origin)
             retry(current.name, because: nil, now)
         }
     }
