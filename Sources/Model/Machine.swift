@@ -155,6 +155,8 @@ public struct Installation: Codable, Sendable, Equatable {
     public var hostKeys: [String]
     /// The SSH public keys that the installation was asked for with.
     public var sshKeys: [String]?
+    /// What the system's keys are checked with; nil: it has none that count.
+    public var keyVerifiers: KeyVerifiers?
 
     public init(
         operation: OperationID, generation: UInt64, image: String, digest: String, hostname: String,

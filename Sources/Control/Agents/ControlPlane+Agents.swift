@@ -100,6 +100,7 @@ extension ControlPlane {
             transition.agentArrived(presence, now, evidence: times ?? [:])
             machine = transition.machine
             events += transition.events
+            if transition.dropsSecrets { mutations.append(.delete(key: SeedSecrets.key(open), if: .none)) }
             mutations.append(try transition.operation.put(.revision(operation.revision)))
         } else if machine.openOperation == nil, machine.state == .new {
             var transition = OperationTransition.begin(
@@ -186,9 +187,8 @@ extension ControlPlane {
         }
         guard machine.installed == nil else { return nil }
         // An installation that the record knows to have failed or been cancelled proved nothing.
-        if let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value,
-            known.state != .succeeded, known.problem?.code != OperationTransition.restoredCode
-        {
+        let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value
+        if let known, known.state != .succeeded, known.problem?.code != OperationTransition.restoredCode {
             return nil
         }
         let operationIsOpen = machine.openOperation != nil && machine.state != .inspecting
@@ -198,6 +198,7 @@ extension ControlPlane {
         machine.installed = Installation(
             operation: found.record.operation, generation: found.record.generation, image: found.record.image,
             digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
+        machine.installed?.keyVerifiers = known?.machine == machine.id ? known?.keyVerifiers : nil
         if machine.openOperation == nil {
             machine.generation = max(machine.generation, found.record.generation)
             machine.state = .running
@@ -324,11 +325,12 @@ extension ControlPlane {
             isTrusted(machine, wantsProof: wantsProof)
         else { throw Problem.notFound("seed", id.rawValue) }
         return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)") {
-            try SeedVolume(
+            let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
+            guard let keys = secrets.keys else { throw StoreError.corrupt("the record at \(stored.key) has no keys") }
+            return try SeedVolume(
                 SeedSource(
-                    operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
-                    callHome: "\(base)/call-home/\(id)", machine: machine, placement: placement,
-                    instanceKey: instanceKey(operation.machine, id), seedKey: seedKey(operation.machine, id),
+                    operation: operation, request: request, secrets: secrets, callHome: "\(base)/call-home/\(id)", machine: machine,
+                    placement: placement, instanceKey: keys.instance, seedKey: keys.seed,
                     bringsHostCertificates: environment.bringsHostCertificates))
         }
     }
