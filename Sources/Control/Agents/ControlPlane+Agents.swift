@@ -183,11 +183,12 @@ extension ControlPlane {
             isTrusted(machine, wantsProof: wantsProof)
         else { throw Problem.notFound("seed", id.rawValue) }
         return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)") {
-            try SeedVolume(
+            let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
+            guard let keys = secrets.keys else { throw StoreError.corrupt("the record at \(stored.key) has no keys") }
+            return try SeedVolume(
                 SeedSource(
-                    operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
-                    callHome: "\(base)/call-home/\(id)", machine: machine, placement: placement,
-                    instanceKey: instanceKey(operation.machine, id), seedKey: seedKey(operation.machine, id),
+                    operation: operation, request: request, secrets: secrets, callHome: "\(base)/call-home/\(id)", machine: machine,
+                    placement: placement, instanceKey: keys.instance, seedKey: keys.seed,
                     bringsHostCertificates: environment.bringsHostCertificates))
         }
     }
