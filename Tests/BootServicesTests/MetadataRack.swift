@@ -111,18 +111,26 @@ final class MetadataRack: Sendable {
 
     private func keys(_ number: Int) async throws -> InstallationKeys {
         if let known = keys.withLock({ $0[number] }) { return known }
+        return try await install(number)
+    }
+
+    /// A system with new keys; the one before, and its keys, are gone.
+    @discardableResult
+    func install(_ number: Int) async throws -> InstallationKeys {
         let machine = try machine(number)
         let made = InstallationKeys.random(for: machine.id)
         keys.withLock { $0[number] = made }
         _ = try await control.edit(machine: machine.id.rawValue, expecting: nil, kind: "test", by: "test") { machine, _ in
             machine.installed = Installation(
-                operation: OperationID(unchecked: "op-system\(number)"), generation: 1, image: "debian-12", digest: "", hostname: "web",
+                operation: Self.installation(number), generation: 1, image: "debian-12", digest: "", hostname: "web",
                 diskSerial: nil, installedAt: Timestamp(milliseconds: 0))
             machine.installed?.keyVerifiers = made.verifiers
             return "installed"
         }
         return made
     }
+
+    static func installation(_ number: Int) -> OperationID { OperationID(unchecked: "op-system\(number)") }
 
     func machine(_ number: Int) throws -> Machine { try #require(control.snapshot.machine(with: Self.mac(number))) }
     func incarnation(_ number: Int) throws -> String { "boot-" + (try #require(try machine(number).observed.agent?.boot)) }

@@ -52,7 +52,7 @@ struct MetadataRelayTests {
     func keys() async throws {
         try await with { rack in
             try await setUserData(rack, of: 4)
-            let id = try rack.machine(4).id.rawValue
+            let id = MetadataRack.installation(4).rawValue
             #expect(try RawClient(from: "127.1.0.4", port: rack.port).put("/latest/api/token", timeToLive).status == 403)
             #expect(try ask(rack, "/latest/meta-data/instance-id").status == 401)
             #expect(rack.service.counters["refused-unproved"] == 1)
@@ -94,12 +94,14 @@ struct MetadataRelayTests {
         }
     }
 
-    @Test("a key ends with what it was made for: another boot or installation has another one")
+    @Test("a key ends with what it was made for: another installation has another one")
     func incarnations() async throws {
         try await with { rack in
             let path = "/k/" + (try await rack.key(4)) + "/latest/meta-data/instance-id"
             #expect(try ask(rack, path).status == 200)
             try await rack.boot(4, at: place)
+            #expect(try ask(rack, path).status == 200, "a boot into the agent alone changes nothing")
+            try await rack.install(4)
             #expect(try ask(rack, path).status == 403)
             #expect(try ask(rack, path, from: "127.1.0.99").status == 403)
         }
@@ -157,7 +159,7 @@ struct MetadataRelayTests {
     func unleased() async throws {
         try await with { rack in
             let key = try await rack.key(4)
-            let id = try rack.machine(4).id.rawValue
+            let id = MetadataRack.installation(4).rawValue
             let leaf = "/latest/meta-data/instance-id"
             // As behind another DHCP server.
             #expect(try ask(rack, "/k/" + key + leaf, from: "127.1.0.99").body == id)
@@ -171,7 +173,7 @@ struct MetadataRelayTests {
             #expect(try ask(rack, leaf, from: "127.1.0.99").status == 403)
             #expect(try ask(rack, "/k/" + key + leaf, from: "127.9.0.9").status == 403, "no network that is named")
             let event = try await rack.event("metadata.secret-refused")
-            #expect(event.machine == nil && event.evidence["claimed-machine"] == id, "a claim that was not proved is no machine's event")
+            #expect(event.machine == nil && event.evidence["claimed-machine"] == (try rack.machine(4).id.rawValue), "a claim that was not proved is no machine's event")
         }
     }
 
@@ -207,7 +209,7 @@ struct MetadataRelayTests {
             let client = try RawClient(from: "127.1.0.99", port: rack.port)
             for number in [4, 5, 4] {
                 let answer = client.get("/k/\(try await rack.key(number))/latest/meta-data/instance-id")
-                #expect(answer.body == (try rack.machine(number).id.rawValue))
+                #expect(answer.body == MetadataRack.installation(number).rawValue)
             }
             #expect(client.get("/latest/meta-data/instance-id").status == 403)
         }

@@ -206,8 +206,8 @@ struct ControlSecretTests {
 
     @Test("after a restore nothing counts that was made with the secret in the backup, and running systems keep their keys")
     func restore() async throws {
-        let store = MemoryStore()
-        let control = try await open(store)
+        let (store, clock) = (MemoryStore(), ManualClock())
+        let control = try await open(store, clock: clock)
         var id: MachineID?
         var keys: InstallationKeys?
         var token = ""
@@ -220,10 +220,11 @@ struct ControlSecretTests {
         }
         let machine = try #require(id)
         let nonce = control.nonces.make(for: testMAC, now: control.now)
-        let again = try await open(store)
+        let again = try await open(store, clock: clock)
         #expect(again.metadataSessions.check(token, of: try asker(again, machine), now: again.now) != nil, "a start alone ends nothing")
         for epoch in [1, 2] {
-            let restored = try await open(store, epoch: epoch)
+            clock.advance(.seconds(1))
+            let restored = try await open(store, clock: clock, epoch: epoch)
             #expect(restored.metadataSessions.check(token, of: try asker(restored, machine), now: restored.now) == nil)
             await #expect(throws: Problem.self) { try await restored.hello(hello(nonce: nonce, key: String(repeating: "e", count: 64)), from: nil) }
             let present = try #require(restored.snapshot.machines[machine])
@@ -232,19 +233,20 @@ struct ControlSecretTests {
             #expect(restored.metadataSessions.check(key: known.instance, of: try asker(restored, machine)) == .key)
             #expect(restored.metadataSessions.check(key: known.seed, of: try asker(restored, machine)) == .seed)
             token = restored.metadataSessions.token(for: try asker(restored, machine), proof: .key, seconds: 600, now: restored.now, random: 1)
-            let same = try await open(store, epoch: epoch)
+            let same = try await open(store, clock: clock, epoch: epoch)
             #expect(same.metadataSessions.check(token, of: try asker(same, machine), now: same.now) != nil, "it is settled once")
         }
     }
 
     @Test("a session of an agent ends with a restore")
     func agentSessions() async throws {
-        let store = MemoryStore()
-        let control = try await open(store)
+        let (store, clock) = (MemoryStore(), ManualClock())
+        let control = try await open(store, clock: clock)
         var session = ""
         try await running(control) { session = try await boot($0).session }
-        _ = try await open(store).machine(session: session)
-        let restored = try await open(store, epoch: 1)
+        _ = try await open(store, clock: clock).machine(session: session)
+        clock.advance(.seconds(1))
+        let restored = try await open(store, clock: clock, epoch: 1)
         #expect(throws: Problem.self) { try restored.machine(session: session) }
     }
 
@@ -264,13 +266,13 @@ struct ControlSecretTests {
         var old = try await control.machine(named: try #require(machine).rawValue)
         old.value.installed?.keyVerifiers = nil
         var other = old.value
-        other.id = MachineID(unchecked: "m-other1")
+        other.id = MachineID(unchecked: "m-0ther1")
         other.name = try DisplayName("other")
         other.interfaces = [Interface(mac: MACAddress(value: 0x5254_0077_0002))]
         other.installed = nil
         other.state = .installing
         var coming = OperationTransition.begin(
-            id: OperationID(unchecked: "op-comes001"), request: .install(InstallRequest(image: "debian-12")), machine: other, by: "test",
+            id: OperationID(unchecked: "op-c0mes001"), request: .install(InstallRequest(image: "debian-12")), machine: other, by: "test",
             now: control.now)
         for step in coming.operation.steps.indices where coming.operation.steps[step].name != .firstBoot {
             coming.operation.steps[step].state = .succeeded
