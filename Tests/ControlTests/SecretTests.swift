@@ -54,7 +54,7 @@ struct ControlSecretTests {
 
     private func begin(_ control: ControlPlane) async throws -> (agent: HelloReply, operation: Model.Operation, keys: InstallationKeys) {
         let agent = try await boot(control)
-        try await control.record(inventory(), of: agent.machine)
+        try await control.record(inventory(), of: agent.machine, wantsProof: false)
         let request = InstallRequest(image: "debian-12", userData: Base64Bytes(base64: Data(userData.utf8).base64EncodedString()))
         let operation = try await control.start(.install(request), on: agent.machine.rawValue, by: "test")
         _ = try await control.task(for: agent.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
@@ -71,7 +71,7 @@ struct ControlSecretTests {
         _ = try await control.report(
             StepReport(
                 operation: operation.id, generation: operation.generation, step: step, kind: kind,
-                evidence: step == .chooseDisk ? ["serial": "D1"] : [:], problem: problem), of: operation.machine)
+                evidence: step == .chooseDisk ? ["serial": "D1"] : [:], problem: problem), of: operation.machine, wantsProof: false)
     }
 
     private func finish(_ control: ControlPlane, _ operation: Model.Operation) async throws -> String {
@@ -226,7 +226,9 @@ struct ControlSecretTests {
             clock.advance(.seconds(1))
             let restored = try await open(store, clock: clock, epoch: epoch)
             #expect(restored.metadataSessions.check(token, of: try asker(restored, machine), now: restored.now) == nil)
-            await #expect(throws: Problem.self) { try await restored.hello(hello(nonce: nonce, key: String(repeating: "e", count: 64)), from: nil) }
+            await #expect(throws: Problem.self) {
+                try await restored.hello(hello(nonce: nonce, key: String(repeating: "e", count: 64)), from: testSender, wantsProof: false)
+            }
             let present = try #require(restored.snapshot.machines[machine])
             #expect(present.state == .running)
             let known = try #require(keys)
@@ -235,6 +237,40 @@ struct ControlSecretTests {
             token = restored.metadataSessions.token(for: try asker(restored, machine), proof: .key, seconds: 600, now: restored.now, random: 1)
             let same = try await open(store, clock: clock, epoch: epoch)
             #expect(same.metadataSessions.check(token, of: try asker(same, machine), now: same.now) != nil, "it is settled once")
+        }
+    }
+
+    @Test("a system that came up after the backup is taken back into the record; it shows its own key, and has an identity again")
+    func adopted() async throws {
+        let (store, clock) = (MemoryStore(), ManualClock())
+        let control = try await open(store, clock: clock)
+        var begun: Model.Operation?
+        var keys: InstallationKeys?
+        try await running(control) { control in
+            let (_, operation, made) = try await begin(control)
+            (begun, keys) = (operation, made)
+        }
+        clock.advance(.seconds(60))
+        let restored = try await open(store, clock: clock, epoch: 1)
+        try await running(restored) { control in
+            let operation = try #require(begun)
+            let known = try #require(keys)
+            _ = try await boot(control, key: String(repeating: "b", count: 64))
+            var facts = inventory()
+            let record = InstallRecord(
+                machine: operation.machine, operation: operation.id, generation: operation.generation, image: "debian-12",
+                digest: OneImage.digest, hostname: "one")
+            facts.installations = [.init(disk: "D1", record: try control.markers.sealed(record))]
+            try await control.record(facts, of: operation.machine, wantsProof: false)
+            #expect(control.snapshot.machines[operation.machine]?.installed?.isAdopted == true)
+            let asker = try asker(control, operation.machine)
+            #expect(control.metadataSessions.check(key: known.instance, of: asker) == .key)
+            #expect(control.metadataSessions.check(key: known.seed, of: asker) == .seed)
+            #expect(control.metadataSessions.check(key: InstallationKeys.random(for: operation.machine).instance, of: asker) == nil)
+            for _ in 0..<2 { try await control.systemHasShownKey(operation.machine) }
+            #expect(control.snapshot.machines[operation.machine]?.installed?.isAdopted == nil)
+            let shown = try await control.records.all(Event.self).filter { $0.value.kind == "machine.key-shown" }
+            #expect(shown.count == 1)
         }
     }
 
@@ -281,7 +317,7 @@ struct ControlSecretTests {
         seed.keys = nil
         let ended = try await control.records.all(Model.Operation.self).filter { $0.value.kind == .install }
         var mutations: [Mutation] = [
-            .delete(key: SessionSecret.key, if: .exists), .put(key: SessionSecret.formerKey, value: secret, if: .absent),
+            .delete(key: StoredSecret.session.key, if: .exists), .put(key: StoredSecret.formerKey, value: secret, if: .absent),
             try old.value.put(.exists), try coming.machine.put(.absent), try coming.operation.put(.absent), try seed.put(for: coming.operation.id),
         ]
         for found in ended {
@@ -309,8 +345,8 @@ struct ControlSecretTests {
             #expect(control.metadataSessions.check(key: formerKey("instance-key", secret, machine, "op-another1"), of: asker) == nil)
         }
         let store = control.records.store
-        #expect(try await store.get(SessionSecret.formerKey) == nil)
-        let now = try #require(try await store.get(SessionSecret.key)).value
+        #expect(try await store.get(StoredSecret.formerKey) == nil)
+        let now = try #require(try await store.get(StoredSecret.session.key)).value
         #expect(now != secret && now.count == 32)
         // The seed of a system that has yet to start is the one that is on its disk.
         let seed = try await control.seed(of: coming.id, base: testBase, wantsProof: false)
@@ -329,9 +365,9 @@ struct ControlSecretTests {
                 let control = try await open(store)
                 try await checkMigrated(control, secret, running, coming)
                 // A third start changes nothing.
-                let settled = try await store.get(SessionSecret.key)?.value
+                let settled = try await store.get(StoredSecret.session.key)?.value
                 _ = try await open(store)
-                #expect(try await store.get(SessionSecret.key)?.value == settled)
+                #expect(try await store.get(StoredSecret.session.key)?.value == settled)
                 if first != nil {
                     #expect(commits >= 2, "the migration was one commit: nothing was killed in between")
                     return
@@ -352,7 +388,9 @@ struct ControlSecretTests {
             #expect(throws: Problem.self) { try control.machine(session: forger.session(machine: reply.machine, boot: boot)) }
             #expect(try control.machine(session: reply.session).id == machine)
             let nonce = forger.make(for: testMAC, now: control.now)
-            await #expect(throws: Problem.self) { try await control.hello(hello(nonce: nonce, key: String(repeating: "d", count: 64)), from: nil) }
+            await #expect(throws: Problem.self) {
+                try await control.hello(hello(nonce: nonce, key: String(repeating: "d", count: 64)), from: testSender, wantsProof: false)
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ struct StolenBackupTests {
                 return operation
             }
             let agent = try await boot(control)
-            try await control.record(inventory(), of: agent.machine)
+            try await control.record(inventory(), of: agent.machine, wantsProof: false)
             // One that was cancelled, one whose system runs; user-data for the next; and an agent that waits.
             let first = try await install(agent, "#!/bin/sh\n# the-first-user-data\n")
             _ = try await control.cancel(first.id, by: "test")
@@ -69,7 +69,7 @@ struct StolenBackupTests {
                 _ = try await control.report(
                     StepReport(
                         operation: second.id, generation: second.generation, step: step, kind: .succeeded,
-                        evidence: step == .chooseDisk ? ["serial": "D1"] : [:]), of: agent.machine)
+                        evidence: step == .chooseDisk ? ["serial": "D1"] : [:]), of: agent.machine, wantsProof: false)
             }
             try await control.callHome(operation: second.id, proof: try await secrets(second).proof, hostKeys: [], evidence: [:])
             let stored = "#!/bin/sh\n# the-stored-user-data\n"
@@ -104,7 +104,7 @@ struct StolenBackupTests {
         // The same thief succeeds where the secret rests readable, as it did.
         let sealing = try #require(try KeyFile(directory + "/seal.key").sealingKey())
         let store = SealedStore(try SQLiteStore(path: directory + "/hostler.db", logger: Logger(label: "test")), key: sealing)
-        let secret = try #require(try await store.get(SessionSecret.key)).value
+        let secret = try #require(try await store.get(StoredSecret.session.key)).value
         #expect(attack([UInt8](repeating: 0, count: 50) + secret + [1, 2, 3], target) == ["session"])
         var former = target
         let keys = InstallationKeys.derived(from: secret, machine: target.machine, operation: target.operation)

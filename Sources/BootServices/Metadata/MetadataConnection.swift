@@ -158,7 +158,9 @@ final class MetadataConnection: ChannelInboundHandler {
             fetch(head, context) { await door.secret(secret, for: asker) }
         case .identity(let identity):
             let door = door
-            fetch(head, context) { await door.identity(identity, for: asker, view: view) }
+            // A token that was got with the key shows it as well.
+            let showsKey = checked == .good(.key) || head.shownKey.map { door.desk.sessions.check(key: $0, of: asker) == .key } ?? false
+            fetch(head, context) { await door.identity(identity, for: asker, view: view, showsKey: showsKey) }
         case .watch: watch(asker, claim, view, context)
         }
     }

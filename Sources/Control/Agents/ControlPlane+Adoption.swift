@@ -23,6 +23,9 @@ extension ControlPlane {
             operation: found.record.operation, generation: found.record.generation, image: found.record.image,
             digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
         machine.installed?.isAdopted = true
+        // Its keys are checked with what the record knows of them; of a marker alone it has none.
+        let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value
+        machine.installed?.keyVerifiers = known?.machine == machine.id ? known?.keyVerifiers : nil
         // The record may be older than the disk: what is asked for next must be newer than what is there.
         machine.generation = max(machine.generation, found.record.generation)
         if machine.openOperation == nil { machine.state = .running }
@@ -31,6 +34,17 @@ extension ControlPlane {
             message: "\(machine.name) carries an installation of \(found.record.image) that the restored record did not know; "
                 + "it boots its disk, and has no identity until it has shown its key",
             evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
+    }
+
+    /// A system that was taken back into the record has shown the key that only its own disk has: it is the one that was
+    /// installed, and has an identity again.
+    public func systemHasShownKey(_ id: MachineID) async throws {
+        guard let installed = snapshot.machines[id]?.installed, installed.isAdopted == true else { return }
+        _ = try await edit(machine: id.rawValue, expecting: nil, kind: "machine.key-shown", by: "metadata") { machine, _ in
+            // Not of another one that has come since.
+            if machine.installed?.operation == installed.operation { machine.installed?.isAdopted = nil }
+            return "The system of \(machine.name) that was found on its disk has shown its key"
+        }
     }
 
     /// That an agent shows a marker which counts for nothing: it is no system that the record has, nor one that is being
