@@ -82,11 +82,12 @@ public final class ControlPlane: Sendable {
     ) async throws -> ControlPlane {
         let records = Records(store: store)
         try await KeyMigration(records: records).run()
-        // Whatever was made with the secret of a backup is void, whoever has the backup.
-        let secret = try await SessionSecret.open(in: store, fresh: try await settledEpoch(store) < restoreEpoch)
+        // Whatever was made with the session secret of a backup is void, whoever has the backup.
+        let isRestored = try await settledEpoch(store) < restoreEpoch
         let control = ControlPlane(
-            records: records, images: images, environment: environment, secret: secret,
-            markerSecret: try await InstallMarkers.secret(in: store))
+            records: records, images: images, environment: environment,
+            secret: try await StoredSecret.session.open(in: store, fresh: isRestored),
+            markerSecret: try await StoredSecret.markers.open(in: store))
         try await control.loadSnapshot()
         try await control.settleRestoredStore(epoch: restoreEpoch)
         try await control.sweepSecrets()
@@ -145,8 +146,6 @@ public final class ControlPlane: Sendable {
     // MARK: First start, restored backups
 
     private static let settledEpochKey = "/control/settled-epoch"
-    /// In milliseconds.
-    private static let restoredAtKey = "/control/restored-at"
 
     /// The newest restore that was settled.
     private static func settledEpoch(_ store: any StateStore) async throws -> Int {
@@ -156,9 +155,8 @@ public final class ControlPlane: Sendable {
     /// A store that came from a backup knows nothing of what was done since:
     /// its open operations are ended, so that none reinstalls a machine that runs by now.
     private func settleRestoredStore(epoch: Int) async throws {
-        if let stored = try await records.store.get(Self.restoredAtKey),
-            let milliseconds = Int64(String(decoding: stored.value, as: UTF8.self))
-        {
+        let atKey = "/control/restored-at"
+        if let stored = try await records.store.get(atKey), let milliseconds = Int64(String(decoding: stored.value, as: UTF8.self)) {
             restored.withLock { $0 = Timestamp(milliseconds: milliseconds) }
         }
         guard try await Self.settledEpoch(records.store) < epoch else { return }
@@ -168,7 +166,7 @@ public final class ControlPlane: Sendable {
         let now = now
         try await records.store.commit([
             .put(key: Self.settledEpochKey, value: Array(String(epoch).utf8), if: .none),
-            .put(key: Self.restoredAtKey, value: Array(String(now.milliseconds).utf8), if: .none),
+            .put(key: atKey, value: Array(String(now.milliseconds).utf8), if: .none),
         ])
         restored.withLock { $0 = now }
         try await recordEvent(kind: "store.restored", actor: "control", message: "The store was restored from a backup (epoch \(epoch))")

@@ -240,6 +240,40 @@ struct ControlSecretTests {
         }
     }
 
+    @Test("a system that came up after the backup is taken back into the record; it shows its own key, and has an identity again")
+    func adopted() async throws {
+        let (store, clock) = (MemoryStore(), ManualClock())
+        let control = try await open(store, clock: clock)
+        var begun: Model.Operation?
+        var keys: InstallationKeys?
+        try await running(control) { control in
+            let (_, operation, made) = try await begin(control)
+            (begun, keys) = (operation, made)
+        }
+        clock.advance(.seconds(60))
+        let restored = try await open(store, clock: clock, epoch: 1)
+        try await running(restored) { control in
+            let operation = try #require(begun)
+            let known = try #require(keys)
+            _ = try await boot(control, key: String(repeating: "b", count: 64))
+            var facts = inventory()
+            let record = InstallRecord(
+                machine: operation.machine, operation: operation.id, generation: operation.generation, image: "debian-12",
+                digest: OneImage.digest, hostname: "one")
+            facts.installations = [.init(disk: "D1", record: try control.markers.sealed(record))]
+            try await control.record(facts, of: operation.machine, wantsProof: false)
+            #expect(control.snapshot.machines[operation.machine]?.installed?.isAdopted == true)
+            let asker = try asker(control, operation.machine)
+            #expect(control.metadataSessions.check(key: known.instance, of: asker) == .key)
+            #expect(control.metadataSessions.check(key: known.seed, of: asker) == .seed)
+            #expect(control.metadataSessions.check(key: InstallationKeys.random(for: operation.machine).instance, of: asker) == nil)
+            for _ in 0..<2 { try await control.systemHasShownKey(operation.machine) }
+            #expect(control.snapshot.machines[operation.machine]?.installed?.isAdopted == nil)
+            let shown = try await control.records.all(Event.self).filter { $0.value.kind == "machine.key-shown" }
+            #expect(shown.count == 1)
+        }
+    }
+
     @Test("a session of an agent ends with a restore")
     func agentSessions() async throws {
         let (store, clock) = (MemoryStore(), ManualClock())
@@ -283,7 +317,7 @@ struct ControlSecretTests {
         seed.keys = nil
         let ended = try await control.records.all(Model.Operation.self).filter { $0.value.kind == .install }
         var mutations: [Mutation] = [
-            .delete(key: SessionSecret.key, if: .exists), .put(key: SessionSecret.formerKey, value: secret, if: .absent),
+            .delete(key: StoredSecret.session.key, if: .exists), .put(key: StoredSecret.formerKey, value: secret, if: .absent),
             try old.value.put(.exists), try coming.machine.put(.absent), try coming.operation.put(.absent), try seed.put(for: coming.operation.id),
         ]
         for found in ended {
@@ -311,8 +345,8 @@ struct ControlSecretTests {
             #expect(control.metadataSessions.check(key: formerKey("instance-key", secret, machine, "op-another1"), of: asker) == nil)
         }
         let store = control.records.store
-        #expect(try await store.get(SessionSecret.formerKey) == nil)
-        let now = try #require(try await store.get(SessionSecret.key)).value
+        #expect(try await store.get(StoredSecret.formerKey) == nil)
+        let now = try #require(try await store.get(StoredSecret.session.key)).value
         #expect(now != secret && now.count == 32)
         // The seed of a system that has yet to start is the one that is on its disk.
         let seed = try await control.seed(of: coming.id, base: testBase, wantsProof: false)
@@ -331,9 +365,9 @@ struct ControlSecretTests {
                 let control = try await open(store)
                 try await checkMigrated(control, secret, running, coming)
                 // A third start changes nothing.
-                let settled = try await store.get(SessionSecret.key)?.value
+                let settled = try await store.get(StoredSecret.session.key)?.value
                 _ = try await open(store)
-                #expect(try await store.get(SessionSecret.key)?.value == settled)
+                #expect(try await store.get(StoredSecret.session.key)?.value == settled)
                 if first != nil {
                     #expect(commits >= 2, "the migration was one commit: nothing was killed in between")
                     return

@@ -104,7 +104,7 @@ struct StolenBackupTests {
         // The same thief succeeds where the secret rests readable, as it did.
         let sealing = try #require(try KeyFile(directory + "/seal.key").sealingKey())
         let store = SealedStore(try SQLiteStore(path: directory + "/hostler.db", logger: Logger(label: "test")), key: sealing)
-        let secret = try #require(try await store.get(SessionSecret.key)).value
+        let secret = try #require(try await store.get(StoredSecret.session.key)).value
         #expect(attack([UInt8](repeating: 0, count: 50) + secret + [1, 2, 3], target) == ["session"])
         var former = target
         let keys = InstallationKeys.derived(from: secret, machine: target.machine, operation: target.operation)

@@ -219,7 +219,10 @@ final class MetadataDoor: Sendable {
 
     /// Whether the machine may have an identity now is decided by the issuer, anew at each call; whether it may have one on
     /// this network, here.
-    func identity(_ identity: MetadataAnswer.Identity, for asker: Asker, view: InstanceView) async -> MetadataReply {
+    /// - Parameter showsKey: whether it was asked for with the system's own key.
+    func identity(
+        _ identity: MetadataAnswer.Identity, for asker: Asker, view: InstanceView, showsKey: Bool = false
+    ) async -> MetadataReply {
         guard let tokens else { return .refusal(404) }
         do throws(Problem) {
             try control.requireTrust(of: asker.machine, wantsProof: wantsProof)
@@ -227,6 +230,7 @@ final class MetadataDoor: Sendable {
             return refusal(unproved: asker, error)
         }
         do {
+            if showsKey { try await control.systemHasShownKey(asker.machine) }
             switch identity {
             case .signature, .pkcs7:
                 let signed = try await tokens.sign(document: MetadataDesk.identityDocument(view), of: asker.machine)

@@ -3,15 +3,6 @@ internal import Store
 
 // Systems on disks that the record lost: it came from a backup.
 extension ControlPlane {
-    /// An adopted system has shown its key, which only root of that installation was given: it is what its disk says.
-    public func systemShowedItsKey(_ id: MachineID) async throws {
-        guard snapshot.machines[id]?.installed?.isAdopted == true else { return }
-        _ = try await edit(machine: id.rawValue, expecting: nil, kind: "machine.proved", by: "metadata") { machine, _ in
-            machine.installed?.isAdopted = nil
-            return "the system of \(machine.name), which was adopted after a restore, has shown its key; it may have an identity"
-        }
-    }
-
     /// Takes an installation that a machine's disk carries back into the record, once after a restore.
     ///
     /// What an agent reads from a disk is a claim. It counts only where the marker has our own tag, where the record was
@@ -32,7 +23,9 @@ extension ControlPlane {
             operation: found.record.operation, generation: found.record.generation, image: found.record.image,
             digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
         machine.installed?.isAdopted = true
-        machine.installed?.keyVerifiers = found.record.keyVerifiers
+        // The marker has what checks the system's keys; one of before markers had that may be known by its operation.
+        let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value
+        machine.installed?.keyVerifiers = found.record.keyVerifiers ?? (known?.machine == machine.id ? known?.keyVerifiers : nil)
         // The record may be older than the disk: what is asked for next must be newer than what is there.
         machine.generation = max(machine.generation, found.record.generation)
         if machine.openOperation == nil { machine.state = .running }
@@ -41,6 +34,17 @@ extension ControlPlane {
             message: "\(machine.name) carries an installation of \(found.record.image) that the restored record did not know; "
                 + "it boots its disk, and has no identity until it has shown its key",
             evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
+    }
+
+    /// A system that was taken back into the record has shown the key that only its own disk has: it is the one that was
+    /// installed, and has an identity again.
+    public func systemHasShownKey(_ id: MachineID) async throws {
+        guard let installed = snapshot.machines[id]?.installed, installed.isAdopted == true else { return }
+        _ = try await edit(machine: id.rawValue, expecting: nil, kind: "machine.key-shown", by: "metadata") { machine, _ in
+            // Not of another one that has come since.
+            if machine.installed?.operation == installed.operation { machine.installed?.isAdopted = nil }
+            return "The system of \(machine.name) that was found on its disk has shown its key"
+        }
     }
 
     /// That an agent shows a marker which counts for nothing: it is no system that the record has, nor one that is being

@@ -13,7 +13,7 @@ struct KeyMigration {
 
     /// Does nothing where it is done.
     func run() async throws {
-        guard let former = try await records.store.get(SessionSecret.formerKey) else { return }
+        guard let former = try await records.store.get(StoredSecret.formerKey) else { return }
         let operations = try await records.all(Model.Operation.self)
         let machines = try await records.all(Machine.self)
         let open = Set(machines.compactMap(\.value.openOperation))
@@ -42,8 +42,8 @@ struct KeyMigration {
         }
         try await commit(&mutations)
         try await records.store.commit([
-            .delete(key: SessionSecret.formerKey, if: .revision(former.modifiedRevision)),
-            .put(key: SessionSecret.key, value: SessionSecret.random(), if: .none),
+            .delete(key: StoredSecret.formerKey, if: .revision(former.modifiedRevision)),
+            .put(key: StoredSecret.session.key, value: StoredSecret.random(), if: .none),
         ])
     }
 

@@ -63,12 +63,15 @@ struct BackupCommand: AsyncParsableCommand {
 
     private func backupOffline(to partial: String) async throws -> BackupManifest {
         let logger = Logger(label: "hostler") { _ in SwiftLogNoOpLogHandler() }
-        let store = try SQLiteStore(path: connection.stateDir + "/hostler.db", logger: logger)
+        let store = try StateOwner.acting(for: connection.stateDir) {
+            try SQLiteStore(path: connection.stateDir + "/hostler.db", logger: logger)
+        }
         do {
-            // What an older version left readable is sealed first. A record that is sealed needs no key to be copied.
-            if try await !store.isErased() {
-                let file = ServerKeys(stateDirectory: connection.stateDir).seal
-                _ = try await SealedStore.open(store, keyFile: file, logger: logger)
+            // A record that is sealed needs no key to be copied.
+            guard try await store.isErased() else {
+                throw Problem(
+                    "backup-unsealed", status: 409, title: "The record is of an older version, and its secrets rest readable in it",
+                    remedy: "Start the server once: it seals them.")
             }
             let manifest = try await store.backup(to: partial, atMilliseconds: Timestamp.now.milliseconds)
             try await store.close()

@@ -26,14 +26,17 @@ struct RestoreCommand: AsyncParsableCommand {
         let seal = try files["seal.key"].map { try SealingKey($0) } ?? keys.seal.sealingKey()
         let keeps: (String, [UInt8]) -> Bool = { name, value in SealedStore.opens(value, at: name, with: seal) }
 
-        let made = Timestamp(milliseconds: manifest.createdAtMilliseconds)
-        let unopened = LeftOutSecrets(keys: try SQLiteStore.secrets(inBackup: file, unless: keeps))
-        if !unopened.isEmpty {
-            print(unopened.text)
+        let unopened = try SQLiteStore.secrets(inBackup: file, unless: keeps)
+        let leftOut = LeftOutSecrets(keys: unopened)
+        if !leftOut.isEmpty {
+            print(leftOut.text)
             if passphraseFile == nil, try BackupKeys.areIn(backup: file) {
                 print("The backup has the keys to these, under a passphrase: with --passphrase-file they are restored too.")
             }
         }
+        let opened = try SQLiteStore.secrets(inBackup: file) { _, _ in false }.filter { !unopened.contains($0) }
+        let hints = try hints(opened, Set(files.keys).union(keys.read().keys))
+        let made = Timestamp(milliseconds: manifest.createdAtMilliseconds)
         try confirm(yes, "The state in \(stateDir) will be replaced by the backup of \(made), revision \(manifest.revision).")
         try StateOwner.become(of: stateDir, toRead: file)
         let now = Timestamp.now
@@ -42,21 +45,19 @@ struct RestoreCommand: AsyncParsableCommand {
         let kept = try keys.restore(files, at: now)
         print("restored \(report.keyCount) records of revision \(manifest.revision); revisions go on from \(report.revision)")
         for name in (report.keptAs.map { [$0] } ?? []) + kept { print("what it replaces is kept as \(name)") }
-        for line in try missing(keys) { print(line) }
+        for hint in hints { print(hint) }
     }
 
-    /// What opens no more although the record has it, since it was sealed once more with a key file that is not here.
-    private func missing(_ keys: ServerKeys) throws -> [String] {
-        let left = try SQLiteStore.secrets(inBackup: file) { _, _ in false }
-        let there = try keys.read()
-        var lines: [String] = []
-        if there["identity.key"] == nil, left.contains(where: { $0.hasPrefix("/secrets/identity/") }), there["seal.key"] != nil {
-            lines.append("identity.key is not in \(stateDir): put it there, or start the server once with --new-identity")
+    /// What opens no more although the record has it: within seal.key's it is sealed once more, with a key file that is not here.
+    private func hints(_ secrets: [String], _ files: Set<String>) -> [String] {
+        var hints: [String] = []
+        if !files.contains("identity.key"), secrets.contains(where: { $0.hasPrefix("/secrets/identity/") }) {
+            hints.append("identity.key is not in \(stateDir): put it there, or start the server once with --new-identity")
         }
-        if there["vault.key"] == nil, left.contains(where: { $0.hasPrefix("/secrets/bmcs/") }), there["seal.key"] != nil {
-            lines.append("vault.key is not in \(stateDir): put it there, or give each BMC its password again")
+        if !files.contains("vault.key"), secrets.contains(where: { $0.hasPrefix("/secrets/bmcs/") }) {
+            hints.append("vault.key is not in \(stateDir): put it there, or remove and add each BMC with its password")
         }
-        return lines
+        return hints
     }
 }
 
@@ -73,8 +74,8 @@ struct LeftOutSecrets {
         ),
         ("/secrets/seeds/", "the first-boot data of", "these installations end with the restore: ask for them again"),
         (
-            "/secrets/markers", "the key of the markers on disks",
-            "systems that were installed after the backup was made are not recognised: each shows as a machine without a system"
+            "/secrets/markers", "what disk markers are checked with",
+            "systems that were installed after the backup are not taken into the record again: install them anew"
         ),
         // These are made anew by every restore.
         ("/secrets/session", "", ""), ("/secrets/boot", "", ""),
@@ -95,7 +96,8 @@ struct LeftOutSecrets {
             let names = rest.filter { $0.hasPrefix(kind.prefix) }.map { String($0.dropFirst(kind.prefix.count)) }
             rest.removeAll { $0.hasPrefix(kind.prefix) }
             guard !names.isEmpty, !kind.what.isEmpty else { continue }
-            lines.append("  \(kind.what) \(names.joined(separator: ", ")): \(kind.remedy)")
+            let list = names.filter { !$0.isEmpty }.joined(separator: ", ")
+            lines.append("  \(kind.what)\(list.isEmpty ? "" : " " + list): \(kind.remedy)")
         }
         if !rest.isEmpty { lines.append("  \(rest.joined(separator: ", "))") }
         return lines

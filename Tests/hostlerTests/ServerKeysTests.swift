@@ -1,0 +1,62 @@
+import Foundation
+import Model
+import Store
+import Testing
+
+@testable import hostler
+
+@Suite("the key files of a server")
+struct ServerKeysTests {
+    private func inFolder(_ body: (String) throws -> Void) throws {
+        let folder = NSTemporaryDirectory() + "/hostler-keys-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try body(folder)
+    }
+
+    @Test("a passphrase is the one line of its file; what would be taken for less than it is, is refused")
+    func passphrase() throws {
+        try inFolder { folder in
+            let path = folder + "/passphrase"
+            func read(_ text: String) throws -> String {
+                try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+                return String(decoding: try ServerKeys.passphrase(in: path), as: UTF8.self)
+            }
+            for text in ["six words", "six words\n", "six words\r\n", "six words\n\n"] { #expect(try read(text) == "six words") }
+            #expect(try read(" ä \n") == " ä ")
+            for text in ["", "\n", "\nsecond", "one\ntwo", String(repeating: "x", count: 5000)] {
+                #expect(throws: Problem.self, "\(text.prefix(9))") { try read(text) }
+            }
+            #expect(throws: Problem.self) { try ServerKeys.passphrase(in: folder + "/none") }
+            #expect(throws: Problem.self) { try ServerKeys.passphrase(in: folder) }
+        }
+    }
+
+    @Test("the files of a backup come into place; what was there before is kept, and what is no key file of ours is left alone")
+    func restore() throws {
+        try inFolder { folder in
+            let keys = ServerKeys(stateDirectory: folder)
+            #expect(try keys.read() == [:])
+            let files: [String: [UInt8]] = ["seal.key": [1, 2], "vault.key": [3], "../escape": [4], "hostler.db": [5]]
+            #expect(try keys.restore(files, at: Timestamp(milliseconds: 7)) == [])
+            #expect(try keys.read() == ["seal.key": [1, 2], "vault.key": [3]])
+            #expect(try keys.restore(["seal.key": [9], "vault.key": [3]], at: Timestamp(milliseconds: 8)) == [folder + "/seal.key.before-restore-8"])
+            #expect(try keys.read() == ["seal.key": [9], "vault.key": [3]])
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["seal.key", "seal.key.before-restore-8", "vault.key"])
+            #expect(!FileManager.default.fileExists(atPath: folder + "/../escape"))
+        }
+    }
+
+    @Test("what is left out of a restore is named with what to do, and what is made anew anyway is not")
+    func leftOut() {
+        #expect(LeftOutSecrets(keys: []).isEmpty && LeftOutSecrets(keys: ["/secrets/session", "/secrets/boot"]).isEmpty)
+        let left = LeftOutSecrets(keys: [
+            "/secrets/session", "/secrets/user-data/m-1", "/secrets/user-data/m-2", "/secrets/bmcs/bmc-1", "/secrets/identity/oidc",
+            "/secrets/markers", "/secrets/seeds/op-1", "/secrets/unheard/of",
+        ])
+        #expect(left.lines.count == 6)
+        for part in ["the user-data of m-1, m-2: ", "the password of bmc-1: ", "the issuer's keys oidc: ", "op-1: ", "/secrets/unheard/of"] {
+            #expect(left.text.contains(part), "\(part)")
+        }
+    }
+}
