@@ -3,11 +3,14 @@
 DHCP, TFTP, HTTP boot, an agent, metadata, a BMC by ipmitool with its console, an operator's own program, a qcow2 image.
 Then started by hand as root, which gives up the same. Needs root; HOSTLER names the program (.build/debug/hostler).
 """
+import http.server
 import json
 import os
 import pathlib
+import ssl
 import subprocess
 import sys
+import threading
 import time
 
 os.environ.setdefault("HOSTLER", ".build/debug/hostler")
@@ -46,6 +49,10 @@ class Contained(metadata_rack.Rack):
         plug.write_text("#!/bin/sh\n[ \"$1\" = status ] && grep CapEff /proc/self/status >&2 && echo on\nexit 0\n")
         for path in (self.work, self.etc, self.etc / "power.d", plug, self.work / "boot"):
             path.chmod(0o755)
+        # Names, and an authority, that the image server's are.
+        (self.work / "hosts").write_text("127.0.0.1 localhost\n127.0.0.1 mirror.test\n127.0.0.1 other.test\n")
+        sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=mirror.test",
+           "-addext", "subjectAltName=DNS:mirror.test", "-keyout", self.work / "tls.key", "-out", self.work / "tls.pem")
         (self.state / "hostler.yaml").unlink()
         (self.work / "boot/undionly.kpxe").write_bytes(os.urandom(70_000))
         # The state directory as systemd hands it over.
@@ -70,7 +77,8 @@ class Contained(metadata_rack.Rack):
         self.token = json.loads((self.state / "admin.json").read_text())["token"]
 
     def start_as_unit(self, *drop_ins):
-        places = {HOSTLER: "/usr/bin/hostler", self.etc: "/etc/hostler", self.work / "boot": "/usr/share/hostler/boot", self.state: "/var/lib/hostler"}
+        places = {HOSTLER: "/usr/bin/hostler", self.etc: "/etc/hostler", self.work / "boot": "/usr/share/hostler/boot", self.state: "/var/lib/hostler",
+                  self.work / "hosts": "/etc/hosts", self.work / "tls.pem": "/etc/ssl/certs/ca-certificates.crt"}
         self.start(sys.executable, ROOT / "scripts/as_unit.py", UNIT, UID, *[f"--place={source}={target}" for source, target in places.items()],
                    *[f"--drop-in={path}" for path in drop_ins])
 
@@ -166,14 +174,42 @@ def image(rack):
     rack.make_image_file(raw)
     sh("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", raw, served / "image.qcow2")
     sh("qemu-img", "create", "-f", "qcow2", "-b", "/etc/shadow", "-F", "raw", served / "thief.qcow2")
-    web = subprocess.Popen(["ip", "netns", "exec", rack.server_ns, sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(served), "8099"],
+    web = subprocess.Popen(["ip", "netns", "exec", rack.server_ns, sys.executable, __file__, "serve-images", str(served), str(rack.work)],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     rack.children.append(web)
-    wait_for("a web server", lambda: rack.inside("curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:8099/", check=False).returncode == 0)
-    for name, state, what in (("image", "ready", "taken"), ("thief", "failed", "refused, where it stands on another file")):
-        rack.api("POST", "/v1/images", {"name": name, "url": f"http://127.0.0.1:8099/{name}.qcow2"})
-        reply = wait_for("the import ends", lambda: (found := rack.api("GET", f"/v1/images/{name}"))["state"] != "importing" and found, 30)
-        check(f"a qcow2 image that is read in the sandbox: {what}", reply["state"] == state, json.dumps(reply))
+    wait_for("a web server", lambda: rack.inside("curl", "-skf", "-o", "/dev/null", "https://127.0.0.1:8098/image.qcow2", check=False).returncode == 0)
+    plain, secure = "http://mirror.test:8099", "https://mirror.test:8098"
+    for number, (url, code, what) in enumerate([
+            (f"{plain}/image.qcow2", None, "taken"),
+            (f"{plain}/thief.qcow2", "image-refused", "refused, where it stands on another file"),
+            (f"{plain}/to/{secure}/image.qcow2", None, "taken from where its host leads, by TLS and by name"),
+            (f"{secure}/to/{plain}/image.qcow2", "download-redirect-refused", "not fetched, where https leads to http"),
+            (f"{secure}/to/https://other.test:8098/image.qcow2", "download-redirect-refused", "not fetched from another host that is an inner one"),
+            ("https://other.test:8098/image.qcow2", "download-failed", "not fetched from a server whose certificate is another's")]):
+        rack.api("POST", "/v1/images", {"name": f"image-{number}", "url": url})
+        reply = wait_for("the import ends", lambda: (found := rack.api("GET", f"/v1/images/image-{number}"))["state"] != "importing" and found, 30)
+        check(f"a qcow2 image by URL is {what}", reply.get("problem", {}).get("code") == code and (code or reply["state"] == "ready"), json.dumps(reply))
+
+
+def serve_images(folder, keys):
+    """The image server: by HTTP and by TLS. /to/URL leads to that URL."""
+    os.chdir(folder)
+
+    class Answers(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            if not self.path.startswith("/to/"):
+                return super().do_GET()
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    secure = http.server.ThreadingHTTPServer(("127.0.0.1", 8098), Answers)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{keys}/tls.pem", f"{keys}/tls.key")
+    secure.socket = context.wrap_socket(secure.socket, server_side=True)
+    threading.Thread(target=secure.serve_forever, daemon=True).start()
+    http.server.ThreadingHTTPServer(("127.0.0.1", 8099), Answers).serve_forever()
 
 
 def main():
@@ -230,4 +266,7 @@ def main():
     print(f"{passed} passed in {time.monotonic() - began:.0f} s")
 
 
-main()
+if sys.argv[1:2] == ["serve-images"]:
+    serve_images(*sys.argv[2:])
+else:
+    main()

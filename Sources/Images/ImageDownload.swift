@@ -111,6 +111,8 @@ struct ImageDownload {
         var configuration = HTTPClient.Configuration()
         configuration.redirectConfiguration = .disallow
         configuration.timeout = .init(connect: .seconds(20), read: Self.silence)
+        // It is tried again here, with the next address; a certificate that does not fit never will.
+        configuration.connectionPool.retryConnectionEstablishment = false
         configuration.dnsOverride = [host: address.description]
         let client = HTTPClient(eventLoopGroupProvider: .shared(HTTPClient.defaultEventLoopGroup), configuration: configuration)
         let result: Value
