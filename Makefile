@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -18,7 +18,7 @@ demo: deps binaries boot-files image
 	scripts/demo.sh
 
 ## make test        all tests, the end-to-end ones included
-test: deps test-deps check unit attacks e2e
+test: deps test-deps check unit contained attacks e2e
 
 ## make deps        install what is missing, with apt
 deps:
@@ -33,6 +33,11 @@ unit:
 	$(SWIFT) build --build-tests
 	timeout --kill-after=10 1500 stdbuf -oL $(SWIFT) test --skip-build --no-parallel
 
+## make contained   the server with what its systemd unit leaves it, on a wire with machines
+contained:
+	$(SWIFT) build --product hostler
+	HOSTLER=.build/debug/hostler scripts/contained.py
+
 ## make attacks     what a hostile neighbour on the wire can do, beside honest machines (docs/threat-model.md)
 attacks:
 	$(SWIFT) build --product hostler
@@ -42,7 +47,7 @@ attacks:
 attacks-install: binaries boot-files image
 	HOSTLER=$(CURDIR)/out/bin/hostler timeout --kill-after=10 2500 Tests/Attacks/run.py install_beside_floods
 
-## make check       format, house rules
+## make check       format, house rules, versions of dependencies, exposure of the systemd unit
 check:
 	scripts/check.sh
 

@@ -36,21 +36,21 @@ let package = Package(
         .executable(name: "hostler-init", targets: ["hostler-init"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
-        .package(url: "https://github.com/apple/swift-nio.git", from: "2.90.0"),
-        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.0"),
-        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.30.0"),
-        .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.0.0"),
-        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.10.0"),
-        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.3.0"),
-        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.30.0"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.16.0", traits: []),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.6.0"),
-        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.0.0"),
-        .package(url: "https://github.com/jpsim/Yams.git", from: "6.0.0"),
-        .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.0", traits: []),
-        .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", exact: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-log.git", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto.git", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-certificates.git", exact: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1.git", exact: "1.7.4"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", exact: "1.37.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", exact: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", exact: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams.git", exact: "6.2.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess.git", exact: "1.0.2", traits: []),
+        .package(url: "https://github.com/vapor/jwt-kit.git", exact: "5.7.1"),
     ],
     targets: [
         // Leaves: bytes, addresses, the few C things.
@@ -82,7 +82,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "Images",
-            dependencies: ["Model", "OCI", "BlockIO", "Zstandard", crypto, subprocess, httpClient, nioCore, logging],
+            dependencies: [
+                "Model", "OCI", "BlockIO", "Zstandard", "Wire", "CLinux", crypto, subprocess, httpClient, nioCore, nioPosix, logging,
+            ],
             swiftSettings: settings),
         // A serial console: what is kept of it, who reads along.
         .target(name: "Consoles", swiftSettings: settings),
@@ -225,7 +227,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard"], swiftSettings: settings),
+            name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard", "Wire", "CLinux"], swiftSettings: settings),
         .testTarget(
             name: "HostlerInitTests",
             dependencies: ["hostler-init", "Attestation", "HostFacts", "OCI", "Model", "TPM", "Wire", crypto],

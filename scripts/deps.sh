@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that building, the lab and the tests need; asks apt only for what is missing.
-# `deps.sh bench` installs the peers of `make bench` as well. Their services are not started.
+# `deps.sh bench` installs the peers of `make bench` as well; `deps.sh check` only what `make check` needs. Services that
+# come with a package are not started.
 set -euo pipefail
 packages=(
     # building
@@ -15,8 +16,11 @@ packages=(
     # other people's clients, for tests
     openssh-server openssl python3-venv swtpm swtpm-tools tpm2-tools xxd
     kea-admin tftp-hpa curl python3 dnsmasq-base wrk
+    # the unit: systemd judges it, libseccomp makes its filter for a test
+    systemd libseccomp2
 )
 [ "${1:-}" != bench ] || packages+=(kea-dhcp4-server nginx-light tftpd-hpa atftp apt-utils)
+[ "${1:-}" != check ] || packages=(systemd)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

@@ -4,21 +4,25 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(out/bin/hostler version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -1)
 rm -rf dist && mkdir -p dist
-cp out/bin/hostler out/bin/hostler-init packaging/hostler.service dist/
+cp out/bin/hostler out/bin/hostler-init packaging/hostler.service packaging/hostler.sysusers dist/
 cp -r out/boot dist/boot
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
 install -Dm755 out/bin/hostler "$root/usr/bin/hostler"
 install -Dm644 packaging/hostler.service "$root/lib/systemd/system/hostler.service"
+install -Dm644 packaging/hostler.sysusers "$root/usr/lib/sysusers.d/hostler.conf"
 install -Dm644 LICENSE "$root/usr/share/doc/hostler/copyright"
+install -Dm644 docs/security-hardening.md "$root/usr/share/doc/hostler/security-hardening.md"
 mkdir -p "$root/usr/share/hostler/boot" "$root/etc/hostler" "$root/DEBIAN"
 cp out/boot/* "$root/usr/share/hostler/boot/"
+install -m755 packaging/debian/postinst packaging/debian/prerm packaging/debian/postrm "$root/DEBIAN/"
 cat >"$root/DEBIAN/control" <<END
 Package: hostler
 Version: $version
 Architecture: $(dpkg --print-architecture)
 Maintainer: Hostler <hostler@localhost>
+Depends: passwd, util-linux
 Recommends: mmdebstrap, qemu-utils, openssh-client, mtools, dosfstools, e2fsprogs, gdisk, grub-common, grub-pc-bin, grub-efi-amd64-bin
 Section: admin
 Priority: optional

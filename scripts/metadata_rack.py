@@ -115,10 +115,13 @@ class Rack:
 
     def add_image(self):
         raw = self.work / "image.raw"
+        self.make_image_file(raw)
+        sh(HOSTLER, "image", "add", "test", raw, "--state-dir", self.state)
+
+    def make_image_file(self, raw):
         # An MBR with one Linux partition (the table at 446, four entries of 16 bytes) and random contents.
         entry = struct.pack("<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", 2048, 6144)
         raw.write_bytes(bytes(446) + entry + bytes(48) + b"\x55\xaa" + os.urandom((4 << 20) - 512))
-        sh(HOSTLER, "image", "add", "test", raw, "--state-dir", self.state)
 
     def start(self):
         log = open(self.state / "serve.log", "ab")

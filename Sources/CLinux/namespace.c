@@ -1,6 +1,9 @@
 #define _GNU_SOURCE
 #include "namespace.h"
 
+#include "confinement.h"
+#include "sandbox.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -45,7 +48,10 @@ int clinux_enter_netns(const char *name)
     int fd = open_netns(name);
     if (fd < 0)
         return fd;
+    int raised = clinux_raise_sys_admin();
     int result = setns(fd, CLONE_NEWNET) == 0 ? 0 : -errno;
+    if (raised == 1)
+        clinux_lower_sys_admin();
     close(fd);
     return result;
 }
@@ -84,12 +90,13 @@ static void become(const struct clinux_spawn_request *request, pid_t parent, int
     }
     // Above 2 first, so that none of the three overwrites another.
     int log = fcntl(request->log_fd < 0 ? null : request->log_fd, F_DUPFD, 10);
+    int errors = fcntl(request->error_fd < 0 ? log : request->error_fd, F_DUPFD, 10);
     int pipe_end = fcntl(report, F_DUPFD_CLOEXEC, 10);
-    if (log < 0 || pipe_end < 0)
+    if (log < 0 || errors < 0 || pipe_end < 0)
         goto failed;
     dup2(null, 0);
     dup2(log, 1);
-    dup2(log, 2);
+    dup2(errors, 2);
     report = dup2(pipe_end, 3);
     fcntl(report, F_SETFD, FD_CLOEXEC);
     close_from(4);
@@ -99,7 +106,14 @@ static void become(const struct clinux_spawn_request *request, pid_t parent, int
     sigprocmask(SIG_SETMASK, &none, NULL);
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL);
-    execv(request->path, request->argv);
+    if (request->sandbox != NULL) {
+        int result = clinux_sandbox_enter(request->sandbox);
+        if (result < 0) {
+            errno = -result;
+            goto failed;
+        }
+    }
+    execve(request->path, request->argv, request->envp != NULL ? request->envp : environ);
 failed:;
     int error = errno;
     ssize_t ignored = write(report, &error, sizeof error);

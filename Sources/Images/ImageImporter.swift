@@ -18,16 +18,23 @@ public struct ImageImporter: Sendable {
         public var level: Int
         /// Whether a disk without a partition table is an error: no seed can be put on it.
         public var requiresPartitionTable: Bool
+        /// How long unpacking and compressing may take, after the download.
+        public var limitSeconds: Int
+        /// What must stay free on the store's file system, where the record is too.
+        public var reserveBytes: UInt64
 
         public init(
             properties: ImageProperties = ImageProperties(), expectedDigest: OCI.Digest? = nil,
-            limitBytes: UInt64 = 1 << 40, level: Int = 3, requiresPartitionTable: Bool = true
+            limitBytes: UInt64 = 1 << 40, level: Int = 3, requiresPartitionTable: Bool = true, limitSeconds: Int = 6 * 3600,
+            reserveBytes: UInt64 = 256 << 20
         ) {
             self.properties = properties
             self.expectedDigest = expectedDigest
             self.limitBytes = limitBytes
             self.level = level
             self.requiresPartitionTable = requiresPartitionTable
+            self.limitSeconds = limitSeconds
+            self.reserveBytes = reserveBytes
         }
     }
 
@@ -38,6 +45,9 @@ public struct ImageImporter: Sendable {
         /// Of the disk; how large it will be is known for raw files only.
         case compressed(diskBytes: UInt64, of: UInt64?)
     }
+
+    /// How long a download may take, all continuations counted.
+    private static let downloadSeconds = 24 * 3600
 
     private let store: ImageStore
 
@@ -52,13 +62,14 @@ public struct ImageImporter: Sendable {
         progress: @Sendable (Progress) -> Void = { _ in }
     ) async throws -> OCI.Digest {
         let fullName = ImageStore.fullName(try ImageStore.localReference(name))
-        let lower = source.lowercased()
         let file: DiskFile
         let download: ImageStore.Draft?
-        if lower.hasPrefix("http://") || lower.hasPrefix("https://") {
+        if Self.isWebAddress(source) {
             let draft = try store.makeDraft()
-            try await ImageDownload(url: source, limitBytes: options.limitBytes)
-                .fetch(into: draft.file) { progress(.downloaded(bytes: $0)) }
+            try await ImageDownload(
+                url: source, limitBytes: options.limitBytes, bounds: bounds(options, seconds: Self.downloadSeconds)
+            )
+            .fetch(into: draft.file) { progress(.downloaded(bytes: $0)) }
             (file, download) = (draft.file, draft)
         } else {
             (file, download) = (try DiskFile(source, .read), nil)
@@ -69,6 +80,7 @@ public struct ImageImporter: Sendable {
         // The download's file is removed when its draft is let go.
         defer { withExtendedLifetime(download) {} }
         try checkDigest(of: file, options)
+        let bounds = bounds(options, seconds: options.limitSeconds)
 
         var raw: DiskFile?
         var converted: ImageStore.Draft?
@@ -84,7 +96,7 @@ public struct ImageImporter: Sendable {
             progress(.converting)
             let draft = try store.makeDraft()
             converted = draft
-            try await QemuImage.convert(file.path, to: draft.file.path, limitBytes: options.limitBytes)
+            try await QemuImage.convert(file.path, to: draft.file.path, limitBytes: options.limitBytes, bounds: bounds)
             raw = draft.file
             diskSource = try RawSource(draft.file)
         case .other(let format, let remedy):
@@ -93,10 +105,25 @@ public struct ImageImporter: Sendable {
         let total = try raw?.byteCount()
         if let total, total > options.limitBytes { throw Problem.tooLarge(limitBytes: options.limitBytes) }
         let output = try await ImageWriter.write(
-            diskSource, level: options.level, workers: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))),
+            BoundedSource(diskSource, bounds), level: options.level, workers: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))),
             limitBytes: min(options.limitBytes, ChunkIndex.limitDiskBytes), draft: try store.makeDraft()
         ) { progress(.compressed(diskBytes: $0, of: total)) }
         return try commit(output, name: fullName, options)
+    }
+
+    /// Whether it is fetched; anything else is a path.
+    public static func isWebAddress(_ source: String) -> Bool {
+        let lower = source.lowercased()
+        return lower.hasPrefix("http://") || lower.hasPrefix("https://")
+    }
+
+    /// The source as it may stand in a log: without the password of a URL.
+    public static func shown(_ source: String) -> String {
+        isWebAddress(source) ? WebAddress(source)?.description ?? "a URL that cannot be read" : source
+    }
+
+    private func bounds(_ options: Options, seconds: Int) -> ImportBounds {
+        ImportBounds(limit: .seconds(seconds), folder: store.path, reserveBytes: options.reserveBytes)
     }
 
     private func checkDigest(of file: DiskFile, _ options: Options) throws {

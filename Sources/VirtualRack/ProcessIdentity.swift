@@ -85,8 +85,8 @@ enum Spawn {
 
         let result = argv.withUnsafeMutableBufferPointer { argv in
             var request = clinux_spawn_request(
-                path: argv[0], argv: argv.baseAddress, netns: namespaceText, log_fd: log,
-                dies_with_parent: diesWithParent ? 1 : 0, new_session: 1)
+                path: argv[0], argv: argv.baseAddress, netns: namespaceText, envp: nil, log_fd: log, error_fd: -1,
+                sandbox: nil, dies_with_parent: diesWithParent ? 1 : 0, new_session: 1)
             return clinux_spawn(&request)
         }
         let program = arguments.first ?? ""

@@ -1,3 +1,4 @@
+internal import Images
 internal import Logging
 public import Model
 internal import Synchronization
@@ -96,7 +97,7 @@ final class ImageLibrary: Sendable {
     func runImports() async {
         for await name in queue {
             guard let job = imports.withLock({ $0[name] }) else { continue }
-            logger.info("importing an image", metadata: ["image": "\(name)", "url": "\(job.url)"])
+            logger.info("importing an image", metadata: ["image": "\(name)", "url": "\(ImageImporter.shown(job.url))"])
             do {
                 try await shelf.importImage(name, from: job.url, sha256: job.sha256) { progress in
                     self.imports.withLock { $0[name]?.progress = progress }

@@ -169,7 +169,7 @@ struct BootRoutes: Sendable {
         guard control.opens(capability, digest) else {
             refusals.note(
                 "no-capability", source: request.remote?.ipAddress ?? "", mac: request.frameSource, event: "boot.image-refused",
-                evidence: ["interface": network.interface, "digest": digest.description])
+                evidence: ["interface": network.interface, "digest": digest.description, "sender": request.frameSource?.description ?? ""])
             throw Problem(
                 "image-capability", status: 403, title: "This image is given to machines that install it now, and to nobody else",
                 remedy: "The path of an image's file comes with the task of its installation.")

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+struct clinux_sandbox;
+
 /// Whether a network namespace of this name exists, as `ip netns` sees it:
 /// /run/netns/NAME is a mounted namespace. 1 yes, 0 no.
 int clinux_netns_exists(const char *name);
@@ -21,8 +23,14 @@ struct clinux_spawn_request {
     char *const *argv;
     /// Network namespace to run in, or NULL for the caller's.
     const char *netns;
+    /// Ends with NULL; NULL for the caller's environment.
+    char *const *envp;
     /// Becomes standard output and error; -1 for /dev/null.
     int log_fd;
+    /// Becomes standard error alone; -1: it goes where standard output goes.
+    int error_fd;
+    /// What confines the program; NULL where nothing does.
+    const struct clinux_sandbox *sandbox;
     /// 1: the child gets SIGKILL when this process ends, however it ends.
     int dies_with_parent;
     /// 1: a session of its own, so that a terminal's signals do not reach it.

@@ -73,6 +73,7 @@ struct RestoreCommand: AsyncParsableCommand {
         let manifest = try SQLiteStore.verifyBackup(at: file)
         let made = Timestamp(milliseconds: Int64(manifest.createdAtMilliseconds))
         try confirm(yes, "The state in \(stateDir) will be replaced by the backup of \(made), revision \(manifest.revision).")
+        try StateOwner.become(of: stateDir, toRead: file)
         let report = try SQLiteStore.restore(
             from: file, to: stateDir + "/hostler.db", atMilliseconds: Timestamp.now.milliseconds)
         print("restored \(report.keyCount) records of revision \(manifest.revision); revisions go on from \(report.revision)")

@@ -1,5 +1,6 @@
 import API
 import ArgumentParser
+import CLinux
 import FoundationEssentials
 import Glibc
 import Model
@@ -74,14 +75,16 @@ struct HostCheck {
     static let minimumStateBytes: Int64 = 5 << 30
 
     func findings() -> [Finding] {
-        [root(), file("network namespaces", "/proc/self/ns/net", "Use a kernel with CONFIG_NET_NS."), tun()]
+        [root(), file("network namespaces", "/proc/self/ns/net", "Use a kernel with CONFIG_NET_NS."), tun(), sandbox()]
             + tools() + files() + [port(67, "DHCP"), port(69, "TFTP"), port(8080, "HTTP boot", isStream: true), room(), clock()]
     }
 
     private func root() -> Finding {
         geteuid() == 0
             ? Finding(what: "root", level: .good, found: "yes")
-            : Finding(what: "root", level: .bad, found: "no: DHCP, TFTP and labs need it", remedy: "Run it with sudo.")
+            : Finding(
+                what: "root", level: .warning, found: "no: labs, and a server that is started by hand, need it",
+                remedy: "Run it with sudo; the systemd unit needs no root.")
     }
 
     private func file(_ what: String, _ path: String, _ remedy: String, isNeeded: Bool = true) -> Finding {
@@ -92,6 +95,15 @@ struct HostCheck {
 
     private func tun() -> Finding {
         file("tap devices", "/dev/net/tun", "modprobe tun; only labs need it.", isNeeded: false)
+    }
+
+    private func sandbox() -> Finding {
+        let version = clinux_landlock_abi()
+        return version > 0
+            ? Finding(what: "Landlock", level: .good, found: "ABI \(version)")
+            : Finding(
+                what: "Landlock", level: .warning, found: "missing: foreign images are read without its walls around files",
+                remedy: "Linux 5.13 or newer, with landlock in its list of security modules (lsm=). See docs/security-hardening.md.")
     }
 
     private func tools() -> [Finding] {

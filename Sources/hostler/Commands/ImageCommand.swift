@@ -1,6 +1,7 @@
 import API
 public import ArgumentParser
 import FoundationEssentials
+import Glibc
 public import Images
 import Model
 
@@ -85,17 +86,25 @@ struct ImageCommand: AsyncParsableCommand {
             guard let debian = DebianRelease(release) else {
                 throw ValidationError("“\(release)” is not one of \(DebianRelease.allCases.map(\.imageName).joined(separator: ", "))")
             }
-            let store = try local.open()
+            let store = try StateOwner.acting(for: local.stateDir) { try local.open() }
             let name = name ?? debian.imageName
             if ifMissing, try await store.summary(named: name) != nil { return print("\(name) is there already") }
-            let directory = store.path + "/build"
-            try PrivateFile.makeDirectory(directory)
+            let owner = try StateOwner.other(of: local.stateDir)
+            let directory = try Self.workDirectory(of: store, isOwn: owner == nil)
             let builder = DebianImageBuilder(
                 request: DebianImageRequest(release: debian, kernel: kernel), workDirectory: directory,
                 progress: { Terminal.writeError($0) })
             let raw = "\(directory)/\(debian.imageName)-\(ProcessInfo.processInfo.processIdentifier).raw"
-            defer { try? FileManager.default.removeItem(atPath: raw) }
+            defer {
+                try? FileManager.default.removeItem(atPath: raw)
+                if owner != nil { rmdir(directory) }
+            }
             let facts = try await builder.build(output: raw)
+            if let owner {
+                // Made by root; read, and removed, by the store's owner.
+                for path in [raw, directory] { chown(path, owner.user, owner.group) }
+                try StateOwner.become(of: local.stateDir, toRead: raw)
+            }
             var options = ImageImporter.Options()
             options.properties.os = debian.imageName
             options.properties.firmware = [.bios, .uefi]
@@ -103,6 +112,20 @@ struct ImageCommand: AsyncParsableCommand {
             options.properties.kernelArguments = facts.kernelArguments
             options.properties.seed = "nocloud"
             try await Add.add(raw, name: name, options: options, to: store)
+        }
+
+        /// Root builds in a folder that nobody else can change: below a store of its own, else beside.
+        private static func workDirectory(of store: ImageStore, isOwn: Bool) throws -> String {
+            if isOwn {
+                let directory = store.path + "/build"
+                try PrivateFile.makeDirectory(directory)
+                return directory
+            }
+            var template = Array("/var/tmp/hostler-build-XXXXXX".utf8CString)
+            guard mkdtemp(&template) != nil else {
+                throw Problem("work-directory", status: 500, title: "No folder can be made in /var/tmp", detail: String(cString: strerror(errno)))
+            }
+            return template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
         }
     }
 
@@ -131,6 +154,7 @@ struct ImageCommand: AsyncParsableCommand {
                 options.expectedDigest = .init("sha256:\(sha256.lowercased())")
                 guard options.expectedDigest != nil else { throw ValidationError("--sha256 is not 64 hex digits") }
             }
+            try StateOwner.become(of: local.stateDir, toRead: ImageImporter.isWebAddress(source) ? nil : source)
             try await Self.add(source, name: name, options: options, to: local.open())
         }
 
@@ -147,6 +171,7 @@ struct ImageCommand: AsyncParsableCommand {
         @OptionGroup var local: LocalStore
 
         func run() async throws {
+            try StateOwner.become(of: local.stateDir)
             let result = try local.open().verify()
             for finding in result.findings {
                 let place = finding.chunk.map { " chunk \($0)" } ?? ""
@@ -163,6 +188,7 @@ struct ImageCommand: AsyncParsableCommand {
         @Argument var name: String
 
         func run() async throws {
+            try StateOwner.become(of: local.stateDir)
             let store = try local.open()
             try store.remove(name)
             try store.collectGarbage()

@@ -14,7 +14,8 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve",
         abstract: "Run the control plane: the API for people, and what machines boot from.",
         discussion: """
-            Without a network it serves the API only. A network is given by --interface and --address, \
+            Started as root it runs as the owner of its state directory, with what low ports and raw sockets need and \
+            no more. Without a network it serves the API only. A network is given by --interface and --address, \
             by --lab, or in the configuration file (networks:).
             """)
 
@@ -52,6 +53,9 @@ struct ServeCommand: AsyncParsableCommand {
             // A lab's BMCs are on a network of the lab's own.
             bmcNamespace = bmcNamespace ?? networks.last?.namespace
         }
+
+        try Confinement(entersNamespaces: bmcNamespace != nil || networks.contains { $0.namespace != nil })
+            .enter(stateDirectory: state, logger: logger)
 
         let tls: APIConfiguration.TLS =
             if noTls || file.api?.tls == false { .off } else if let certificate = file.api?.certificate, let key = file.api?.key {

@@ -99,6 +99,12 @@ struct ServerConfiguration: Codable, Sendable {
     static func load(_ path: String?) throws -> ServerConfiguration {
         let file = path ?? defaultPath
         guard let data = FileManager.default.contents(atPath: file) else {
+            // One that is there and cannot be read is not passed over: the server runs as a user of its own.
+            guard !FileManager.default.fileExists(atPath: file) else {
+                throw Problem(
+                    "config-unreadable", title: "\(file) is there and cannot be read",
+                    remedy: "Let the server's user read it: chgrp hostler \(file) && chmod g+r \(file)")
+            }
             guard path == nil else {
                 throw Problem("config-missing", title: "There is no configuration file at \(file)", remedy: "Check --config.")
             }
