@@ -78,7 +78,7 @@ let package = Package(
 
         .target(
             name: "Store",
-            dependencies: ["Model", .product(name: "GRDB", package: "GRDB.swift"), crypto, logging],
+            dependencies: ["Model", .product(name: "GRDB", package: "GRDB.swift"), crypto, cryptoExtras, logging],
             swiftSettings: settings),
         .target(
             name: "Images",
@@ -174,7 +174,7 @@ let package = Package(
         .testTarget(
             name: "StoreTests",
             dependencies: [
-                "Store", "StoreConformance", "store-crasher", .product(name: "GRDB", package: "GRDB.swift"), logging,
+                "Model", "Store", "StoreConformance", "store-crasher", .product(name: "GRDB", package: "GRDB.swift"), logging,
             ],
             swiftSettings: settings),
         .testTarget(

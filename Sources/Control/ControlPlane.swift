@@ -3,7 +3,6 @@ public import Attestation
 public import Logging
 public import Model
 public import Store
-internal import Crypto
 internal import Synchronization
 public import Metadata
 public import Wire
@@ -76,16 +75,23 @@ public final class ControlPlane: Sendable {
         metadataSessions = Self.metadataSessions(secret: secret)
     }
 
-    /// Opens the record: makes the boot secret at the first start, loads the
-    /// snapshot, and closes what a restored backup left open.
+    /// Opens the record: makes the session secret at the first start and after a restore,
+    /// loads the snapshot, and closes what a restored backup left open.
     public static func open(
         store: any StateStore, images: any ImageCatalog, environment: ControlEnvironment, restoreEpoch: Int = 0
     ) async throws -> ControlPlane {
+        let records = Records(store: store)
+        try await KeyMigration(records: records).run()
+        // Whatever was made with the secret of a backup is void, whoever has the backup.
+        let secret = try await SessionSecret.open(in: store, fresh: try await settledEpoch(store) < restoreEpoch)
         let control = ControlPlane(
-            records: Records(store: store), images: images, environment: environment, secret: try await secret("boot", in: store),
-            markerSecret: try await secret("markers", in: store))
+            records: records, images: images, environment: environment, secret: secret,
+            markerSecret: try await InstallMarkers.secret(in: store))
         try await control.loadSnapshot()
         try await control.settleRestoredStore(epoch: restoreEpoch)
+        try await control.sweepSecrets()
+        // Nothing follows the store yet, and the first boot may ask at once.
+        try await control.loadSnapshot()
         control.snapshots.setFollowed(true)
         return control
     }
@@ -138,37 +144,33 @@ public final class ControlPlane: Sendable {
 
     // MARK: First start, restored backups
 
-    /// 32 random bytes, made at the first start.
-    private static func secret(_ name: String, in store: any StateStore) async throws -> [UInt8] {
-        let key = "/secrets/" + name
-        if let stored = try await store.get(key) { return stored.value }
-        let secret = SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) }
-        if try await store.commitUnlessConflict([.put(key: key, value: secret, if: .absent)]) != nil { return secret }
-        guard let stored = try await store.get(key) else { throw StoreError.unavailable("the secret \(key) vanished") }
-        return stored.value
+    private static let settledEpochKey = "/control/settled-epoch"
+    /// In milliseconds.
+    private static let restoredAtKey = "/control/restored-at"
+
+    /// The newest restore that was settled.
+    private static func settledEpoch(_ store: any StateStore) async throws -> Int {
+        try await store.get(settledEpochKey).flatMap { Int(String(decoding: $0.value, as: UTF8.self)) } ?? 0
     }
 
     /// A store that came from a backup knows nothing of what was done since:
     /// its open operations are ended, so that none reinstalls a machine that runs by now.
     private func settleRestoredStore(epoch: Int) async throws {
-        let key = "/control/settled-epoch"
-        let atKey = "/control/restored-at"
-        if let stored = try await records.store.get(atKey), let milliseconds = Int64(String(decoding: stored.value, as: UTF8.self)) {
+        if let stored = try await records.store.get(Self.restoredAtKey),
+            let milliseconds = Int64(String(decoding: stored.value, as: UTF8.self))
+        {
             restored.withLock { $0 = Timestamp(milliseconds: milliseconds) }
         }
-        let settled = try await records.store.get(key).flatMap { Int(String(decoding: $0.value, as: UTF8.self)) } ?? 0
-        guard settled < epoch else { return }
+        guard try await Self.settledEpoch(records.store) < epoch else { return }
         for machine in snapshot.machines.values where machine.openOperation != nil {
             try await change(machine.id) { transition, now in transition.storeWasRestored(now) }
         }
         let now = now
         try await records.store.commit([
-            .put(key: key, value: Array(String(epoch).utf8), if: .none),
-            .put(key: atKey, value: Array(String(now.milliseconds).utf8), if: .none),
+            .put(key: Self.settledEpochKey, value: Array(String(epoch).utf8), if: .none),
+            .put(key: Self.restoredAtKey, value: Array(String(now.milliseconds).utf8), if: .none),
         ])
         restored.withLock { $0 = now }
         try await recordEvent(kind: "store.restored", actor: "control", message: "The store was restored from a backup (epoch \(epoch))")
-        // Nothing follows the store yet, and the first boot may ask at once.
-        try await loadSnapshot()
     }
 }

@@ -48,6 +48,8 @@ public struct Asker: Sendable, Equatable {
     /// What the machine runs: the operation that installed it, or the boot of its agent. Another installation, or a
     /// wipe, makes another one, and ends whatever was given to the one before.
     public var incarnation: String
+    /// What the keys of this incarnation are checked with; nil: it has none.
+    public var keyVerifiers: KeyVerifiers?
     public var address: IPv4Address
     public var mac: MACAddress
     /// What the network itself shows of this. Nil: nothing that counts, so that only who has the machine's key is answered.
@@ -57,10 +59,12 @@ public struct Asker: Sendable, Equatable {
     public var elsewhere: [IPv4Address]
 
     public init(
-        machine: MachineID, incarnation: String, address: IPv4Address, mac: MACAddress, shows: Proof? = .wire, elsewhere: [IPv4Address] = []
+        machine: MachineID, incarnation: String, keyVerifiers: KeyVerifiers? = nil, address: IPv4Address, mac: MACAddress,
+        shows: Proof? = .wire, elsewhere: [IPv4Address] = []
     ) {
         self.machine = machine
         self.incarnation = incarnation
+        self.keyVerifiers = keyVerifiers
         self.address = address
         self.mac = mac
         self.shows = shows
@@ -150,6 +154,13 @@ public struct InstanceView: Sendable, Equatable {
         if operation?.kind == .wipe || machine.state == .wiping { return nil }
         if case .install? = operation?.request { return operation?.id.rawValue }
         return machine.installed?.operation.rawValue
+    }
+
+    /// What the keys of ``installation(of:_:)`` are checked with.
+    public static func keyVerifiers(of machine: Machine, _ operation: Operation?) -> KeyVerifiers? {
+        if operation?.kind == .wipe || machine.state == .wiping { return nil }
+        if case .install? = operation?.request { return operation?.keyVerifiers }
+        return machine.installed?.keyVerifiers
     }
 
     public var fullHostname: String { placement.domain.map { "\(hostname).\($0)" } ?? hostname }

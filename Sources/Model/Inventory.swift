@@ -310,6 +310,8 @@ public struct InstallRecord: Codable, Sendable, Equatable {
     public var image: String
     public var digest: String
     public var hostname: String
+    /// What the system's keys are checked with, should the record have lost that too.
+    public var keyVerifiers: KeyVerifiers?
     /// What shows that the control plane made it; nil: an older version's, which nothing shows that of.
     public var tag: String?
 
@@ -337,6 +339,7 @@ public struct InstallRecord: Codable, Sendable, Equatable {
         image = try container.word(.image)
         digest = try container.word(.digest)
         hostname = try container.word(.hostname)
+        keyVerifiers = try container.decodeIfPresent(KeyVerifiers.self, forKey: .keyVerifiers)
         tag = try container.wordIfPresent(.tag, limitBytes: 64)
     }
 }

@@ -177,6 +177,8 @@ public struct Installation: Codable, Sendable, Equatable {
     public var sshKeys: [String]?
     /// Whether it was read from the disk after a restore: then it has no identity until the system has shown its key.
     public var isAdopted: Bool?
+    /// What the system's keys are checked with; nil: it has none that count.
+    public var keyVerifiers: KeyVerifiers?
 
     public init(
         operation: OperationID, generation: UInt64, image: String, digest: String, hostname: String,

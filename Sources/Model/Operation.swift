@@ -18,6 +18,8 @@ public struct Operation: Codable, Sendable, Equatable, Identifiable {
     public var cancelRequested: Bool
     public var createdAt: Timestamp
     public var finishedAt: Timestamp?
+    /// Of an installation: what the keys that its system gets are checked with.
+    public var keyVerifiers: KeyVerifiers?
 
     public init(
         id: OperationID, machine: MachineID, generation: UInt64, request: OperationRequest, steps: [Step],

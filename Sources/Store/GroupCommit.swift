@@ -27,13 +27,15 @@ final class GroupCommit: Sendable {
 
     private let pool: DatabasePool
     private let hub: WatchHub
+    private let eraser: LogEraser
     private let path: String
     private let logger: Logger
     private let state = Mutex(State())
 
-    init(pool: DatabasePool, hub: WatchHub, path: String, logger: Logger) {
+    init(pool: DatabasePool, hub: WatchHub, eraser: LogEraser, path: String, logger: Logger) {
         self.pool = pool
         self.hub = hub
+        self.eraser = eraser
         self.path = path
         self.logger = logger
     }
@@ -98,10 +100,13 @@ final class GroupCommit: Sendable {
         do {
             var outcomes: [Result<Revision, StoreError>] = []
             var batches: [WatchBatch] = []
+            var replacesSecrets = false
             try db.inTransaction(.immediate) {
                 var revision = try SQLiteSchema.Meta(db).revision
                 for transaction in transactions {
-                    outcomes.append(try apply(transaction.mutations, after: &revision, batches: &batches, db))
+                    outcomes.append(
+                        try apply(
+                            transaction.mutations, after: &revision, batches: &batches, replacesSecrets: &replacesSecrets, db))
                 }
                 guard !batches.isEmpty else { return .rollback }
                 let statement = try db.cachedStatement(sql: "UPDATE meta SET revision = ? WHERE id = 1")
@@ -109,6 +114,7 @@ final class GroupCommit: Sendable {
                 return .commit
             }
             hub.publish(batches)
+            if replacesSecrets { eraser.erase() }
             return outcomes
         } catch {
             let failure = SQLiteSchema.storeError(error, path: path)
@@ -124,7 +130,8 @@ final class GroupCommit: Sendable {
     /// Applies one transaction as the revision after `revision`, which it moves on.
     /// Throws only what fails the whole group.
     private func apply(
-        _ mutations: [Mutation], after revision: inout Revision, batches: inout [WatchBatch], _ db: Database
+        _ mutations: [Mutation], after revision: inout Revision, batches: inout [WatchBatch], replacesSecrets: inout Bool,
+        _ db: Database
     ) throws -> Result<Revision, StoreError> {
         var current: [Current?] = []
         current.reserveCapacity(mutations.count)
@@ -137,28 +144,45 @@ final class GroupCommit: Sendable {
         }
         let next = Revision(rawValue: revision.rawValue + 1)
         var events: [StoreEvent] = []
+        var changesAnything = false
         for (position, mutation) in mutations.enumerated() {
             let id = next.rawValue << SQLiteSchema.positionBits | Int64(position)
+            let isSecret = SecretKeys.contains(mutation.key)
             switch mutation {
             case .put(let key, let value, _):
                 let created = current[position]?.created ?? next
-                try db.cachedStatement(sql: "INSERT INTO versions (id, key, created, value) VALUES (?, ?, ?, ?)")
-                    .execute(arguments: [id, key, created.rawValue, Data(value)])
+                if isSecret {
+                    if let old = current[position] {
+                        try SecretPages.remove(id: old.id, db)
+                        replacesSecrets = true
+                    }
+                    try SecretPages.write(value, id: id, db)
+                } else {
+                    try db.cachedStatement(sql: "INSERT INTO versions (id, key, created, value) VALUES (?, ?, ?, ?)")
+                        .execute(arguments: [id, key, created.rawValue, Data(value)])
+                    events.append(
+                        .put(StoredValue(key: key, value: value, createdRevision: created, modifiedRevision: next)))
+                }
                 try db.cachedStatement(sql: "INSERT OR REPLACE INTO entries (key, id, created) VALUES (?, ?, ?)")
                     .execute(arguments: [key, id, created.rawValue])
-                events.append(
-                    .put(StoredValue(key: key, value: value, createdRevision: created, modifiedRevision: next)))
             case .delete(let key, _):
-                guard current[position] != nil else { continue }
-                try db.cachedStatement(sql: "INSERT INTO versions (id, key) VALUES (?, ?)")
-                    .execute(arguments: [id, key])
+                guard let old = current[position] else { continue }
+                if isSecret {
+                    try SecretPages.remove(id: old.id, db)
+                    replacesSecrets = true
+                } else {
+                    try db.cachedStatement(sql: "INSERT INTO versions (id, key) VALUES (?, ?)")
+                        .execute(arguments: [id, key])
+                    events.append(.delete(key: key, revision: next))
+                }
                 try db.cachedStatement(sql: "DELETE FROM entries WHERE key = ?").execute(arguments: [key])
-                events.append(.delete(key: key, revision: next))
             case .check:
                 continue
             }
+            changesAnything = true
         }
-        guard !events.isEmpty else { return .success(revision) }
+        guard changesAnything else { return .success(revision) }
+        // A batch without events, of secrets alone, moves the watchers' revision on.
         revision = next
         batches.append(WatchBatch(revision: next, events: events))
         return .success(next)
@@ -166,13 +190,14 @@ final class GroupCommit: Sendable {
 
     /// The revisions of a key that is there.
     private struct Current {
+        let id: Int64
         let modified: Revision
         let created: Revision
 
         init?(of key: String, _ db: Database) throws {
             let statement = try db.cachedStatement(sql: "SELECT id, created FROM entries WHERE key = ?")
             guard let row = try Row.fetchOne(statement, arguments: [key]) else { return nil }
-            let id: Int64 = row[0]
+            id = row[0]
             modified = Revision(rawValue: id >> SQLiteSchema.positionBits)
             created = Revision(rawValue: row[1])
         }

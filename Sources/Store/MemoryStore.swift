@@ -58,7 +58,8 @@ public final class MemoryStore: StateStore {
             let revision = Revision(rawValue: state.revision.rawValue + 1)
             let events = transaction.mutations.compactMap { Self.apply($0, at: revision, to: &state) }
             guard !events.isEmpty else { return .success(state.revision) }
-            let batch = WatchBatch(revision: revision, events: events)
+            // Secrets are not watched and have no history.
+            let batch = WatchBatch(revision: revision, events: events.filter { !SecretKeys.contains($0.key) })
             state.revision = revision
             state.history.append(batch)
             // Inside the lock, so that batches are published in order.

@@ -56,7 +56,7 @@ enum BackupFile {
     static func write(_ source: Database, to path: String, atMilliseconds: Int64) throws -> BackupManifest {
         remove(path)
         try StoreFile.makePrivate(path)
-        let queue = try DatabaseQueue(path: path)
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
         // Not in parts: the source stands in one snapshot, and nobody reads the target.
         try queue.writeWithoutTransaction { target in try source.backup(to: target, pagesPerStep: -1) }
         let manifest = try queue.writeWithoutTransaction { db in
@@ -80,10 +80,19 @@ enum BackupFile {
                     ])
                 return .commit
             }
+            // The pages are written anew: a backup has what is in the record, and nothing that was deleted from it.
+            try db.execute(sql: "VACUUM")
             return manifest
         }
         try queue.close()
         return manifest
+    }
+
+    /// How a backup, and what is made of one, is opened for writing.
+    static var configuration: Configuration {
+        var configuration = Configuration()
+        configuration.prepareDatabase { db in try db.execute(sql: SQLiteSchema.erasing) }
+        return configuration
     }
 
     /// Throws unless the file at `path` is a good backup. May leave an SQLite journal
@@ -128,7 +137,7 @@ enum BackupFile {
 
     /// SHA-256 over every row in order: numbers as 8 bytes little-endian, text and
     /// blobs after their length, a missing value as length -1.
-    private static func contentDigest(_ db: Database) throws -> String {
+    static func contentDigest(_ db: Database) throws -> String {
         var hasher = SHA256()
         func add(_ number: Int64) {
             withUnsafeBytes(of: number.littleEndian) { hasher.update(bufferPointer: $0) }
@@ -153,6 +162,16 @@ enum BackupFile {
             add(Data((row[0] as String).utf8))
             add(row[1] as Int64)
             add(row[2] as Int64)
+        }
+        // The first schema has none of these.
+        if try db.tableExists("secrets") {
+            let secrets = try Row.fetchCursor(db, sql: "SELECT id, first_page, byte_count FROM secrets ORDER BY id")
+            while let row = try secrets.next() { for column in 0..<3 { add(row[column] as Int64) } }
+            let pages = try Row.fetchCursor(db, sql: "SELECT id, bytes FROM secret_pages ORDER BY id")
+            while let row = try pages.next() {
+                add(row[0] as Int64)
+                try row.withUnsafeData(atIndex: 1) { add($0) }
+            }
         }
         return hasher.finalize().map { byte in
             let digits = String(byte, radix: 16)

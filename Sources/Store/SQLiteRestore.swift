@@ -8,6 +8,8 @@ public struct RestoreReport: Sendable, Equatable {
     /// Where the revisions go on: beyond all that the replaced state had given out.
     public var revision: Revision
     public var keyCount: Int
+    /// The keys of the secrets that were left out.
+    public var leftOut: [String] = []
     /// Where the replaced database is kept; nil if there was none.
     public var keptAs: String?
 }
@@ -24,10 +26,13 @@ extension SQLiteStore {
     /// The restored store has a higher ``StoreEpoch/epoch``, and its revisions go on
     /// beyond the old ones, with no history: a watcher or a compare-and-swap from
     /// before the restore fails instead of meeting a reused revision.
-    /// `atMilliseconds` is the time to note, in Unix milliseconds.
+    ///
+    /// - Parameters:
+    ///   - atMilliseconds: the time to note, in Unix milliseconds.
+    ///   - keeps: whether a secret is restored; else it is left out. Nil: all are.
     @discardableResult
     public static func restore(
-        from backup: String, to path: String, atMilliseconds: Int64
+        from backup: String, to path: String, atMilliseconds: Int64, keeps: ((_ key: String, _ value: [UInt8]) -> Bool)? = nil
     ) throws(StoreError) -> RestoreReport {
         let directory = StoreFile.parent(of: path)
         try StoreFile.makeDirectory(directory)
@@ -42,7 +47,7 @@ extension SQLiteStore {
         let replaced = StoreFile.exists(path) ? settle(path) : nil
         var report: RestoreReport
         do {
-            report = try prepare(temporary, manifest, replacing: replaced, atMilliseconds: atMilliseconds)
+            report = try prepare(temporary, manifest, replacing: replaced, atMilliseconds: atMilliseconds, keeps: keeps)
         } catch {
             throw SQLiteSchema.storeError(error, path: temporary)
         }
@@ -81,9 +86,10 @@ extension SQLiteStore {
     }
 
     private static func prepare(
-        _ path: String, _ manifest: BackupManifest, replacing replaced: SQLiteSchema.Meta?, atMilliseconds: Int64
+        _ path: String, _ manifest: BackupManifest, replacing replaced: SQLiteSchema.Meta?, atMilliseconds: Int64,
+        keeps: ((_ key: String, _ value: [UInt8]) -> Bool)?
     ) throws -> RestoreReport {
-        let queue = try DatabaseQueue(path: path)
+        let queue = try DatabaseQueue(path: path, configuration: BackupFile.configuration)
         defer { try? queue.close() }
         try SQLiteSchema.migrator.migrate(queue)
         return try queue.write { db in
@@ -95,14 +101,15 @@ extension SQLiteStore {
                 sql: """
                     UPDATE meta SET epoch = ?, restored_at_ms = ?, revision = ?, compacted = ? WHERE id = 1
                     """, arguments: [epoch, atMilliseconds, revision.rawValue, revision.rawValue])
-            try db.execute(sql: "DROP TABLE backup_manifest")
+            try db.execute(sql: "DROP TABLE backup_manifest; DROP TABLE IF EXISTS backup_keys")
+            let leftOut = try keeps.map { try SecretPages.remove(from: db, unless: $0) } ?? []
             var position: Int64? = 0
             while let from = position {
                 position = try SQLiteSchema.sweep(db, through: revision, after: from, limit: 10_000)
             }
             let keyCount = try Int.fetchOne(db, sql: "SELECT count(*) FROM entries") ?? 0
             return RestoreReport(
-                manifest: manifest, epoch: epoch, revision: revision, keyCount: keyCount, keptAs: nil)
+                manifest: manifest, epoch: epoch, revision: revision, keyCount: keyCount, leftOut: leftOut, keptAs: nil)
         }
     }
 

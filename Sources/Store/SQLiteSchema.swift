@@ -5,12 +5,15 @@ internal import GRDB
 ///
 /// `versions` holds every put and delete until it is compacted, and the current
 /// values for ever; its id is `revision << 12 | position in the transaction`.
-/// `entries` says which version of a key is current. `meta` is one row.
+/// `entries` says which version of a key is current. `meta` is one row. Secrets
+/// (``SecretKeys``) have no versions; their values rest in ``SecretPages``.
 enum SQLiteSchema {
     /// "HSTL": tells our files from other SQLite files.
     static let applicationID = 0x4853_544c
     /// The newest schema this program knows: the number of migrations.
-    static let version = 1
+    static let version = 2
+    /// For every connection that writes: what is deleted is overwritten.
+    static let erasing = "PRAGMA secure_delete = ON"
     /// The bits of `versions.id` below the revision.
     static let positionBits: Int64 = 12
 
@@ -43,7 +46,23 @@ enum SQLiteSchema {
                     PRAGMA user_version = 1;
                     """)
         }
+        migrator.registerMigration("2 secrets without history") { db in
+            try db.execute(sql: SecretPages.tables)
+            try SecretPages.moveFromVersions(db)
+            // What a store of the first schema deleted without overwriting it is still in its file.
+            try db.execute(
+                sql: """
+                    ALTER TABLE meta ADD COLUMN is_erased INTEGER NOT NULL DEFAULT 0;
+                    UPDATE meta SET is_erased = 1 WHERE revision = 0;
+                    PRAGMA user_version = 2;
+                    """)
+        }
         return migrator
+    }
+
+    /// Whether what was ever deleted is overwritten, too; false for a store that the first schema has written to.
+    static func isErased(_ db: Database) throws -> Bool {
+        try Bool.fetchOne(db, sql: "SELECT is_erased FROM meta WHERE id = 1") ?? false
     }
 
     /// The one row of `meta`.

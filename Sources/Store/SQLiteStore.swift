@@ -24,6 +24,8 @@ public final class SQLiteStore: StateStore {
     }
 
     static let pageBytes = 4096
+    /// How long a statement waits for another connection.
+    static let busySeconds = 10
     private static let historyPageBatches = 512
     private static let historyPageBytes = 8 << 20
     private static let sweepRows = 2000
@@ -33,6 +35,7 @@ public final class SQLiteStore: StateStore {
     let logger: Logger
     private let hub: WatchHub
     private let writer: GroupCommit
+    let eraser: LogEraser
     private let lock: Mutex<StoreLock?>
     private let isClosed = Mutex(false)
 
@@ -61,7 +64,8 @@ public final class SQLiteStore: StateStore {
         self.path = path
         self.logger = logger
         self.lock = Mutex(consume lock)
-        writer = GroupCommit(pool: pool, hub: hub, path: path, logger: logger)
+        eraser = LogEraser(pool: pool, logger: logger)
+        writer = GroupCommit(pool: pool, hub: hub, eraser: eraser, path: path, logger: logger)
     }
 
     private static func openPool(path: String, options: Options) throws -> (DatabasePool, SQLiteSchema.Meta) {
@@ -72,10 +76,10 @@ public final class SQLiteStore: StateStore {
 
         var configuration = Configuration()
         configuration.label = "state"
-        configuration.busyMode = .timeout(10)
+        configuration.busyMode = .timeout(TimeInterval(busySeconds))
         configuration.maximumReaderCount = options.readers
         configuration.prepareDatabase { db in
-            try db.execute(sql: "PRAGMA page_size = \(pageBytes); PRAGMA cache_size = -8192")
+            try db.execute(sql: "PRAGMA page_size = \(pageBytes); PRAGMA cache_size = -8192; \(SQLiteSchema.erasing)")
         }
         let pool = try DatabasePool(path: path, configuration: configuration)
         try SQLiteSchema.migrator.migrate(pool)
@@ -86,6 +90,8 @@ public final class SQLiteStore: StateStore {
             guard try Int.fetchOne(db, sql: "PRAGMA synchronous") == 2 else {
                 throw StoreError.unavailable("SQLite refuses synchronous=FULL")
             }
+            // A kill may have left deleted secrets in the log.
+            _ = try LogEraser.truncate(db)
             if let limit = options.sizeLimitBytes {
                 _ = try Int.fetchOne(db, sql: "PRAGMA max_page_count = \(max(limit / pageBytes, 1))")
             }
@@ -98,10 +104,10 @@ public final class SQLiteStore: StateStore {
         try StoreKey.validate(key)
         return try await read { db in
             let sql = """
-                SELECT v.key, v.id, v.created, v.value FROM entries e CROSS JOIN versions v ON v.id = e.id
+                SELECT e.key, e.id, e.created, v.value FROM entries e LEFT JOIN versions v ON v.id = e.id
                 WHERE e.key = ?
                 """
-            return try Row.fetchOne(db.cachedStatement(sql: sql), arguments: [key]).map(Self.storedValue)
+            return try Row.fetchOne(db.cachedStatement(sql: sql), arguments: [key]).map { try Self.current($0, db) }
         }
     }
 
@@ -110,7 +116,7 @@ public final class SQLiteStore: StateStore {
         let skipsTo = after.flatMap { ByteKey($0) >= ByteKey(prefix) ? $0 : nil }
         return try await read { db in
             let sql = """
-                SELECT v.key, v.id, v.created, v.value FROM entries e CROSS JOIN versions v ON v.id = e.id
+                SELECT e.key, e.id, e.created, v.value FROM entries e LEFT JOIN versions v ON v.id = e.id
                 WHERE e.key \(skipsTo == nil ? ">=" : ">") ? AND e.key < ? ORDER BY e.key LIMIT ?
                 """
             let arguments: StatementArguments = [skipsTo ?? prefix, Self.end(ofPrefix: prefix), limit + 1]
@@ -118,7 +124,7 @@ public final class SQLiteStore: StateStore {
             var listing = Listing(values: [], revision: try SQLiteSchema.Meta(db).revision, nextKey: nil)
             var bytes = 0
             while let row = try rows.next() {
-                let stored = Self.storedValue(row)
+                let stored = try Self.current(row, db)
                 bytes += stored.value.count
                 if listing.values.count == limit || (!listing.values.isEmpty && bytes > StoreLimits.listBytes) {
                     listing.nextKey = listing.values.last?.key
@@ -187,6 +193,7 @@ public final class SQLiteStore: StateStore {
         guard !wasClosed else { return }
         writer.close()
         hub.close()
+        eraser.close()
         await withCheckedContinuation { drained in
             whenDrained { drained.resume() }
         }
@@ -244,6 +251,13 @@ public final class SQLiteStore: StateStore {
         }
     }
 
+    /// The current value of a row of key, id, created, value; a secret's is elsewhere.
+    private static func current(_ row: Row, _ db: Database) throws -> StoredValue {
+        var stored = storedValue(row)
+        if SecretKeys.contains(stored.key) { stored.value = try SecretPages.read(id: row[1], db) }
+        return stored
+    }
+
     /// From a row of key, id, created, value.
     private static func storedValue(_ row: Row) -> StoredValue {
         let id: Int64 = row[1]
@@ -264,16 +278,19 @@ public final class SQLiteStore: StateStore {
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
         if isClosed.withLock({ $0 }) { throw .closed }
+        eraser.readBegan()
         let outcome = await withCheckedContinuation { answer in
-            pool.asyncRead { [path] db in
-                answer.resume(
-                    returning: Result { try body(db.get()) }.mapError { SQLiteSchema.storeError($0, path: path) })
+            pool.asyncRead { [path, eraser] db in
+                let began = ContinuousClock.now
+                let outcome = Result { try body(db.get()) }.mapError { SQLiteSchema.storeError($0, path: path) }
+                eraser.readEnded(wasLong: ContinuousClock.now - began > .milliseconds(LogEraser.patienceMilliseconds / 2))
+                answer.resume(returning: outcome)
             }
         }
         return try outcome.get()
     }
 
-    private func write<Value: Sendable>(
+    func write<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StoreError) -> Value {
         if isClosed.withLock({ $0 }) { throw .closed }

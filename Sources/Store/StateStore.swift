@@ -4,6 +4,9 @@
 /// Keys are UTF-8 text such as `/hosts/h-1`; the order of listings is the byte
 /// order of the UTF-8 text. Limits stand in ``StoreLimits``.
 ///
+/// Keys below ``SecretKeys/prefix`` are secrets: they are read and written as all
+/// others, but have no history and no watch shows them.
+///
 /// Every implementation passes the same suite (`Tests/StoreConformance`).
 public protocol StateStore: Sendable {
     /// The value under `key` now, or nil if there is none.

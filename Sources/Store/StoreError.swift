@@ -18,6 +18,8 @@ public enum StoreError: Error, Sendable, Equatable {
     case corrupt(String)
     /// The file is sound but is not what it should be: not ours, or not a backup.
     case foreign(String)
+    /// The secret at this key was sealed with another key, or was changed, or is another one.
+    case sealed(String)
     /// A newer version of this program wrote the data.
     case schemaTooNew(found: Int, supported: Int)
     /// A process has the store open.
@@ -41,6 +43,7 @@ extension StoreError: CustomStringConvertible {
         case .diskFull: "store-disk-full"
         case .corrupt: "store-corrupt"
         case .foreign: "store-foreign-file"
+        case .sealed: "store-sealed"
         case .schemaTooNew: "store-schema-too-new"
         case .inUse: "store-in-use"
         case .unavailable: "store-unavailable"
@@ -62,6 +65,7 @@ extension StoreError: CustomStringConvertible {
         case .diskFull(let what): "no room to write the state: \(what)"
         case .corrupt(let what): "the stored state is damaged: \(what)"
         case .foreign(let what): "not a file of this program: \(what)"
+        case .sealed(let key): "the secret at \(key) does not open with this server's seal.key"
         case .schemaTooNew(let found, let supported):
             "the state has schema version \(found); this program knows versions up to \(supported)"
         case .inUse(let what): "the state is in use: \(what)"
@@ -82,6 +86,7 @@ extension StoreError: CustomStringConvertible {
         case .diskFull: "Free room on the disk that holds the state; no restart is needed."
         case .corrupt: "Stop the server and restore the newest backup; keep the damaged file for a diagnosis."
         case .foreign: "Check the path: name a file that this program wrote."
+        case .sealed: "Put the seal.key of this record back into the state directory, or restore the newest backup."
         case .schemaTooNew: "Upgrade this program, or restore a backup that it made."
         case .inUse: "Stop the server that has it open, or use another state directory."
         case .unavailable: "Check the disk and the permissions of the state directory, then try again."

@@ -182,7 +182,7 @@ struct MetadataDoorTests {
             let id = try rack.machine(2).id
             let patch = MachinePatch(userData: UserDataPatch(content: Base64Bytes(base64: "c2VjcmV0"), access: .once))
             _ = try await rack.control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test")
-            let key = "/k/" + rack.control.metadataSessions.key(machine: id, incarnation: try rack.incarnation(2))
+            let key = "/k/" + (try await rack.key(2))
             let nonce = try #require(rack.control.rawConfigURL(for: MetadataRack.mac(2)).split(separator: "/").last)
             for path in [key + "/latest/user-data", "/hostler/v1/config/\(nonce)"] {
                 let client = try RawClient(from: "127.0.0.2", port: rack.port)

@@ -36,7 +36,7 @@ final class MetadataIdentityTests: Sendable {
     func identities() async throws {
         try await MetadataRack.with(issuer: issuer) { rack in
             let id = try rack.machine(2).id
-            let key = rack.control.metadataSessions.key(machine: id, incarnation: try rack.incarnation(2))
+            let key = try await rack.key(2)
             let client = try RawClient(from: "127.0.0.2", port: rack.port)
             let token = "/k/\(key)/hostler/v1/token?audience=https://vault.example"
             // An agent is no system of ours: it has no identity.
@@ -71,7 +71,7 @@ final class MetadataIdentityTests: Sendable {
     func unproved() async throws {
         isUp.withLock { $0 = true }
         try await MetadataRack.with(attested: true, issuer: issuer) { rack in
-            let key = rack.control.metadataSessions.key(machine: try rack.machine(2).id, incarnation: try rack.incarnation(2))
+            let key = try await rack.key(2)
             let client = try RawClient(from: "127.0.0.2", port: rack.port)
             for path in ["hostler/v1/token?audience=a", "hostler/v1/ssh-host-certificates", "latest/dynamic/instance-identity/pkcs7"] {
                 #expect(client.get("/k/\(key)/\(path)").status == 403, "\(path)")
@@ -82,7 +82,7 @@ final class MetadataIdentityTests: Sendable {
     @Test("where nothing issues identities there are none")
     func none() async throws {
         try await MetadataRack.with { rack in
-            let key = rack.control.metadataSessions.key(machine: try rack.machine(2).id, incarnation: try rack.incarnation(2))
+            let key = try await rack.key(2)
             #expect(try RawClient(from: "127.0.0.2", port: rack.port).get("/k/\(key)/hostler/v1/token?audience=a").status == 404)
         }
     }

@@ -1,4 +1,3 @@
-import Control
 import Glibc
 import Logging
 import Metadata
@@ -13,6 +12,7 @@ import Testing
 import Wire
 
 @testable import BootServices
+@testable import Control
 
 /// Machines 2 and 3 at 127.0.0.2 and 127.0.0.3, and a metadata service for them on loopback. Who is whose neighbour
 /// is what the test says.
@@ -22,6 +22,7 @@ final class MetadataRack: Sendable {
     let leases = LeaseTable()
     let neighbours = Mutex<[String: MACAddress]>([:])
     private let boundPort = Mutex(0)
+    private let keys = Mutex<[Int: InstallationKeys]>([:])
     var port: Int { boundPort.withLock { $0 } }
 
     struct NoImages: ImageCatalog {
@@ -103,6 +104,33 @@ final class MetadataRack: Sendable {
         let reply = try await control.hello(hello, from: Sender(mac: mac, address: address), wantsProof: false)
         try await control.record(Inventory(), of: reply.machine, wantsProof: false)
     }
+
+    /// The key that root of a machine's system has; the machine gets a system with the first question.
+    func key(_ number: Int) async throws -> String { try await keys(number).instance }
+    func seedKey(_ number: Int) async throws -> String { try await keys(number).seed }
+
+    private func keys(_ number: Int) async throws -> InstallationKeys {
+        if let known = keys.withLock({ $0[number] }) { return known }
+        return try await install(number)
+    }
+
+    /// A system with new keys; the one before, and its keys, are gone.
+    @discardableResult
+    func install(_ number: Int) async throws -> InstallationKeys {
+        let machine = try machine(number)
+        let made = InstallationKeys.random(for: machine.id)
+        keys.withLock { $0[number] = made }
+        _ = try await control.edit(machine: machine.id.rawValue, expecting: nil, kind: "test", by: "test") { machine, _ in
+            machine.installed = Installation(
+                operation: Self.installation(number), generation: 1, image: "debian-12", digest: "", hostname: "web",
+                diskSerial: nil, installedAt: Timestamp(milliseconds: 0))
+            machine.installed?.keyVerifiers = made.verifiers
+            return "installed"
+        }
+        return made
+    }
+
+    static func installation(_ number: Int) -> OperationID { OperationID(unchecked: "op-system\(number)") }
 
     func machine(_ number: Int) throws -> Machine { try #require(control.snapshot.machine(with: Self.mac(number))) }
     func incarnation(_ number: Int) throws -> String { "boot-" + (try #require(try machine(number).observed.agent?.boot)) }

@@ -33,14 +33,6 @@ struct MetadataRelayTests {
         }
     }
 
-    private func key(_ number: Int, _ rack: MetadataRack) throws -> String {
-        rack.control.metadataSessions.key(machine: try rack.machine(number).id, incarnation: try rack.incarnation(number))
-    }
-
-    private func seedKey(_ number: Int, _ rack: MetadataRack) throws -> String {
-        rack.control.metadataSessions.seedKey(machine: try rack.machine(number).id, incarnation: try rack.incarnation(number))
-    }
-
     /// Another machine of that network.
     private func addFive(_ rack: MetadataRack) async throws {
         rack.lend(try address("127.1.0.5"), to: 5)
@@ -60,14 +52,14 @@ struct MetadataRelayTests {
     func keys() async throws {
         try await with { rack in
             try await setUserData(rack, of: 4)
-            let id = try rack.machine(4).id.rawValue
+            let id = MetadataRack.installation(4).rawValue
             #expect(try RawClient(from: "127.1.0.4", port: rack.port).put("/latest/api/token", timeToLive).status == 403)
             #expect(try ask(rack, "/latest/meta-data/instance-id").status == 401)
             #expect(rack.service.counters["refused-unproved"] == 1)
-            let key = "/k/" + (try key(4, rack))
+            let key = "/k/" + (try await rack.key(4))
             #expect(try ask(rack, key + "/latest/meta-data/instance-id").body == id)
             #expect(try ask(rack, key + "/latest/user-data").body == "secret")
-            #expect(try ask(rack, "/latest/meta-data/local-ipv4", ["X-Hostler-Key: " + self.key(4, rack)]).body == "127.1.0.4")
+            #expect(try await ask(rack, "/latest/meta-data/local-ipv4", ["X-Hostler-Key: " + rack.key(4)]).body == "127.1.0.4")
             // What a token was got with it proves.
             let token = try RawClient(from: "127.1.0.4", port: rack.port).put(key + "/latest/api/token", timeToLive)
             #expect(token.status == 200)
@@ -84,7 +76,7 @@ struct MetadataRelayTests {
     func seedKeys() async throws {
         try await with { rack in
             try await setUserData(rack, of: 4)
-            let seed = "/k/" + (try seedKey(4, rack))
+            let seed = "/k/" + (try await rack.seedKey(4))
             #expect(try ask(rack, seed + "/latest/user-data").body == "secret")
             #expect(try ask(rack, seed + "/hostler/v1/token?audience=a").status == 403)
             #expect(try ask(rack, seed + "/latest/dynamic/instance-identity/pkcs7").status == 403)
@@ -102,12 +94,14 @@ struct MetadataRelayTests {
         }
     }
 
-    @Test("a key ends with what it was made for: another boot or installation has another one")
+    @Test("a key ends with what it was made for: another installation has another one")
     func incarnations() async throws {
         try await with { rack in
-            let path = "/k/" + (try key(4, rack)) + "/latest/meta-data/instance-id"
+            let path = "/k/" + (try await rack.key(4)) + "/latest/meta-data/instance-id"
             #expect(try ask(rack, path).status == 200)
             try await rack.boot(4, at: place)
+            #expect(try ask(rack, path).status == 200, "a boot into the agent alone changes nothing")
+            try await rack.install(4)
             #expect(try ask(rack, path).status == 403)
             #expect(try ask(rack, path, from: "127.1.0.99").status == 403)
         }
@@ -133,7 +127,7 @@ struct MetadataRelayTests {
             let client = try RawClient(from: "127.1.0.4", port: rack.port)
             let statuses = (0..<60).map { _ in client.get("/latest/meta-data/instance-id").status }
             #expect(Set(statuses) == [401, 503])
-            let path = "/k/" + (try key(4, rack)) + "/latest/meta-data/instance-id"
+            let path = "/k/" + (try await rack.key(4)) + "/latest/meta-data/instance-id"
             #expect(try ask(rack, path).status == 200)
         }
     }
@@ -141,7 +135,7 @@ struct MetadataRelayTests {
     @Test("the view is that of the machine's own network")
     func placement() async throws {
         try await with { rack in
-            let key = "/k/" + (try key(4, rack))
+            let key = "/k/" + (try await rack.key(4))
             let mac = MetadataRack.mac(4)
             #expect(
                 try ask(rack, key + "/latest/meta-data/network/interfaces/macs/\(mac)/subnet-ipv4-cidr-block").body == "127.1.0.0/24")
@@ -153,19 +147,19 @@ struct MetadataRelayTests {
     func foreignKey() async throws {
         try await with { rack in
             try await setUserData(rack, of: 2)
-            #expect(try ask(rack, "/k/" + key(2, rack) + "/latest/user-data").status == 403)
+            #expect(try await ask(rack, "/k/" + rack.key(2) + "/latest/user-data").status == 403)
             let event = try await rack.event("metadata.secret-refused")
             #expect(event.machine == (try rack.machine(4).id) && event.evidence["source"] == "127.1.0.4")
             // On its own wire a machine is known by its MAC address: a key says nothing of who it is.
-            #expect(try ask(rack, "/k/" + key(4, rack) + "/latest/meta-data/instance-id", from: "127.0.0.3").status == 403)
+            #expect(try await ask(rack, "/k/" + rack.key(4) + "/latest/meta-data/instance-id", from: "127.0.0.3").status == 403)
         }
     }
 
     @Test("where no lease tells who it is, a key that is right does, or a token that it was good for, and a wrong one does not")
     func unleased() async throws {
         try await with { rack in
-            let key = try key(4, rack)
-            let id = try rack.machine(4).id.rawValue
+            let key = try await rack.key(4)
+            let id = MetadataRack.installation(4).rawValue
             let leaf = "/latest/meta-data/instance-id"
             // As behind another DHCP server.
             #expect(try ask(rack, "/k/" + key + leaf, from: "127.1.0.99").body == id)
@@ -179,14 +173,15 @@ struct MetadataRelayTests {
             #expect(try ask(rack, leaf, from: "127.1.0.99").status == 403)
             #expect(try ask(rack, "/k/" + key + leaf, from: "127.9.0.9").status == 403, "no network that is named")
             let event = try await rack.event("metadata.secret-refused")
-            #expect(event.machine == nil && event.evidence["claimed-machine"] == id, "a claim that was not proved is no machine's event")
+            let four = try rack.machine(4).id.rawValue
+            #expect(event.machine == nil && event.evidence["claimed-machine"] == four, "a claim that was not proved is no machine's event")
         }
     }
 
     @Test("a lease that is over, or of a MAC address that is no machine's, does not stand in the way of a key that is right")
     func otherLeases() async throws {
         try await with { rack in
-            let path = "/k/" + (try key(4, rack)) + "/latest/meta-data/instance-id"
+            let path = "/k/" + (try await rack.key(4)) + "/latest/meta-data/instance-id"
             rack.lend(try address("127.1.0.7"), to: 77)
             #expect(try ask(rack, path, from: "127.1.0.7").status == 200)
             rack.lend(try address("127.1.0.8"), to: 3, seconds: -1)
@@ -200,7 +195,7 @@ struct MetadataRelayTests {
     func misplaced() async throws {
         try await with { rack in
             try await setUserData(rack, of: 2)
-            let path = "/k/" + (try key(2, rack)) + "/latest/user-data"
+            let path = "/k/" + (try await rack.key(2)) + "/latest/user-data"
             #expect(try ask(rack, path, from: "127.0.0.2").body == "secret")
             #expect(try ask(rack, path, from: "127.1.0.99").status == 403)
             let event = try await rack.event("metadata.impostor")
@@ -214,8 +209,8 @@ struct MetadataRelayTests {
             try await addFive(rack)
             let client = try RawClient(from: "127.1.0.99", port: rack.port)
             for number in [4, 5, 4] {
-                let answer = client.get("/k/\(try key(number, rack))/latest/meta-data/instance-id")
-                #expect(answer.body == (try rack.machine(number).id.rawValue))
+                let answer = client.get("/k/\(try await rack.key(number))/latest/meta-data/instance-id")
+                #expect(answer.body == MetadataRack.installation(number).rawValue)
             }
             #expect(client.get("/latest/meta-data/instance-id").status == 403)
         }
@@ -236,19 +231,20 @@ struct MetadataRelayTests {
                 #expect(try ask(rack, path).status == 403, "\(path)")
                 #expect(try ask(rack, path, ["X-aws-ec2-metadata-token: \(token.body)"]).status == 403, "\(path)")
             }
-            #expect(try ask(rack, "/k/" + key(4, rack) + "/latest/user-data").body == "secret")
+            #expect(try await ask(rack, "/k/" + rack.key(4) + "/latest/user-data").body == "secret")
             #expect(try ask(rack, "/latest/user-data", from: "127.0.0.2").body == "secret", "as the network says of its wire")
             // What an address was good for ends with its lease.
             rack.lend(place, to: 4, seconds: -1)
             let leaf = "/latest/meta-data/instance-id"
             #expect(try ask(rack, leaf, ["X-aws-ec2-metadata-token: " + token.body]).status == 403)
-            #expect(try ask(rack, "/k/" + key(4, rack) + leaf).status == 200)
+            #expect(try await ask(rack, "/k/" + rack.key(4) + leaf).status == 200)
         }
     }
 
     @Test("a token that an address got is good for nothing once the network asks for keys")
     func stricter() throws {
-        let sessions = MetadataSessions { bytes in bytes.reduce(into: Array(repeating: UInt8(7), count: 32)) { $0[Int($1) % 32] &+= $1 } }
+        let sessions = MetadataSessions(
+            code: { bytes in bytes.reduce(into: Array(repeating: UInt8(7), count: 32)) { $0[Int($1) % 32] &+= $1 } }, digest: { $0 })
         func asker(_ shows: Proof?) -> Asker {
             Asker(machine: MachineID(unchecked: "m-1"), incarnation: "op-1", address: place, mac: MetadataRack.mac(4), shows: shows)
         }
@@ -265,7 +261,7 @@ struct MetadataRelayTests {
     @Test("a network that has no metadata service is told nothing, key or not")
     func none() async throws {
         try await with(.none) { rack in
-            let path = "/k/" + (try key(4, rack)) + "/latest/meta-data/instance-id"
+            let path = "/k/" + (try await rack.key(4)) + "/latest/meta-data/instance-id"
             #expect(try ask(rack, path).status == 403)
         }
     }
@@ -274,7 +270,7 @@ struct MetadataRelayTests {
     func watching() async throws {
         try await with { rack in
             let client = try RawClient(from: "127.1.0.4", port: rack.port)
-            client.begin("GET", "/hostler/v1/self?watch=true", ["X-Hostler-Key: \(try key(4, rack))"])
+            client.begin("GET", "/hostler/v1/self?watch=true", ["X-Hostler-Key: \(try await rack.key(4))"])
             #expect(client.readUntil("\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
             #expect(client.readUntil("\n\n").contains("127.1.0.4"))
             let patch = MachinePatch(tags: ["role": "web"])

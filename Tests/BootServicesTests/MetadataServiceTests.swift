@@ -47,7 +47,7 @@ struct MetadataServiceTests {
             let token = client.put("/latest/api/token", ["X-aws-ec2-metadata-token-ttl-seconds: 60"]).body
             #expect(client.get("/latest/user-data", ["X-aws-ec2-metadata-token: \(token)"]).status == 403)
             #expect(client.get("/k/\(String(repeating: "0", count: 64))/latest/user-data").status == 403)
-            let key = rack.control.metadataSessions.key(machine: id, incarnation: try rack.incarnation(2))
+            let key = try await rack.key(2)
             #expect(client.get("/k/\(key)/latest/user-data").body == "secret")
             #expect(client.get("/k/\(key)/openstack/latest/user_data").body == "secret")
             // The key is no other machine's.
@@ -65,7 +65,7 @@ struct MetadataServiceTests {
             let patch = MachinePatch(userData: UserDataPatch(content: Base64Bytes(base64: "c2VjcmV0"), access: .always))
             _ = try await rack.control.update(machine: id.rawValue, with: patch, expecting: nil, by: "test")
             let client = try RawClient(from: "127.0.0.2", port: rack.port)
-            let key = "/k/" + rack.control.metadataSessions.key(machine: id, incarnation: try rack.incarnation(2))
+            let key = "/k/" + (try await rack.key(2))
             let paths = [
                 "/latest/user-data", "/nocloud/user-data", "/nocloud/vendor-data", "/openstack/latest/user_data",
                 "/openstack/latest/vendor_data.json", "/hostler/v1/user-data",
@@ -165,7 +165,7 @@ struct MetadataServiceTests {
         try await MetadataRack.with { rack in
             let id = try rack.machine(2).id
             let client = try RawClient(from: "127.0.0.2", port: rack.port)
-            let key = rack.control.metadataSessions.key(machine: id, incarnation: try rack.incarnation(2))
+            let key = try await rack.key(2)
             client.begin("GET", "/k/\(key)/hostler/v1/self?watch=true")
             #expect(client.readUntil("\r\n\r\n").contains("text/event-stream"))
             #expect(client.readUntil("\n\n").contains("\"tags\":{}"))

@@ -19,8 +19,7 @@ struct HostCertificateDeliveryTests {
         var end: String?
     }
 
-    private static let key = MetadataSessions { _ in Array(repeating: 10, count: 32) }
-        .key(machine: MachineID(unchecked: "m-7f3k2q"), incarnation: "op-1")
+    private static let key = InstallationKeys.random(for: MachineID(unchecked: "m-7f3k2q")).instance
 
     /// Runs the program against a service that answers with `statuses`, one after another, and the last for ever, on a
     /// machine whose volume has `key` and where systemd's `unit` runs.

@@ -148,11 +148,15 @@ struct ControlMetadataTests {
             let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
             let volume = try await control.seed(of: operation.id, base: testBase, placement: placement, wantsProof: false)
             let text = String(decoding: volume.bytes, as: UTF8.self)
-            let key = control.metadataSessions.key(machine: id, incarnation: operation.id.rawValue)
+            let secrets = try await control.records.store.get(SeedSecrets.key(operation.id)).map {
+                try RecordCoding.decode(SeedSecrets.self, from: $0)
+            }
+            let keys = try #require(secrets?.keys)
+            let key = keys.instance
             #expect(text.contains(source == .configDrive ? "CONFIG-2" : "CIDATA"))
             // What goes over the wire is not on the disk, and the key is only where it is used.
             #expect(text.contains("{secret: yes}") == (source == .noCloud || source == .configDrive))
-            let seedKey = control.metadataSessions.seedKey(machine: id, incarnation: operation.id.rawValue)
+            let seedKey = keys.seed
             let written = text.split { !($0.isLetter || $0.isNumber || "+/=".contains($0)) }
                 .compactMap { Data(base64Encoded: String($0)) }.map { String(decoding: $0, as: UTF8.self) }.joined()
             #expect(written.contains("http://169.254.169.254/k/\(seedKey)/nocloud/") == (source == .noCloudHTTP))

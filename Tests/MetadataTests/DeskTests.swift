@@ -31,7 +31,6 @@ struct DeskTests {
     private func token(_ caller: Asker = asker, _ proof: Proof = .wire, seconds: Int = 60) -> [String] {
         ["X-aws-ec2-metadata-token: " + testSessions.token(for: caller, proof: proof, seconds: seconds, now: start, random: 7)]
     }
-    private var instanceKey: String { testSessions.key(machine: asker.machine, incarnation: asker.incarnation) }
 
     @Test("gives a token for a TTL of 1 to 21600 seconds, and 400 for any other")
     func tokens() throws {
@@ -111,7 +110,6 @@ struct DeskTests {
         let ttl = ["X-aws-ec2-metadata-token-ttl-seconds: 60"]
         #expect(try ask("PUT", "/k/\(instanceKey)/latest/api/token", ttl) == .issueToken(seconds: 60, .key))
         // The key that cloud-init is given opens what it needs, and no identity: it writes down where it read.
-        let seedKey = testSessions.seedKey(machine: asker.machine, incarnation: asker.incarnation)
         for path in ["/latest/user-data", "/nocloud/user-data"] {
             #expect(status(try ask("GET", "/k/\(seedKey)" + path)) == 200, "\(path)")
         }
@@ -126,12 +124,18 @@ struct DeskTests {
         // The key of another installation is none.
         let other = Asker(machine: asker.machine, incarnation: "op-ffffffff", address: address, mac: macs[0])
         #expect(status(try ask("GET", "/k/\(instanceKey)/latest/user-data", from: other)) == 403)
+        var reinstalled = asker
+        reinstalled.keyVerifiers = KeyVerifiers(instance: String(repeating: "0", count: 64), seed: "")
+        #expect(status(try ask("GET", "/k/\(instanceKey)/latest/user-data", from: reinstalled)) == 403)
+        // What is kept of a key is no key.
+        for kept in [asker.keyVerifiers?.instance ?? "", "m-7f3k2q." + (asker.keyVerifiers?.instance ?? "")] {
+            #expect(status(try ask("GET", "/latest/user-data", ["X-Hostler-Key: \(kept)"])) == 403)
+        }
         #expect(try ask("GET", "/hostler/v1/config/n-1") == .secret(.rawConfig(nonce: "n-1")))
     }
 
     @Test("keeps the call home from whoever has no more than the seed key, which every local user can read")
     func callHome() throws {
-        let seedKey = testSessions.seedKey(machine: asker.machine, incarnation: asker.incarnation)
         let trusting = MetadataDesk(sessions: testSessions, policy: MetadataPolicy(allowsTokenless: true, secretsNeedKey: false))
         let empty = [
             "/nocloud/vendor-data": MetadataAnswer.reply(.init(200, NoCloudSeed.emptyUserData)),

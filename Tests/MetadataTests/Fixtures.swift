@@ -5,8 +5,10 @@ import Wire
 
 @testable import Metadata
 
-/// A code that tests can compute: not a good one, but another for every other message.
-let testSessions = MetadataSessions { message in
+let testSessions = MetadataSessions(code: testCode, digest: { testCode([1] + $0) })
+
+/// What tests can compute: not a good code, but another one for every other message.
+@Sendable func testCode(_ message: [UInt8]) -> [UInt8] {
     var state: UInt64 = 0xcbf2_9ce4_8422_2325
     var out: [UInt8] = []
     for round in 0..<4 {
@@ -44,7 +46,13 @@ func view(_ change: (inout Machine) -> Void = { _ in }) throws -> InstanceView {
     return InstanceView(machine: machine, operation: nil, placement: placement, address: address, mac: macs[0])
 }
 
-let asker = Asker(machine: MachineID(unchecked: "m-7f3k2q"), incarnation: "op-1234abcd", address: address, mac: macs[0])
+let instanceKey = "m-7f3k2q." + String(repeating: "1f", count: 32)
+let seedKey = "m-7f3k2q." + String(repeating: "2e", count: 32)
+let asker = Asker(
+    machine: MachineID(unchecked: "m-7f3k2q"), incarnation: "op-1234abcd",
+    keyVerifiers: KeyVerifiers(
+        instance: Hex.encode(testCode([1] + Array(instanceKey.utf8))), seed: Hex.encode(testCode([1] + Array(seedKey.utf8)))),
+    address: address, mac: macs[0])
 
 /// A small generator, so that a failure's seed can be run again.
 struct Seeded: RandomNumberGenerator {

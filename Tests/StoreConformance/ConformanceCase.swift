@@ -10,7 +10,7 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
     public var description: String { name }
 
     /// The whole suite.
-    public static var all: [ConformanceCase] { keyCases + transactionCases + watchCases }
+    public static var all: [ConformanceCase] { keyCases + transactionCases + watchCases + secretCases }
 }
 
 /// What a store did wrong, and where the suite found it.

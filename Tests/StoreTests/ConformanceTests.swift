@@ -17,4 +17,12 @@ struct ConformanceTests {
         try await conformance.run(store)
         try await store.close()
     }
+
+    @Test("sealed", arguments: ConformanceCase.all)
+    func sealed(_ conformance: ConformanceCase) async throws {
+        let fixture = try StoreFixture()
+        let store = try await SealedStore.open(fixture.open(), keyFile: fixture.key, logger: quiet)
+        try await conformance.run(store)
+        try await store.close()
+    }
 }

@@ -128,7 +128,7 @@ struct DurabilityTests {
     }
 }
 
-private struct Seeded: RandomNumberGenerator {
+struct Seeded: RandomNumberGenerator {
     var seed: UInt64
 
     mutating func next() -> UInt64 {

@@ -185,7 +185,7 @@ struct SQLiteStoreTests {
         let newer = try DatabaseQueue(path: fixture.path)
         try await newer.write { try $0.execute(sql: "PRAGMA user_version = 99") }
         try newer.close()
-        #expect(throws: StoreError.schemaTooNew(found: 99, supported: 1)) { try fixture.open() }
+        #expect(throws: StoreError.schemaTooNew(found: 99, supported: 2)) { try fixture.open() }
     }
 
     @Test("every error says what happened and what to do, under a code of its own")
@@ -193,7 +193,7 @@ struct SQLiteStoreTests {
         let errors: [StoreError] = [
             .conflict(key: "/a", current: nil), .compacted(oldest: .zero), .watcherTooSlow, .invalidKey("x"),
             .valueTooLarge(key: "/a", bytes: 2, limit: 1), .invalidTransaction("x"), .diskFull("x"), .corrupt("x"),
-            .foreign("x"), .schemaTooNew(found: 2, supported: 1), .inUse("x"), .unavailable("x"), .closed,
+            .foreign("x"), .schemaTooNew(found: 2, supported: 2), .inUse("x"), .unavailable("x"), .closed,
         ]
         #expect(Set(errors.map(\.code)).count == errors.count)
         for error in errors { #expect(!error.description.isEmpty && error.remedy.hasSuffix(".")) }

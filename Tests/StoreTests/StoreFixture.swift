@@ -7,6 +7,8 @@ final class StoreFixture: Sendable {
     let directory: String
     var path: String { directory + "/state/hostler.db" }
 
+    var key: KeyFile { KeyFile(directory + "/state/seal.key") }
+
     init() throws {
         directory = NSTemporaryDirectory() + "/hostler-store-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -16,6 +18,16 @@ final class StoreFixture: Sendable {
 
     func open(_ options: SQLiteStore.Options = SQLiteStore.Options()) throws -> SQLiteStore {
         try SQLiteStore(path: path, options: options, logger: quiet)
+    }
+
+    func openSealed() async throws -> SealedStore { try await SealedStore.open(open(), keyFile: key, logger: quiet) }
+
+    /// Which of these stand in any file of the state directory, its key files aside, or in `others`.
+    func found(_ texts: some Sequence<String>, also others: [String] = []) throws -> [String] {
+        let state = try FileManager.default.contentsOfDirectory(atPath: directory + "/state")
+            .filter { !$0.hasSuffix(".key") }.map { directory + "/state/" + $0 }
+        let contents = try (state + others).map { try Data(contentsOf: URL(fileURLWithPath: $0)) }
+        return texts.filter { text in contents.contains { $0.range(of: Data(text.utf8)) != nil } }
     }
 
     func mode(_ path: String) throws -> Int {

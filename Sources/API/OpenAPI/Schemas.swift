@@ -68,7 +68,11 @@ enum Schemas {
             [
                 "operation": id("op"), "generation": integer, "image": text, "digest": text, "hostname": text,
                 "installedAt": time, "hostKeys": list(text),
-            ], optional: ["diskSerial": text, "sshKeys": list(text), "isAdopted": boolean]),
+            ], optional: ["diskSerial": text, "sshKeys": list(text), "isAdopted": boolean, "keyVerifiers": reference("KeyVerifiers")]),
+        "KeyVerifiers": [
+            "type": "object", "description": "SHA-256 of the random keys of an installation.",
+            "properties": ["instance": text, "seed": text], "required": ["instance", "seed"], "additionalProperties": false,
+        ],
         "Inventory": [
             "type": "object", "description": "What the machine says of itself; what it does not say is absent.",
             "properties": [
@@ -91,7 +95,7 @@ enum Schemas {
                 "request": ["type": "object", "minProperties": 1, "maxProperties": 1, "description": "Keyed by the kind."],
                 "steps": list(reference("Step")), "state": words(OperationState.self), "requestedBy": text,
                 "cancelRequested": boolean, "createdAt": time,
-            ], optional: ["problem": reference("ProblemRecord"), "finishedAt": time]),
+            ], optional: ["problem": reference("ProblemRecord"), "finishedAt": time, "keyVerifiers": reference("KeyVerifiers")]),
         "Step": object(
             [
                 "name": words(StepName.self),

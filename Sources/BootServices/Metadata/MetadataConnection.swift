@@ -158,7 +158,11 @@ final class MetadataConnection: ChannelInboundHandler {
             fetch(head, context) { await door.secret(secret, for: asker) }
         case .identity(let identity):
             let door = door
-            fetch(head, context) { await door.identity(identity, for: asker, view: view) }
+            let showsKey = proof(of: head, asker, checked) >= .key
+            fetch(head, context) {
+                if showsKey { try? await door.control.systemShowedItsKey(asker.machine) }
+                return await door.identity(identity, for: asker, view: view)
+            }
         case .watch: watch(asker, claim, view, context)
         }
     }
@@ -171,10 +175,14 @@ final class MetadataConnection: ChannelInboundHandler {
 
     /// Whose requests this one is counted among: behind a router the machine's only once it has shown that it is that.
     private func bucket(of asker: Asker, _ head: RequestHead, _ checked: MetadataDesk.TokenCheck) -> MetadataDoor.Bucket {
-        if !asker.isBehindRouter { return .machine(asker.machine) }
-        if case .good(let proof) = checked, proof > .address { return .machine(asker.machine) }
-        let hasKey = head.shownKey.map { door.desk.sessions.check(key: $0, of: asker) != nil } ?? false
-        return hasKey ? .machine(asker.machine) : .address(asker.address)
+        asker.isBehindRouter && proof(of: head, asker, checked) == .address ? .address(asker.address) : .machine(asker.machine)
+    }
+
+    /// The best that the request itself shows.
+    private func proof(of head: RequestHead, _ asker: Asker, _ checked: MetadataDesk.TokenCheck) -> Proof {
+        let key = head.shownKey.flatMap { door.desk.sessions.check(key: $0, of: asker) } ?? .address
+        if case .good(let token) = checked { return max(token, key) }
+        return key
     }
 
     /// A connection shows the same token again and again: its tag is computed once.

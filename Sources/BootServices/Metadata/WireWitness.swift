@@ -189,8 +189,10 @@ final class WireWitness: Sendable {
         _ machine: Machine, _ address: IPv4Address, _ mac: MACAddress, shows: Proof? = .wire, elsewhere: [IPv4Address] = [],
         in snapshot: RackSnapshot
     ) -> Asker {
-        let incarnation = InstanceView.incarnation(of: machine, snapshot.openOperation(of: machine))
-        return Asker(machine: machine.id, incarnation: incarnation, address: address, mac: mac, shows: shows, elsewhere: elsewhere)
+        let operation = snapshot.openOperation(of: machine)
+        return Asker(
+            machine: machine.id, incarnation: InstanceView.incarnation(of: machine, operation),
+            keyVerifiers: InstanceView.keyVerifiers(of: machine, operation), address: address, mac: mac, shows: shows, elsewhere: elsewhere)
     }
 
     /// A machine's bond may speak with the MAC address of another of its ports than the one that has the lease.

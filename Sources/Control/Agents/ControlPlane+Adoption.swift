@@ -1,8 +1,17 @@
-internal import Model
+public import Model
 internal import Store
 
 // Systems on disks that the record lost: it came from a backup.
 extension ControlPlane {
+    /// An adopted system has shown its key, which only root of that installation was given: it is what its disk says.
+    public func systemShowedItsKey(_ id: MachineID) async throws {
+        guard snapshot.machines[id]?.installed?.isAdopted == true else { return }
+        _ = try await edit(machine: id.rawValue, expecting: nil, kind: "machine.proved", by: "metadata") { machine, _ in
+            machine.installed?.isAdopted = nil
+            return "the system of \(machine.name), which was adopted after a restore, has shown its key; it may have an identity"
+        }
+    }
+
     /// Takes an installation that a machine's disk carries back into the record, once after a restore.
     ///
     /// What an agent reads from a disk is a claim. It counts only where the marker has our own tag, where the record was
@@ -23,6 +32,7 @@ extension ControlPlane {
             operation: found.record.operation, generation: found.record.generation, image: found.record.image,
             digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
         machine.installed?.isAdopted = true
+        machine.installed?.keyVerifiers = found.record.keyVerifiers
         // The record may be older than the disk: what is asked for next must be newer than what is there.
         machine.generation = max(machine.generation, found.record.generation)
         if machine.openOperation == nil { machine.state = .running }

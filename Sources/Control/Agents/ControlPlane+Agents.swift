@@ -153,16 +153,22 @@ extension ControlPlane {
         let seed = try await seed(of: operation.id, base: base, placement: placement, wantsProof: wantsProof)
         let chosen = operation.step(.chooseDisk).flatMap { $0.state == .succeeded ? $0.evidence["serial"] ?? $0.evidence["wwn"] : nil }
         return InstallWork(
-            record: try markers.sealed(
-                InstallRecord(
-                    machine: machine.id, operation: operation.id, generation: operation.generation, image: request.image,
-                    digest: digest, hostname: request.hostname ?? machine.id.rawValue)),
+            record: try markers.sealed(marker(of: operation, request, digest)),
             done: operation.steps.filter { $0.state == .succeeded }.map(\.name),
             indexPath: path(of: image.indexDigest, for: operation.id), indexDigest: "\(image.indexDigest)",
             blobPath: path(of: image.blobDigest, for: operation.id), diskBytes: image.diskBytes, disk: chosen ?? request.disk,
             seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
             restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
             kernelArguments: kernelArguments(image, machine))
+    }
+
+    /// What the disk says of itself once the installation has written it.
+    private func marker(of operation: Model.Operation, _ request: InstallRequest, _ digest: String) -> InstallRecord {
+        var record = InstallRecord(
+            machine: operation.machine, operation: operation.id, generation: operation.generation, image: request.image, digest: digest,
+            hostname: request.hostname ?? operation.machine.rawValue)
+        record.keyVerifiers = operation.keyVerifiers
+        return record
     }
 
     /// An image that reads a raw configuration says where in its kernel arguments the URL goes, as
@@ -183,11 +189,12 @@ extension ControlPlane {
             isTrusted(machine, wantsProof: wantsProof)
         else { throw Problem.notFound("seed", id.rawValue) }
         return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)") {
-            try SeedVolume(
+            let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
+            guard let keys = secrets.keys else { throw StoreError.corrupt("the record at \(stored.key) has no keys") }
+            return try SeedVolume(
                 SeedSource(
-                    operation: operation, request: request, secrets: try RecordCoding.decode(SeedSecrets.self, from: stored),
-                    callHome: "\(base)/call-home/\(id)", machine: machine, placement: placement,
-                    instanceKey: instanceKey(operation.machine, id), seedKey: seedKey(operation.machine, id),
+                    operation: operation, request: request, secrets: secrets, callHome: "\(base)/call-home/\(id)", machine: machine,
+                    placement: placement, instanceKey: keys.instance, seedKey: keys.seed,
                     bringsHostCertificates: environment.bringsHostCertificates))
         }
     }

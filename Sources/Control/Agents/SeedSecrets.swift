@@ -12,19 +12,23 @@ struct SeedSecrets: Codable, Sendable {
     var networkConfig: String?
     /// What the installed system proves itself with when it calls home; random, once.
     var proof: String
+    /// What the installed system proves itself with to the metadata service. A record of before keys were random has none.
+    var keys: InstallationKeys?
     /// How often the user-data may be read from the metadata service; nil: until the operation ends.
     var access: UserDataAccess?
     /// When it was, where it may be once.
     var readAt: Timestamp?
 
-    init(for request: InstallRequest, access: UserDataAccess? = nil) {
+    init(for request: InstallRequest, of machine: MachineID, access: UserDataAccess? = nil) {
         self.access = access
+        keys = .random(for: machine)
         userData = request.userData
         networkConfig = request.networkConfig
         proof = SymmetricKey(size: .bits256).withUnsafeBytes { Hex.encode($0) }
     }
 
-    static func key(_ operation: OperationID) -> String { "/secrets/seeds/" + operation.rawValue }
+    static let prefix = "/secrets/seeds/"
+    static func key(_ operation: OperationID) -> String { prefix + operation.rawValue }
 
     func put(for operation: OperationID) throws -> Mutation {
         .put(key: Self.key(operation), value: try RecordCoding.encode(self), if: .absent)

@@ -208,8 +208,14 @@ public final class BMCDesk: Sendable {
     // MARK: Lines
 
     func connect(_ bmc: BMC) async throws {
-        let secret = try await secret(of: bmc.id)
-        let password = try secret?.current.map { try vault.open($0, context: BMCSecret.context(bmc.id)) }
+        guard let secret = try await secret(of: bmc.id) else {
+            // Without one it would be tried with none, or with a PDU's usual one.
+            throw Problem(
+                "bmc-password-lost", status: 409, title: "The record has no password of BMC \(bmc.id) any more",
+                detail: "It was restored from a backup without the keys that open it.",
+                remedy: "Remove and add it: hostler bmc remove \(bmc.id), then hostler bmc add \(bmc.address)")
+        }
+        let password = try secret.current.map { try vault.open($0, context: BMCSecret.context(bmc.id)) }
         let way = try ways.way(to: bmc, password: password)
         let now = control.environment.now
         let old = put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: now))

@@ -9,7 +9,8 @@ public import Wire
 struct StoredUserData: Codable, Sendable {
     var userData: Base64Bytes
 
-    static func key(_ machine: MachineID) -> String { "/secrets/user-data/" + machine.rawValue }
+    static let prefix = "/secrets/user-data/"
+    static func key(_ machine: MachineID) -> String { prefix + machine.rawValue }
 }
 
 // What the metadata service asks of the control plane.
@@ -110,20 +111,11 @@ extension ControlPlane {
         return try await userData(of: machine, wantsProof: wantsProof)
     }
 
-    /// The key of a machine's present installation, as its disk gets it.
-    func instanceKey(_ machine: MachineID, _ operation: OperationID) -> String {
-        metadataSessions.key(machine: machine, incarnation: operation.rawValue)
-    }
-
-    /// The key that its first-boot data is fetched with.
-    func seedKey(_ machine: MachineID, _ operation: OperationID) -> String {
-        metadataSessions.seedKey(machine: machine, incarnation: operation.rawValue)
-    }
-
     static func metadataSessions(secret: [UInt8]) -> MetadataSessions {
         // A key of its own: nothing that a nonce's tag says can be taken for a token's.
         let derived = HMAC<SHA256>.authenticationCode(for: Array("metadata".utf8), using: SymmetricKey(data: secret))
         let key = SymmetricKey(data: derived)
-        return MetadataSessions { Array(HMAC<SHA256>.authenticationCode(for: $0, using: key)) }
+        return MetadataSessions(
+            code: { Array(HMAC<SHA256>.authenticationCode(for: $0, using: key)) }, digest: { Array(SHA256.hash(data: $0)) })
     }
 }

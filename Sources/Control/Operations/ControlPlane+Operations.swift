@@ -11,6 +11,7 @@ extension ControlPlane {
             try refuseIfBusy(machine, request)
             var mutations: [Mutation] = []
             var request = request
+            var verifiers: KeyVerifiers?
             var id = OperationID.random(length: 8)
             while try await records.get(Model.Operation.self, id: id.rawValue) != nil { id = .random(length: 8) }
             if case .rescue(let wanted) = request { try InstallAdmission.check(keys: wanted.sshKeys) }
@@ -21,13 +22,16 @@ extension ControlPlane {
                     pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
                 }
                 let access = image?.properties.userDataAccess.flatMap(UserDataAccess.init(rawValue:))
-                mutations.append(try SeedSecrets(for: pinned, access: access).put(for: id))
+                let secrets = SeedSecrets(for: pinned, of: machine.id, access: access)
+                verifiers = secrets.keys?.verifiers
+                mutations.append(try secrets.put(for: id))
                 // Only the seed needs them; they may hold secrets, and an operation is shown to viewers.
                 pinned.userData = nil
                 pinned.networkConfig = nil
                 request = .install(pinned)
             }
-            let transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now)
+            var transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now)
+            transition.operation.keyVerifiers = verifiers
             if try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations) {
                 return transition.operation
             }

@@ -103,6 +103,7 @@ public struct OperationTransition: Sendable, Equatable {
                 digest: request.digest ?? "", hostname: request.hostname ?? machine.id.rawValue,
                 diskSerial: operation.step(.chooseDisk)?.evidence["serial"], installedAt: now, hostKeys: hostKeys)
             machine.installed?.sshKeys = request.sshKeys
+            machine.installed?.keyVerifiers = operation.keyVerifiers
         }
         succeed(.firstBoot, evidence: evidence, now)
     }

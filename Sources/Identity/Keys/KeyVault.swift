@@ -42,9 +42,20 @@ struct KeyVault: Sendable {
         }
         let keys = try entries.map { entry in
             let sealed = Data(base64Encoded: entry.sealed.text).map { Array($0) } ?? []
-            return Key(id: entry.id, createdAt: entry.createdAt, secret: try sealing.open(sealed, for: purpose))
+            return Key(id: entry.id, createdAt: entry.createdAt, secret: try open(sealed))
         }
         return Content(keys: keys, revision: stored.modifiedRevision)
+    }
+
+    private func open(_ sealed: [UInt8]) throws(Problem) -> [UInt8] {
+        do {
+            return try sealing.open(sealed, for: purpose)
+        } catch {
+            throw Problem(
+                "keys-sealed", status: 503, title: "The stored \(purpose) keys do not open with this server's identity.key",
+                detail: "The store came from another server, or identity.key was replaced.",
+                remedy: "Put the old identity.key into the state folder, or start once with --new-identity: all keys are then made anew.")
+        }
     }
 
     /// Replaces what `revision` was read of; false where somebody else was quicker.

@@ -15,7 +15,7 @@ public enum Proof: UInt8, Sendable, Comparable {
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// Makes and checks the tokens of EC2's session-oriented metadata ("IMDSv2"), and the instance keys.
+/// Makes and checks the tokens of EC2's session-oriented metadata ("IMDSv2"), and checks the keys of installations.
 ///
 /// A token is `kind, proof, expiry, random` and a tag over these and over the machine, its incarnation, its
 /// MAC address and its address. Nothing is kept: a token is good where its tag is, and no other machine, no other
@@ -32,9 +32,16 @@ public struct MetadataSessions: Sendable {
     /// The length of a token's text, without a machine's ID.
     public static let tokenCharacters = (headBytes + tagBytes) * 2
 
-    private let code: Code
+    /// SHA-256.
+    public typealias Digest = @Sendable ([UInt8]) -> [UInt8]
 
-    public init(code: @escaping Code) { self.code = code }
+    private let code: Code
+    private let digest: Digest
+
+    public init(code: @escaping Code, digest: @escaping Digest) {
+        self.code = code
+        self.digest = digest
+    }
 
     /// - Parameters:
     ///   - seconds: one of ``tokenSeconds``.
@@ -68,18 +75,6 @@ public struct MetadataSessions: Sendable {
         return (proof, expires)
     }
 
-    /// What only one installation of one machine is told, on its own disk. It names the machine: behind a router there may be
-    /// nothing else that does.
-    public func key(machine: MachineID, incarnation: String) -> String {
-        "\(machine)." + Hex.encode(code(Array("instance-key|\(machine)|\(incarnation)".utf8)))
-    }
-
-    /// What an installation's first-boot data is fetched with. It opens user-data and the like, and no identity:
-    /// cloud-init writes the URLs that it used where every local user can read them.
-    public func seedKey(machine: MachineID, incarnation: String) -> String {
-        "\(machine)." + Hex.encode(code(Array("seed-key|\(machine)|\(incarnation)".utf8)))
-    }
-
     public func proves(_ claim: MachineClaim, of asker: Asker, now: Timestamp) -> Bool {
         switch claim.proof {
         case .key(let key): check(key: key, of: asker) != nil
@@ -89,11 +84,12 @@ public struct MetadataSessions: Sendable {
 
     private func prefix(for asker: Asker) -> String { asker.isBehindRouter ? "\(asker.machine)." : "" }
 
-    /// What a key proves; nil: it is none of the asker's.
+    /// What a key proves; nil: it is none of the asker's. Only what the keys are checked with is known here, not the keys.
     public func check(key text: String, of asker: Asker) -> Proof? {
-        let given = Array(text.utf8)[...]
-        if Self.isSame(given, Array(key(machine: asker.machine, incarnation: asker.incarnation).utf8)) { return .key }
-        if Self.isSame(given, Array(seedKey(machine: asker.machine, incarnation: asker.incarnation).utf8)) { return .seed }
+        guard let verifiers = asker.keyVerifiers else { return nil }
+        let given = Array(Hex.encode(digest(Array(text.utf8))).utf8)[...]
+        if Self.isSame(given, Array(verifiers.instance.utf8)) { return .key }
+        if Self.isSame(given, Array(verifiers.seed.utf8)) { return .seed }
         return nil
     }
 

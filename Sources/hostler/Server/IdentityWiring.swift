@@ -14,7 +14,7 @@ enum IdentityWiring {
         _ settings: IdentitySettings, control: ControlPlane, store: any StateStore, stateDirectory: String, logger: Logger
     ) async throws -> IdentityService? {
         do {
-            let sealing = try SealingKey(sealingKey(stateDirectory + "/identity.key"))
+            let sealing = try sealingKey(stateDirectory + "/identity.key")
             return try await IdentityService(
                 issuer: IssuerURL(settings.issuer), region: settings.region, store: store, sealing: sealing,
                 forgetting: settings.forgetsKeys,
@@ -37,14 +37,12 @@ enum IdentityWiring {
     }
 
     /// The sealing key's file, made at the first start.
-    private static func sealingKey(_ path: String) throws -> [UInt8] {
-        if let data = FileManager.default.contents(atPath: path) { return Array(data) }
-        guard !FileManager.default.fileExists(atPath: path) else {
-            throw Problem("sealing-key-unreadable", status: 500, title: "\(path) cannot be read")
-        }
-        let key = SealingKey.random()
-        try PrivateFile.write(key, to: path)
-        return key
+    private static func sealingKey(_ path: String) throws -> SealingKey {
+        let file = KeyFile(path)
+        if let key = try file.sealingKey() { return key }
+        let bytes = SealingKey.random()
+        try file.make(bytes)
+        return try SealingKey(bytes)
     }
 }
 

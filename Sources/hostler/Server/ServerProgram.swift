@@ -30,7 +30,8 @@ struct ServerProgram {
     }
 
     func run() async throws {
-        let store = try SQLiteStore(path: stateDirectory + "/hostler.db", logger: logger)
+        let database = try SQLiteStore(path: stateDirectory + "/hostler.db", logger: logger)
+        let store = try await SealedStore.open(database, keyFile: KeyFile(stateDirectory + "/seal.key"), logger: logger)
         let images = try ImageStore(path: stateDirectory + "/images")
         var environment = ControlEnvironment(
             now: Self.wallClock, logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
@@ -39,7 +40,7 @@ struct ServerProgram {
         environment.discovery = discovery
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images), environment: environment,
-            restoreEpoch: try await Self.restoreEpoch(store))
+            restoreEpoch: try await Self.restoreEpoch(database))
         let tokens = TokenStore(store: store)
         let madeToken = try await tokens.ensureAdmin()
         let issuer = try await IdentityWiring.open(
@@ -54,7 +55,7 @@ struct ServerProgram {
         }
         let surroundings = APISurroundings(
             version: Hostler.version, backupDirectory: stateDirectory,
-            backup: { path in _ = try await store.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
+            backup: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
             warnings: { services.flatMap(Self.warnings) + control.interfaceWarnings },
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
@@ -115,7 +116,7 @@ struct ServerProgram {
     }
 
     /// Keeps the history that watchers resume from to what a day writes.
-    private func compactDaily(_ store: SQLiteStore) async throws {
+    private func compactDaily(_ store: SealedStore) async throws {
         var yesterday = try await store.currentRevision()
         while !Task.isCancelled {
             try await Task.sleep(for: .seconds(86_400))
