@@ -35,6 +35,22 @@ enum InterfaceSocket {
             .flatMapError { _ in channel.eventLoop.makeSucceededVoidFuture() }
     }
 
+    /// Before a server's channel is bound: ties it to its interface, and its connections with it; and where the kernel cannot
+    /// accept one more (no open file is left, no memory), it tries again a little later, rather than without pause.
+    static func prepareListener(_ channel: any Channel, interface: String?) -> EventLoopFuture<Void> {
+        channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(
+                AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { _ in .milliseconds(200) })
+        }.flatMap {
+            tie(channel, toAny: interface)
+        }
+    }
+
+    /// - Parameter interface: nil: any will do.
+    static func tie(_ channel: any Channel, toAny interface: String?) -> EventLoopFuture<Void> {
+        interface.map { tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture()
+    }
+
     /// SO_BINDTODEVICE: nothing is heard from, or said to, any other interface.
     static func tie(_ channel: any Channel, to interface: String) -> EventLoopFuture<Void> {
         guard let provider = channel as? any SocketOptionProvider else {

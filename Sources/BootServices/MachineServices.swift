@@ -13,6 +13,10 @@ public final class MachineServices: Sendable {
     public let http: BootHTTPServer
     public let metadata: MetadataService
     private let routers: RouterSilence
+    private let refusals: RefusalBook
+    private let callers: CallerDirectory
+    private let budget: OpenFileBudget
+    private let tftpRefusals: RefusalLog
     private let neighbours: NeighbourTable
     private let files: BootFilePaths
     private let logger: Logger
@@ -21,29 +25,45 @@ public final class MachineServices: Sendable {
     /// What each service counted since it started, by service and counter.
     public var counters: [String: [String: Int]] {
         [
-            "dhcp": dhcp.counters.all, "tftp": tftp.withLock { $0?.counters.all } ?? [:], "http": http.counters.all,
+            "dhcp": dhcp.counters.all,
+            "tftp": (tftp.withLock { $0?.counters.all } ?? [:]).merging(tftpRefusals.counters.all) { $1 }, "http": http.counters.all,
             "metadata": metadata.counters.all, "ipv6": routers.counters.all,
         ]
     }
 
+    /// - Parameter networks: how many there are that share this process's open files.
     public init(
         network: BootNetwork, control: ControlPlane, store: any StateStore, files: BootFilePaths,
-        tokens: (any WorkloadTokens)? = nil, logger: Logger
+        tokens: (any WorkloadTokens)? = nil, networks: Int = 1, logger: Logger
     ) {
         self.network = network
         self.files = files
         self.logger = logger
-        dhcp = DHCPService(network: network, control: control, store: store, bootFolder: files.boot, logger: logger)
+        budget = OpenFileBudget.current(networks: networks)
+        let book = RefusalBook(interface: network.interface, control: control, logger: logger)
+        refusals = book
+        tftpRefusals = RefusalLog(service: "tftp", book: book, counters: Counters())
+        dhcp = DHCPService(
+            network: network, control: control, store: store, bootFolder: files.boot, refusals: book, logger: logger)
         routers = RouterSilence(
             interface: network.interface, control: control, advertisement: MetadataService.advertisement(on: network), logger: logger)
         let neighbours = NeighbourTable(interface: network.interface)
         self.neighbours = neighbours
+        let callers = CallerDirectory(network: network, control: control, leases: dhcp.leases) { neighbours.mac(of: $0) }
+        self.callers = callers
+        let counters = Counters()
+        let bootRefusals = RefusalLog(service: "boot", book: book, counters: counters)
         let routes = BootRoutes(
-            network: network, control: control, files: files, leases: dhcp.leases, logger: logger
+            network: network, control: control, files: files, leases: dhcp.leases, refusals: bootRefusals, logger: logger
         ) { neighbours.mac(of: $0) }
-        http = BootHTTPServer { await routes.respond(to: $0) }
+        http = BootHTTPServer(
+            limits: .init(total: budget.http),
+            hooks: .init(bodyLimit: { routes.bodyLimit($0, from: $1) }, caller: { callers.caller(at: $0, frameSource: $1) }), counters: counters,
+            refusals: bootRefusals
+        ) { await routes.respond(to: $0) }
         metadata = MetadataService(
-            network: network, control: control, leases: dhcp.leases, neighbours: neighbours, tokens: tokens, logger: logger)
+            network: network, control: control, leases: dhcp.leases, neighbours: neighbours, tokens: tokens, refusals: book,
+            connectionLimit: budget.metadata, logger: logger)
     }
 
     /// Serves until the task is cancelled. Throws if any port cannot be had.
@@ -77,9 +97,15 @@ public final class MachineServices: Sendable {
     private func serve(_ host: String, _ channels: inout [any Channel], on group: MultiThreadedEventLoopGroup) async throws {
         channels.append(try await http.start(host: host, port: network.httpPort, interface: network.interface, on: group))
         let tftp: TFTPServer
+        var limits = TFTPTransferLimits()
+        limits.total = budget.transfers
+        limits.reservedForKnown = budget.transfers / 4
+        let callers = callers
         do {
             tftp = try await TFTPServer.bind(
-                to: try SocketAddress(ipAddress: host, port: 69), group: group, source: BootFolder(path: files.boot), logger: logger)
+                to: try SocketAddress(ipAddress: host, port: 69), interface: network.interface, group: group,
+                source: BootFolder(path: files.boot), desk: TFTPDesk(limits: limits, refusals: tftpRefusals) { callers.caller(at: $0) },
+                logger: logger)
         } catch {
             throw BootServiceError.bind(service: "TFTP", interface: network.interface, port: 69, cause: "\(error)")
         }
@@ -91,7 +117,9 @@ public final class MachineServices: Sendable {
                 "dhcp": "\(network.mode.rawValue)", "http": "\(network.baseURL)",
             ])
         async let probing: Void = dhcp.probeForOthers(on: group)
+        async let telling: Void = refusals.run()
         await tftp.run()
         await probing
+        await telling
     }
 }

@@ -231,11 +231,11 @@ struct MetadataDoorTests {
     @Test("who floods the log of refusals with addresses silences no machine, and no other MAC address")
     func refusals() async throws {
         try await MetadataRack.with { rack in
-            let log = RefusalLog(
-                service: "test", control: rack.control, counters: Counters(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let log = RefusalLog(service: "test", book: rack.service.refusals, counters: Counters())
             for number in 0..<2000 { log.note("stranger", source: "fd00:ec2::\(number)", event: "test.stranger") }
             for number in 0..<2000 { log.note("stranger", source: "fd00:ec2::\(number)", mac: MetadataRack.mac(7), event: "test.flood") }
-            #expect(log.counters["events"] == RefusalLog.Standing.nobody.limit + 1)
+            // One is told for all that are beyond the limit.
+            #expect(log.counters["events"] == RefusalLedger.Standing.nobody.limit + 2)
             log.note("impostor", source: "127.0.0.2", mac: MetadataRack.mac(8), event: "test.neighbour")
             log.note("needs-key", source: "127.0.0.2", mac: MetadataRack.mac(2), event: "test.machine", machine: try rack.machine(2).id)
             #expect(try await rack.event("test.neighbour").evidence["source"] == "127.0.0.2")

@@ -64,6 +64,7 @@ final class MetadataRack: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await rack.control.run() }
+            tasks.addTask { await rack.service.refusals.run() }
             for number in [2, 3] { try await rack.add(number) }
             let listening = try await rack.service.start(host: "127.0.0.1", port: 0, on: group, patience: patience) { address in
                 rack.neighbours.withLock { $0[address.description] }

@@ -97,7 +97,7 @@ struct MetadataServiceTests {
             let stranger = try RawClient(from: "127.0.0.99", port: rack.port)
             #expect(stranger.get("/latest/meta-data/").status == 403)
             #expect(rack.service.counters["refused-impostor"] == 5 && rack.service.counters["refused-stranger"] == 1)
-            #expect(rack.service.counters["events"] == 1)
+            #expect(rack.service.counters["events"] == 2)
         }
     }
 

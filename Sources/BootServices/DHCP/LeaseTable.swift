@@ -17,6 +17,14 @@ final class LeaseTable: Sendable {
         }
     }
 
+    /// The lease counts no more.
+    func remove(_ address: IPv4Address) {
+        leases.withLock {
+            guard let former = $0.byAddress.removeValue(forKey: address), $0.byMAC[former.mac] == address else { return }
+            $0.byMAC[former.mac] = nil
+        }
+    }
+
     /// How many ports it remembers: those that have a lease, or had the last one of its address.
     var portCount: Int { leases.withLock { $0.byMAC.count } }
 

@@ -35,10 +35,10 @@ struct BootRoutes: Sendable {
     /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
     init(
         network: BootNetwork, control: ControlPlane, files: BootFilePaths, leases: LeaseTable, counters: Counters = Counters(),
-        logger: Logger, neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
+        refusals: RefusalLog? = nil, logger: Logger, neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
     ) {
         witness = SenderWitness(network: network, control: control, leases: leases, neighbour: neighbour)
-        refusals = RefusalLog(service: "boot", control: control, counters: counters, logger: logger)
+        self.refusals = refusals ?? RefusalLog(service: "boot", control: control, counters: counters, logger: logger)
         self.network = network
         self.control = control
         self.files = files
@@ -49,6 +49,19 @@ struct BootRoutes: Sendable {
     static let bootFiles: Set<String> = [
         "vmlinuz", "hostler-initrd.img", "undionly.kpxe", "ipxe.efi", "local-disk.efi", "snponly.efi", "ipxe-arm64.efi",
     ]
+
+    /// Without a valid session nothing that a machine says is longer: a hello is below 16 KiB, a call home below 8.
+    static let anonymousBodyLimitBytes = 64 << 10
+
+    /// How long a request's body may be, by its head; asked before any byte of it is kept.
+    func bodyLimit(_ head: HTTPRequestHead, from remote: SocketAddress?) -> Int {
+        guard head.method == .POST else { return 0 }
+        let parts = FormText.split(head.uri).path.split(separator: "/")
+        guard parts.count == 3, parts[0] == "agent", parts[1] == "v1", parts[2] != "hello", let header = head.headers.first(name: "authorization"),
+            header.hasPrefix("Bearer "), (try? control.machine(session: String(header.dropFirst(7)))) != nil
+        else { return parts.first == "agent" || parts.first == "call-home" ? Self.anonymousBodyLimitBytes : 0 }
+        return BootHTTPServer.bodyLimitBytes
+    }
 
     func respond(to request: BootRequest) async -> BootReply {
         do {

@@ -140,7 +140,8 @@ final class MetadataConnection: ChannelInboundHandler {
         let checked = tokenCheck(head, asker, now)
         guard door.mayAsk(bucket(of: asker, head, checked), now: now) else {
             door.refusals.note(
-                MetadataAnswer.Refusal.tooMany.rawValue, source: source.description, mac: asker.seenMAC, machine: asker.machine)
+                MetadataAnswer.Refusal.tooMany.rawValue, source: source.description, mac: asker.seenMAC, event: "metadata.refused",
+                machine: asker.machine)
             return send(Self.tooMany, head, context)
         }
         switch door.desk.answer(head, from: asker, view: view, now: now, checked: checked) {
@@ -213,7 +214,8 @@ final class MetadataConnection: ChannelInboundHandler {
         case .machine: break
         case .stranger(let why):
             door.refusals.note(
-                MetadataAnswer.Refusal.stranger.rawValue, source: source.description, mac: neighbour, evidence: ["why": why])
+                MetadataAnswer.Refusal.stranger.rawValue, source: source.description, mac: neighbour, event: "metadata.refused",
+                evidence: ["why": why])
         case .impostor(let mac, let rightful, let machine):
             door.refusals.note(
                 "impostor", source: source.description, mac: mac, event: "metadata.impostor", machine: machine,

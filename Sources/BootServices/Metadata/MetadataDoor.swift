@@ -26,6 +26,8 @@ final class MetadataDoor: Sendable {
     let refusals: RefusalLog
     let counters: Counters
     let patience: TimeAmount
+    /// ``connectionLimit``, or what the limit of open files leaves of it.
+    private let limit: Int
     private let network: BootNetwork
     private var settings: MetadataSettings { network.metadata }
     private let buckets = Mutex<(machines: [MachineID: TokenBucket], addresses: [IPv4Address: TokenBucket])>(([:], [:]))
@@ -33,8 +35,9 @@ final class MetadataDoor: Sendable {
 
     init(
         control: ControlPlane, desk: MetadataDesk, witness: WireWitness, network: BootNetwork, tokens: (any WorkloadTokens)?,
-        refusals: RefusalLog, patience: TimeAmount
+        refusals: RefusalLog, patience: TimeAmount, connectionLimit: Int = connectionLimit
     ) {
+        limit = connectionLimit
         self.control = control
         self.desk = desk
         self.witness = witness
@@ -68,13 +71,7 @@ final class MetadataDoor: Sendable {
 
             var isRelay: Bool { if case .relay = self { true } else { false } }
         }
-        /// Whose it is, as far as it is known.
-        enum Owner: Sendable, Hashable {
-            case neighbour(MACAddress)
-            /// Behind a router.
-            case address(IPv4Address)
-            case nobody
-        }
+        typealias Owner = Caller.Owner
         var way: Way
         var owner: Owner
         /// In the replies' IP headers (RFC 791 §3.2, "Time to Live").
@@ -117,13 +114,13 @@ final class MetadataDoor: Sendable {
     func enter(_ source: MetadataSource, _ frame: FrameEvidence) -> Seat? {
         let seat = seat(for: source, frame)
         let hasRoom = open.withLock { open in
-            guard open.all < Self.connectionLimit, open.byOwner[seat.owner] ?? 0 < settings.connectionsPerMachine,
-                open.byWay[seat.way] ?? 0 < seat.way.limit, !seat.way.isRelay || open.relayed < Self.relayedConnectionLimit
+            guard open.all < limit, open.byOwner[seat.owner] ?? 0 < settings.connectionsPerMachine,
+                open.byWay[seat.way] ?? 0 < seat.way.limit, !seat.way.isRelay || open.relayed < min(Self.relayedConnectionLimit, limit / 2)
             else { return false }
             open.add(1, seat)
             return true
         }
-        if !hasRoom { refusals.note("connections", source: source.description, mac: seat.mac) }
+        if !hasRoom { refusals.note("connections", source: source.description, mac: seat.mac, event: "metadata.refused") }
         return hasRoom ? seat : nil
     }
 

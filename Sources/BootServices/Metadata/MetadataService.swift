@@ -26,12 +26,20 @@ public final class MetadataService: Sendable {
     private let neighbours: NeighbourTable
     private let tokens: (any WorkloadTokens)?
     private let logger: Logger
+    private let connectionLimit: Int
+    /// Where its refusals go; who runs the service runs it too.
+    let refusals: RefusalBook
 
-    /// - Parameter tokens: gives machines their identity; nil: none is given.
+    /// - Parameters:
+    ///   - tokens: gives machines their identity; nil: none is given.
+    ///   - connectionLimit: open at once.
     init(
         network: BootNetwork, control: ControlPlane, leases: LeaseTable, neighbours: NeighbourTable,
-        tokens: (any WorkloadTokens)? = nil, logger: Logger
+        tokens: (any WorkloadTokens)? = nil, refusals: RefusalBook? = nil, connectionLimit: Int = MetadataDoor.connectionLimit,
+        logger: Logger
     ) {
+        self.refusals = refusals ?? RefusalBook(interface: network.interface, control: control, logger: logger)
+        self.connectionLimit = connectionLimit
         self.network = network
         self.control = control
         self.leases = leases
@@ -91,7 +99,7 @@ public final class MetadataService: Sendable {
         return MetadataDoor(
             control: control, desk: MetadataDesk(sessions: control.metadataSessions, policy: policy),
             witness: WireWitness(network: network, control: control, leases: leases, lookUp: lookUp), network: network, tokens: tokens,
-            refusals: RefusalLog(service: "metadata", control: control, counters: counters, logger: logger), patience: patience)
+            refusals: RefusalLog(service: "metadata", book: refusals, counters: counters), patience: patience, connectionLimit: connectionLimit)
     }
 
     private func crowds(on group: any EventLoopGroup) async throws -> [MetadataCrowd] {
@@ -168,8 +176,7 @@ public final class MetadataService: Sendable {
                     .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                     .serverChannelOption(hops, value: hopLimit)
                     .serverChannelInitializer { channel in
-                        let tied = (interface.map { InterfaceSocket.tie(channel, to: $0) } ?? channel.eventLoop.makeSucceededVoidFuture())
-                            .flatMap { FrameSource.keep(on: channel) }
+                        let tied = InterfaceSocket.prepareListener(channel, interface: interface).flatMap { FrameSource.keep(on: channel) }
                         guard let sharing else { return tied }
                         let shared = tied.flatMap { ReuseportFilter.share(channel) }
                         guard case .first(let filter) = sharing else { return shared }

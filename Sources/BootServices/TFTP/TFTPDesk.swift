@@ -1,6 +1,6 @@
-import NIOCore
-import NetBoot
-import Synchronization
+internal import NIOCore
+internal import NetBoot
+internal import Synchronization
 
 /// How a TFTP server's transfers went since it started.
 public struct TFTPCounters: Equatable, Sendable {
@@ -15,8 +15,10 @@ public struct TFTPCounters: Equatable, Sendable {
     public var refused = 0
     /// Datagrams that were no TFTP packet, dropped.
     public var malformed = 0
-    /// Requests dropped because too many transfers were open; the client asks again.
+    /// Requests dropped because too many transfers were open, or no file could be; the client asks again.
     public var overLimit = 0
+    /// Transfers that ended for another's sake.
+    public var gaveWay = 0
 
     public init() {}
 
@@ -24,19 +26,9 @@ public struct TFTPCounters: Equatable, Sendable {
     var all: [String: Int] {
         [
             "started": started, "finished": finished, "stopped": stopped, "timed-out": timedOut, "failed": failed,
-            "refused": refused, "malformed": malformed, "over-limit": overLimit,
+            "refused": refused, "malformed": malformed, "over-limit": overLimit, "gave-way": gaveWay,
         ]
     }
-}
-
-/// How many transfers may be open at once.
-public struct TFTPTransferLimits: Sendable {
-    /// 256 windows of 64 blocks hold 24 MB, and a rack of machines that boot together has fewer.
-    public var total = 256
-    /// A boot ROM has one open, and perhaps one that it forgot.
-    public var perClient = 8
-
-    public init() {}
 }
 
 /// The books of a TFTP server: who is being served, and how it went.
@@ -45,25 +37,37 @@ final class TFTPDesk: Sendable {
         let client: SocketAddress
         let request: TFTPRequest
         let path: TFTPPath
+        var ticket = 0
     }
 
-    enum Outcome: Sendable { case finished, stopped, timedOut, failed }
+    enum Outcome: Sendable { case finished, stopped, timedOut, failed, gaveWay }
 
     private struct State {
         var counters = TFTPCounters()
-        var clients: Set<SocketAddress> = []
-        var perHost: [String: Int] = [:]
+        var places: TFTPPlaces
+        /// How a transfer is ended, by its ticket.
+        var ends: [Int: @Sendable () -> Void] = [:]
+        /// Let in and not left yet: with those that gave way and are still ending.
+        var inside = 0
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let limits: TFTPTransferLimits
+    private let caller: @Sendable (SocketAddress) -> Caller
+    private let refusals: RefusalLog?
     private let continuation: AsyncStream<Arrival>.Continuation
     /// Requests that were let in, for one reader.
     let arrivals: AsyncStream<Arrival>
 
-    init(limits: TFTPTransferLimits) {
+    init(
+        limits: TFTPTransferLimits, refusals: RefusalLog? = nil,
+        caller: @escaping @Sendable (SocketAddress) -> Caller = { _ in Caller.nobody }
+    ) {
         self.limits = limits
-        // Never more waiting than may be open: `admit` sees to it.
+        self.refusals = refusals
+        self.caller = caller
+        state = Mutex(State(places: TFTPPlaces(limits)))
+        // Never more waiting than may be inside: `admit` sees to it.
         (arrivals, continuation) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
     }
 
@@ -79,31 +83,57 @@ final class TFTPDesk: Sendable {
         case .stopped: count(\.stopped)
         case .timedOut: count(\.timedOut)
         case .failed: count(\.failed)
+        case .gaveWay: count(\.gaveWay)
         }
     }
 
     /// Lets a request in, unless it is a repetition of one that is being served, or one too many.
-    func admit(_ arrival: Arrival) {
-        let isIn = state.withLock { state in
-            guard !state.clients.contains(arrival.client) else { return false }
-            let host = arrival.client.ipAddress ?? ""
-            guard state.clients.count < limits.total, state.perHost[host, default: 0] < limits.perClient else {
+    func admit(_ request: Arrival) {
+        var arrival = request
+        let caller = caller(arrival.client)
+        let (isIn, isRefused, end) = state.withLock { state -> (Bool, Bool, (@Sendable () -> Void)?) in
+            // What gave way takes a moment to end.
+            guard state.inside < 2 * limits.total else {
                 state.counters.overLimit += 1
-                return false
+                return (false, true, nil)
             }
-            state.clients.insert(arrival.client)
-            state.perHost[host, default: 0] += 1
-            return true
+            switch state.places.admit(arrival.client, host: arrival.client.ipAddress ?? "", isKnown: caller.isKnown) {
+            case .repetition: return (false, false, nil)
+            case .refused:
+                state.counters.overLimit += 1
+                return (false, true, nil)
+            case .admitted(let ticket, let victim):
+                arrival.ticket = ticket
+                state.inside += 1
+                return (true, false, victim.flatMap { state.ends.removeValue(forKey: $0) })
+            }
+        }
+        end?()
+        // Its address stands in the datagram, and nothing shows that it is the sender's.
+        if isRefused {
+            refusals?.note(
+                "transfers", source: arrival.client.ipAddress ?? "", mac: caller.mac, isClaim: true, event: "tftp.refused")
         }
         if isIn { continuation.yield(arrival) }
     }
 
-    func leave(_ client: SocketAddress) {
+    /// Says how a transfer is ended that has to give way. False: it has to already.
+    func open(_ arrival: Arrival, end: @escaping @Sendable () -> Void) -> Bool {
         state.withLock { state in
-            guard state.clients.remove(client) != nil else { return }
-            let host = client.ipAddress ?? ""
-            state.perHost[host, default: 1] -= 1
-            if state.perHost[host] == 0 { state.perHost[host] = nil }
+            guard state.places.holds(arrival.ticket) else { return false }
+            state.ends[arrival.ticket] = end
+            return true
+        }
+    }
+
+    /// The client acknowledged something.
+    func prove(_ arrival: Arrival) { state.withLock { $0.places.prove(arrival.ticket) } }
+
+    func leave(_ arrival: Arrival) {
+        state.withLock { state in
+            state.inside -= 1
+            state.ends[arrival.ticket] = nil
+            state.places.leave(arrival.ticket)
         }
     }
 

@@ -1,3 +1,4 @@
+internal import Glibc
 public import Logging
 public import NIOCore
 import NIOPosix
@@ -8,6 +9,13 @@ internal import Sockets
 enum TFTPErrno {
     /// ECONNREFUSED on Linux.
     static let connectionRefused: CInt = 111
+
+    /// Whether the host lacks open files, or memory, at present.
+    static func isShortage(_ error: any Error) -> Bool {
+        if case .unavailable? = error as? FileOpenError { return true }
+        guard let error = error as? IOError else { return false }
+        return [ENFILE, EMFILE, ENOMEM, ENOBUFS].contains(error.errnoCode)
+    }
 }
 
 /// A read-only TFTP server on one address (RFC 1350).
@@ -16,6 +24,7 @@ enum TFTPErrno {
 /// threads of the event loop group, which may live in another network namespace than the caller.
 public final class TFTPServer: Sendable {
     private let channel: any Channel
+    private let interface: String?
     private let group: any EventLoopGroup
     private let source: any TFTPFileSource
     private let session: TFTPReadSession.Limits
@@ -23,10 +32,11 @@ public final class TFTPServer: Sendable {
     private let logger: Logger
 
     private init(
-        channel: any Channel, group: any EventLoopGroup, source: any TFTPFileSource, session: TFTPReadSession.Limits,
+        channel: any Channel, interface: String?, group: any EventLoopGroup, source: any TFTPFileSource, session: TFTPReadSession.Limits,
         desk: TFTPDesk, logger: Logger
     ) {
         self.channel = channel
+        self.interface = interface
         self.group = group
         self.source = source
         self.session = session
@@ -41,17 +51,25 @@ public final class TFTPServer: Sendable {
         to address: SocketAddress, group: any EventLoopGroup, source: any TFTPFileSource,
         session: TFTPReadSession.Limits = .init(), limits: TFTPTransferLimits = .init(), logger: Logger
     ) async throws -> TFTPServer {
-        let desk = TFTPDesk(limits: limits)
+        try await bind(
+            to: address, interface: nil, group: group, source: source, session: session, desk: TFTPDesk(limits: limits), logger: logger)
+    }
+
+    /// - Parameter interface: the only one that is answered on; nil: any.
+    static func bind(
+        to address: SocketAddress, interface: String?, group: any EventLoopGroup, source: any TFTPFileSource,
+        session: TFTPReadSession.Limits = .init(), desk: TFTPDesk, logger: Logger
+    ) async throws -> TFTPServer {
         let loop = group.next()
         let channel = try await loop.flatSubmit {
             DatagramBootstrap(group: loop).channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
+                InterfaceSocket.tie(channel, toAny: interface).flatMapThrowing {
                     try channel.pipeline.syncOperations.addHandler(TFTPRequests(desk: desk, logger: logger))
                 }
             }.bind(to: address)
         }.get()
         return TFTPServer(
-            channel: channel, group: group, source: source, session: session, desk: desk, logger: logger)
+            channel: channel, interface: interface, group: group, source: source, session: session, desk: desk, logger: logger)
     }
 
     /// Where it listens, with the port that it got.
@@ -71,12 +89,16 @@ public final class TFTPServer: Sendable {
     }
 
     private func serve(_ arrival: TFTPDesk.Arrival) async {
-        defer { desk.leave(arrival.client) }
+        defer { desk.leave(arrival) }
         var logger = logger
         logger[metadataKey: "client"] = "\(arrival.client.ipAddress ?? "")"
         do {
             let file = try await source.open(arrival.path.description, from: arrival.client)
             let transfer = try await open(arrival, file: file, logger: logger)
+            guard desk.open(arrival, end: { transfer.pipeline.fireUserInboundEventTriggered(TFTPTransfer.GiveWay()) }) else {
+                desk.count(.gaveWay)
+                return try await transfer.close()
+            }
             try await withTaskCancellationHandler {
                 try await transfer.closeFuture.get()
             } onCancel: {
@@ -85,6 +107,10 @@ public final class TFTPServer: Sendable {
         } catch let error as TFTPFileError {
             logger.info("TFTP: refused", metadata: ["file": "\(arrival.path)", "why": "\(error.message)"])
             refuse(arrival.client, error)
+        } catch let error where TFTPErrno.isShortage(error) {
+            // Without an answer the client asks again, and then it may be possible.
+            logger.warning("TFTP: cannot serve now", metadata: ["file": "\(arrival.path)", "error": "\(error)"])
+            desk.count(\.overLimit)
         } catch {
             logger.error("TFTP: cannot serve", metadata: ["file": "\(arrival.path)", "error": "\(error)"])
             refuse(arrival.client, TFTPFileError(code: .notDefined, message: "internal error"))
@@ -101,10 +127,10 @@ public final class TFTPServer: Sendable {
     private func open(_ arrival: TFTPDesk.Arrival, file: TFTPFile, logger: Logger) async throws -> any Channel {
         let address = try SocketAddress(ipAddress: channel.localAddress?.ipAddress ?? "0.0.0.0", port: 0)
         let loop = group.next()
-        let (session, desk) = (session, desk)
+        let (session, desk, interface) = (session, desk, interface)
         return try await loop.flatSubmit {
             DatagramBootstrap(group: loop).channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
+                InterfaceSocket.tie(channel, toAny: interface).flatMapThrowing {
                     try channel.pipeline.syncOperations.addHandler(
                         TFTPTransfer(arrival, file: file, limits: session, desk: desk, logger: logger))
                 }

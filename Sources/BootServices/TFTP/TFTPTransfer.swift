@@ -7,8 +7,13 @@ final class TFTPTransfer: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
     typealias OutboundOut = ByteBuffer
 
-    private let client: SocketAddress
-    private let request: TFTPRequest
+    /// Sent to a transfer that ends to make room. Its client gets no packet: most likely it never asked.
+    struct GiveWay: Sendable {}
+
+    private let arrival: TFTPDesk.Arrival
+    private var client: SocketAddress { arrival.client }
+    private var request: TFTPRequest { arrival.request }
+    private var isProved = false
     private let file: TFTPFile
     private let desk: TFTPDesk
     private let logger: Logger
@@ -27,8 +32,7 @@ final class TFTPTransfer: ChannelInboundHandler {
     private var isClientGone = false
 
     init(_ arrival: TFTPDesk.Arrival, file: TFTPFile, limits: TFTPReadSession.Limits, desk: TFTPDesk, logger: Logger) {
-        client = arrival.client
-        request = arrival.request
+        self.arrival = arrival
         session = TFTPReadSession(limits: limits)
         self.file = file
         self.desk = desk
@@ -51,6 +55,10 @@ final class TFTPTransfer: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let datagram = Self.unwrapInboundIn(data).data
+        if !isProved {
+            isProved = true
+            desk.prove(arrival)
+        }
         // Nearly all are acknowledgements: four bytes, no array for them.
         if datagram.readableBytes == 4, let header = datagram.getInteger(at: datagram.readerIndex, as: UInt32.self),
             header >> 16 == 4
@@ -74,6 +82,11 @@ final class TFTPTransfer: ChannelInboundHandler {
         guard !isOver, !isClientGone else { return }
         isClientGone = true
         setTimer(.now() + .milliseconds(100), context)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is GiveWay else { return context.fireUserInboundEventTriggered(event) }
+        end(.gaveWay, context)
     }
 
     func channelInactive(context: ChannelHandlerContext) { end(.failed, context) }

@@ -2,6 +2,7 @@
 #define HOSTLER_CLINUX_H
 
 #include "confinement.h"
+#include "dhcp_frames.h"
 #include "namespace.h"
 #include "neighbour.h"
 #include "router.h"

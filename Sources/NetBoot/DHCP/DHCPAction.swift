@@ -7,11 +7,23 @@ public struct ReceiveContext: Hashable, Sendable {
     /// The address and port it was sent from.
     public var source: IPv4Address
     public var sourcePort: UInt16
+    public var frame: Frame
 
-    public init(port: UInt16 = 67, source: IPv4Address = .any, sourcePort: UInt16 = 68) {
+    /// What the frame says that the message came in.
+    public enum Frame: Hashable, Sendable {
+        /// Frames are not looked at.
+        case unseen
+        /// None was seen of this message.
+        case missing
+        /// Its source.
+        case from(MACAddress)
+    }
+
+    public init(port: UInt16 = 67, source: IPv4Address = .any, sourcePort: UInt16 = 68, frame: Frame = .unseen) {
         self.port = port
         self.source = source
         self.sourcePort = sourcePort
+        self.frame = frame
     }
 }
 
@@ -40,6 +52,8 @@ public enum DHCPAction: Hashable, Sendable {
     case release(DHCPLease)
     /// A client found the address in use: make the quarantine durable and tell somebody.
     case decline(DHCPLease)
+    /// A client says too often that its address is in use: the address is free again at once, and the client has it no more.
+    case declineRefused(IPv4Address)
     /// Another DHCP server answers on this wire.
     case foreignServer(IPv4Address)
 }
@@ -72,6 +86,12 @@ public enum DHCPDropReason: Hashable, Sendable {
     case exhausted
     /// It released or declined an address it did not have.
     case notItsLease(IPv4Address)
+    /// What ends a lease came from elsewhere than where its holder is, by its IP header or by its frame.
+    case foreignSender(IPv4Address)
+    /// It says that an address is in use that it was given long ago.
+    case lateDecline(IPv4Address)
+    /// Clients that nobody knows hold their whole share of the addresses; the rest is for known machines.
+    case unknownShareUsed
     /// Beside another DHCP server only network boot is answered.
     case notForProxy
     /// The boot gate had no file for a client that asks for nothing else.
@@ -93,6 +113,9 @@ public enum DHCPDropReason: Hashable, Sendable {
         case .notRelayed: "not-relayed"
         case .exhausted: "exhausted"
         case .notItsLease: "not-its-lease"
+        case .foreignSender: "foreign-sender"
+        case .lateDecline: "late-decline"
+        case .unknownShareUsed: "unknown-share-used"
         case .notForProxy: "not-for-proxy"
         case .nothingToBoot: "nothing-to-boot"
         }

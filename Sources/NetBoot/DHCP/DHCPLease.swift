@@ -68,6 +68,9 @@ public struct DHCPLease: Hashable, Sendable, Codable {
     /// Since 1970-01-01 UTC.
     public var expiresMilliseconds: Int64
     public var state: State
+    /// Of a known machine's released lease: given to nobody else until then. Who released it can only be taken at the word of
+    /// its packet. Since 1970-01-01 UTC.
+    public var keptUntilMilliseconds: Int64?
 
     public init(
         address: IPv4Address, client: DHCPClientKey, mac: MACAddress, hostname: String? = nil,

@@ -1,4 +1,4 @@
-internal import Wire
+public import Wire
 
 /// The DHCP servers of one wire: of the network that it is, and of the networks whose relays send to it.
 ///
@@ -9,7 +9,8 @@ public struct DHCPNetworks: Sendable {
 
     /// `leases` are those that were durable when the servers last ran; each takes its own.
     public init(
-        local: DHCPServerConfiguration, remote: [DHCPServerConfiguration] = [], leases: some Sequence<DHCPLease> = []
+        local: DHCPServerConfiguration, remote: [DHCPServerConfiguration] = [], leases: some Sequence<DHCPLease> = [],
+        isKnown: @escaping @Sendable (MACAddress) -> Bool = { _ in true }
     ) throws(DHCPConfigurationError) {
         var servers: [DHCPServer] = []
         for configuration in [local] + remote {
@@ -17,13 +18,20 @@ public struct DHCPNetworks: Sendable {
             where other.contains(configuration.prefix.network) || configuration.prefix.contains(other.network) {
                 throw .overlappingNetworks(other, configuration.prefix)
             }
-            servers.append(try DHCPServer(configuration, leases: leases))
+            servers.append(try DHCPServer(configuration, leases: leases, isKnown: isKnown))
         }
         self.servers = servers
     }
 
     /// Everything that is not free, in no order; offers included.
     public var leases: [DHCPLease] { servers.flatMap(\.pool.leases) }
+
+    /// As ``LeasePool/takeForgotten()`` of all of them.
+    public mutating func takeForgotten() -> [IPv4Address] {
+        var all: [IPv4Address] = []
+        for index in servers.indices { all += servers[index].takeForgotten() }
+        return all
+    }
 
     /// As ``DHCPServer/receive(_:on:nowMilliseconds:boot:)`` of the server that the message is for.
     public mutating func receive(

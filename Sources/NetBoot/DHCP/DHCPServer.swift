@@ -6,25 +6,32 @@ public struct DHCPServer: Sendable {
     public let configuration: DHCPServerConfiguration
     public private(set) var pool: LeasePool
     private let composer: DHCPReplyComposer
+    private let isKnown: @Sendable (MACAddress) -> Bool
 
-    /// `leases` are those that were durable when the server last ran.
+    /// `leases` are those that were durable when the server last ran; `isKnown` says whether a MAC address is a known
+    /// machine's.
     public init(
-        _ configuration: DHCPServerConfiguration, leases: some Sequence<DHCPLease> = []
+        _ configuration: DHCPServerConfiguration, leases: some Sequence<DHCPLease> = [],
+        isKnown: @escaping @Sendable (MACAddress) -> Bool = { _ in true }
     ) throws(DHCPConfigurationError) {
         try configuration.validate()
         self.configuration = configuration
-        pool = LeasePool(configuration, leases: leases)
+        self.isKnown = isKnown
+        pool = LeasePool(configuration, leases: leases, isKnown: isKnown)
         composer = DHCPReplyComposer(configuration)
     }
 
     /// The same server with another configuration; its leases are kept where
     /// they still fit.
     public func reconfigured(_ configuration: DHCPServerConfiguration) throws(DHCPConfigurationError) -> DHCPServer {
-        try DHCPServer(configuration, leases: pool.leases)
+        try DHCPServer(configuration, leases: pool.leases, isKnown: isKnown)
     }
 
     /// Frees an address whoever has it.
     public mutating func forget(_ address: IPv4Address) { pool.forget(address) }
+
+    /// As ``LeasePool/takeForgotten()``.
+    public mutating func takeForgotten() -> [IPv4Address] { pool.takeForgotten() }
 
     /// - Parameter boot: what the boot gate answered to `BootQuestion(message)`;
     ///   nil for no network boot.
@@ -49,8 +56,8 @@ public struct DHCPServer: Sendable {
         switch type {
         case .discover: return discover(client)
         case .request: return request(client)
-        case .decline: return decline(client)
-        case .release: return release(client)
+        case .decline: return decline(client, context)
+        case .release: return release(client, context)
         case .inform: return inform(client)
         case .offer, .acknowledge, .refuse: return .drop(.notARequest)
         }
@@ -100,9 +107,11 @@ public struct DHCPServer: Sendable {
     private mutating func discover(_ client: Client) -> DHCPAction {
         let choice = pool.offer(
             to: client.key, mac: client.mac, requested: client.message.requestedAddress, nowMilliseconds: client.now)
-        guard case .address(let address) = choice else { return .drop(.exhausted) }
+        guard case .address(let address) = choice else {
+            return .drop(choice == .unknownShareUsed ? .unknownShareUsed : .exhausted)
+        }
         let reply = composer.reply(
-            .offer, to: client.message, yourAddress: address, leaseSeconds: leaseSeconds(client.message),
+            .offer, to: client.message, yourAddress: address, leaseSeconds: leaseSeconds(client),
             hostname: pool.reservation(for: client.mac)?.hostname, boot: client.boot)
         return .reply(reply, to: destination(of: reply, for: client))
     }
@@ -161,11 +170,14 @@ public struct DHCPServer: Sendable {
     }
 
     private mutating func grant(_ address: IPv4Address, _ client: Client) -> DHCPAction {
-        let seconds = leaseSeconds(client.message)
+        let seconds = leaseSeconds(client)
         let outcome = pool.grant(
             address, to: client.key, mac: client.mac, hostname: client.message.hostname,
             durationMilliseconds: Int64(seconds) * 1_000, nowMilliseconds: client.now)
-        guard case .granted(let lease) = outcome else { return refuse(client, "the address is not free") }
+        guard case .granted(let lease) = outcome else {
+            // It may have its address yet, once there is room: silence, not a refusal.
+            return outcome == .unknownShareUsed ? .drop(.unknownShareUsed) : refuse(client, "the address is not free")
+        }
         let reply = composer.reply(
             .acknowledge, to: client.message, yourAddress: address, leaseSeconds: seconds,
             hostname: pool.reservation(for: client.mac)?.hostname, boot: client.boot)
@@ -180,22 +192,41 @@ public struct DHCPServer: Sendable {
 
     // MARK: RFC 2131 §4.3.3 to §4.3.5
 
-    private mutating func decline(_ client: Client) -> DHCPAction {
+    /// A client that declines an address has none (RFC 2131 §4.4.4): its packet comes from 0.0.0.0, or through a relay.
+    private mutating func decline(_ client: Client, _ context: ReceiveContext) -> DHCPAction {
         guard client.message.serverIdentifier ?? configuration.serverAddress == configuration.serverAddress,
             let address = client.message.requestedAddress
         else { return .drop(.malformed) }
-        guard let lease = pool.decline(address, by: client.key, nowMilliseconds: client.now) else {
-            return .drop(.notItsLease(address))
+        guard isFrom(client, at: .any, context) else { return .drop(.foreignSender(context.source)) }
+        switch pool.decline(address, by: client.key, mac: client.mac, nowMilliseconds: client.now) {
+        case .quarantined(let lease): return .decline(lease)
+        case .refused: return .declineRefused(address)
+        case .late: return .drop(.lateDecline(address))
+        case .notItsLease: return .drop(.notItsLease(address))
         }
-        return .decline(lease)
     }
 
-    private mutating func release(_ client: Client) -> DHCPAction {
+    /// Whether IP header and frame agree with what the message says of its sender. A relay's say nothing of its client, and
+    /// the frame of a client behind a router is the router's.
+    private func isFrom(_ client: Client, at address: IPv4Address, _ context: ReceiveContext) -> Bool {
+        guard client.message.relayAddress == .any else { return true }
+        guard context.source == address else { return false }
+        switch context.frame {
+        case .unseen: return true
+        case .missing: return configuration.isRemote
+        case .from(let mac): return configuration.isRemote || mac == client.mac
+        }
+    }
+
+    /// A client gives its address back from that address (RFC 2131 §4.4.6), past a relay if there is one. Its sender can make
+    /// all of that up: what it then ends is the lease of the machine whose MAC address it names, and no other's.
+    private mutating func release(_ client: Client, _ context: ReceiveContext) -> DHCPAction {
         guard client.message.serverIdentifier ?? configuration.serverAddress == configuration.serverAddress else {
             return .drop(.malformed)
         }
         let address = client.message.clientAddress
-        guard let lease = pool.release(address, by: client.key, nowMilliseconds: client.now) else {
+        guard isFrom(client, at: address, context) else { return .drop(.foreignSender(context.source)) }
+        guard let lease = pool.release(address, by: client.key, mac: client.mac, nowMilliseconds: client.now) else {
             return .drop(.notItsLease(address))
         }
         return .release(lease)
@@ -254,10 +285,12 @@ public struct DHCPServer: Sendable {
         return message.wantsBroadcast ? .broadcast : .hardware(client.mac, reply.yourAddress)
     }
 
-    /// What the client asks for, within 60 s and the configured time.
-    private func leaseSeconds(_ message: DHCPMessage) -> UInt32 {
-        guard let wanted = message.leaseSeconds else { return configuration.leaseSeconds }
-        return min(configuration.leaseSeconds, max(60, wanted))
+    /// What the client asks for, within 60 s and the configured time, which is short for a client that is not known.
+    private func leaseSeconds(_ client: Client) -> UInt32 {
+        let longest =
+            isKnown(client.mac) ? configuration.leaseSeconds : min(configuration.leaseSeconds, max(60, configuration.unknownLeaseSeconds))
+        guard let wanted = client.message.leaseSeconds else { return longest }
+        return min(longest, max(60, wanted))
     }
 
     private func isUnicast(_ address: IPv4Address) -> Bool {

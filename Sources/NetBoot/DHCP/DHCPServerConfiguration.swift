@@ -81,6 +81,23 @@ public struct DHCPServerConfiguration: Hashable, Sendable {
     /// How long an address a client found in use is left alone.
     public var declineSeconds: UInt32 = 3_600
 
+    /// How much of the ranges clients may hold that are of no known machine: any host can make up MAC addresses by the thousand.
+    public var unknownPercent = 75
+    /// How much of the ranges may be in quarantine by the word of unknown clients, and as much by that of known ones.
+    public var declinedPercent = 25
+    /// How often in an hour a client is believed that finds its address in use.
+    public var declinesPerHour = 3
+    /// How long after its grant a client may say so: clients look before they use an address (RFC 5227 §2.1), which takes
+    /// seconds. A later DECLINE may come from somebody who wants to end another's lease.
+    public var declineWindowSeconds: UInt32 = 300
+    /// The longest lease of a client that is not known. A machine is known within minutes of its first boot, and then gets
+    /// the usual lease when it renews. At least 60.
+    public var unknownLeaseSeconds: UInt32 = 300
+    /// How long the address of a known machine that was released is kept for it.
+    public var releasedSeconds: UInt32 = 600
+    /// Leases of unknown clients that ran out, remembered so that they get the same address again.
+    public var rememberedUnknown = 1_024
+
     public init(serverAddress: IPv4Address, prefix: IPv4Prefix) {
         self.serverAddress = serverAddress
         self.prefix = prefix

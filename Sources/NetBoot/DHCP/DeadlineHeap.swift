@@ -7,6 +7,10 @@ struct DeadlineHeap: Sendable {
 
     var count: Int { items.count }
     var first: (deadline: Int64, record: Int)? { items.first }
+    /// In no order.
+    var records: [Int] { items.map(\.record) }
+
+    func contains(_ record: Int) -> Bool { record < positions.count && positions[record] >= 0 }
 
     mutating func set(_ record: Int, deadline: Int64) {
         while positions.count <= record { positions.append(-1) }

@@ -5,29 +5,19 @@ public import Wire
 /// A client gets the address it had before for as long as nobody else needed
 /// it: addresses never used go first, then those given back unused, and only
 /// then the lease that ran out longest ago. Every choice is O(log n).
+///
+/// Clients whose MAC address is no known machine's have a share of the addresses, and never the rest (``PoolShares``).
 public struct LeasePool: Sendable {
-    public enum Offer: Hashable, Sendable {
-        case address(IPv4Address)
-        /// Every address is held by somebody, or there are only reservations
-        /// and none for this machine.
-        case exhausted
-    }
-
-    public enum Grant: Hashable, Sendable {
-        case granted(DHCPLease)
-        case heldByAnother
-        /// Neither in a range nor reserved.
-        case notInPool
-    }
-
     private struct Record: Sendable {
         var lease: DHCPLease
         /// A granted address that is offered again is held until then.
         var offeredUntil: Int64 = 0
+        /// Whether its client was a known machine when it was looked at last.
+        var isKnown: Bool
         let slot: Int
 
         var wasGranted: Bool { lease.state == .bound || lease.state == .released }
-        var busyUntil: Int64 { max(lease.expiresMilliseconds, offeredUntil) }
+        var busyUntil: Int64 { max(lease.expiresMilliseconds, offeredUntil, lease.keptUntilMilliseconds ?? 0) }
     }
 
     private let ranges: [(first: UInt32, last: UInt32, slot: Int)]
@@ -40,6 +30,10 @@ public struct LeasePool: Sendable {
     private let unusable: Set<IPv4Address>
     private let offerHoldMilliseconds: Int64
     private let declineMilliseconds: Int64
+    private let declineWindowMilliseconds: Int64
+    private let releasedMilliseconds: Int64
+    private let rememberedUnknown: Int
+    private let isKnown: @Sendable (MACAddress) -> Bool
 
     /// The record at each slot; -1 for none.
     private var slots: [Int32]
@@ -56,10 +50,19 @@ public struct LeasePool: Sendable {
     private var freed: [Int] = []
     private var freedHead = 0
     private var isFreed: [Bool]
+    private var shares: PoolShares
+    private var declinesOfKnown: DeclineLedger
+    private var declinesOfUnknown: DeclineLedger
+    /// Addresses whose durable leases count no more.
+    private var forgotten: [IPv4Address] = []
 
-    /// `leases` are those that were durable; what is not in this network any
+    /// `isKnown` says whether a MAC address is a known machine's: a pure look-up, asked for each packet. `leases` are those that were durable; what is not in this network any
     /// more is left out. The configuration must be valid.
-    public init(_ configuration: DHCPServerConfiguration, leases: some Sequence<DHCPLease> = []) {
+    public init(
+        _ configuration: DHCPServerConfiguration, leases: some Sequence<DHCPLease> = [],
+        isKnown: @escaping @Sendable (MACAddress) -> Bool = { _ in true }
+    ) {
+        self.isKnown = isKnown
         var slot = 0
         var ranges: [(first: UInt32, last: UInt32, slot: Int)] = []
         for range in configuration.ranges.sorted(by: { $0.first < $1.first }) where range.first <= range.last {
@@ -85,9 +88,20 @@ public struct LeasePool: Sendable {
         unusable = configuration.unusable
         offerHoldMilliseconds = Int64(configuration.offerHoldSeconds) * 1_000
         declineMilliseconds = Int64(configuration.declineSeconds) * 1_000
+        declineWindowMilliseconds = Int64(configuration.declineWindowSeconds) * 1_000
+        releasedMilliseconds = Int64(configuration.releasedSeconds) * 1_000
+        rememberedUnknown = configuration.rememberedUnknown
+        declinesOfKnown = DeclineLedger(limit: configuration.declinesPerHour)
+        declinesOfUnknown = declinesOfKnown
+        let apart = configuration.reservations.map(\.address) + configuration.unusable
+        let taken = Set(apart).count { address in configuration.ranges.contains { $0.contains(address) } }
+        shares = PoolShares(
+            dynamicCount: rangeSlots - taken, unknownPercent: configuration.unknownPercent,
+            declinedPercent: configuration.declinedPercent)
         slots = Array(repeating: -1, count: slot)
         isFreed = Array(repeating: false, count: slot)
         for lease in leases { load(lease) }
+        giveBackDeclines()
     }
 
     // MARK: Looking
@@ -119,6 +133,13 @@ public struct LeasePool: Sendable {
         return lease.address
     }
 
+    /// The addresses whose durable leases are to be deleted, each once it was taken here.
+    public mutating func takeForgotten() -> [IPv4Address] {
+        guard !forgotten.isEmpty else { return [] }
+        defer { forgotten = [] }
+        return forgotten
+    }
+
     // MARK: Events
 
     /// Chooses an address and holds it for the client's request.
@@ -127,9 +148,11 @@ public struct LeasePool: Sendable {
         to client: DHCPClientKey, mac: MACAddress, requested: IPv4Address?, nowMilliseconds now: Int64
     ) -> Offer {
         dropOverdueHolds(now)
-        guard let slot = choose(client, mac, requested, now) else { return .exhausted }
+        let isKnown = isKnown(mac)
+        guard isKnown || hasRoom(for: client, now) else { return .unknownShareUsed }
+        guard let slot = choose(client, mac, isKnown: isKnown, requested, now) else { return .exhausted }
         let address = address(of: slot)
-        let number = claim(slot, for: client, mac, now)
+        let number = claim(slot, for: client, mac, isKnown: isKnown, now)
         if var record = records[number] {
             let until = now + offerHoldMilliseconds
             if record.wasGranted { record.offeredUntil = until } else { record.lease.expiresMilliseconds = until }
@@ -146,15 +169,18 @@ public struct LeasePool: Sendable {
         durationMilliseconds: Int64, nowMilliseconds now: Int64
     ) -> Grant {
         guard let slot = slot(of: address) else { return .notInPool }
-        guard isFree(slot, address, for: client, mac, now) else { return .heldByAnother }
+        let isKnown = isKnown(mac)
+        guard isFree(slot, address, for: client, mac, isKnown: isKnown, asksForGrant: true, now) else { return .heldByAnother }
         dropOverdueHolds(now)
-        let number = claim(slot, for: client, mac, now)
+        guard isKnown || hasRoom(for: client, now) else { return .unknownShareUsed }
+        let number = claim(slot, for: client, mac, isKnown: isKnown, now)
         let lease = DHCPLease(
             address: address, client: client, mac: mac, hostname: hostname, grantedMilliseconds: now,
             expiresMilliseconds: now + durationMilliseconds, state: .bound)
         records[number]?.lease = lease
         records[number]?.offeredUntil = 0
         schedule(number)
+        while let expired = shares.expired(beyond: rememberedUnknown, now) { forget(expired) }
         return .granted(lease)
     }
 
@@ -169,13 +195,16 @@ public struct LeasePool: Sendable {
         }
     }
 
-    /// The released lease, or nil where the client did not have the address.
+    /// The released lease, or nil where the client did not have the address. Nobody proves who sent it: a known machine's
+    /// address is kept for that machine for a while.
     public mutating func release(
-        _ address: IPv4Address, by client: DHCPClientKey, nowMilliseconds now: Int64
+        _ address: IPv4Address, by client: DHCPClientKey, mac: MACAddress, nowMilliseconds now: Int64
     ) -> DHCPLease? {
         guard let number = record(at: address), var record = records[number], record.lease.client == client,
-            record.lease.state == .bound
+            record.lease.mac == mac, record.lease.state == .bound
         else { return nil }
+        record.isKnown = isKnown(mac)
+        if record.isKnown { record.lease.keptUntilMilliseconds = max(record.lease.expiresMilliseconds, now + releasedMilliseconds) }
         record.lease.state = .released
         record.lease.expiresMilliseconds = min(now, record.lease.expiresMilliseconds)
         record.offeredUntil = 0
@@ -184,20 +213,28 @@ public struct LeasePool: Sendable {
         return record.lease
     }
 
-    /// The lease in quarantine, or nil where the client was not given the address.
+    /// The client says that somebody uses the address.
     public mutating func decline(
-        _ address: IPv4Address, by client: DHCPClientKey, nowMilliseconds now: Int64
-    ) -> DHCPLease? {
-        guard let number = record(at: address), var record = records[number], record.lease.client == client,
+        _ address: IPv4Address, by client: DHCPClientKey, mac: MACAddress, nowMilliseconds now: Int64
+    ) -> Decline {
+        guard let number = record(at: address), var record = records[number], record.lease.client == client, record.lease.mac == mac,
             record.lease.state == .bound || record.lease.state == .offered
-        else { return nil }
+        else { return .notItsLease }
+        guard record.lease.state == .offered || now - record.lease.grantedMilliseconds <= declineWindowMilliseconds else { return .late }
+        record.isKnown = isKnown(mac)
+        guard record.isKnown ? declinesOfKnown.take(client, nowMilliseconds: now) : declinesOfUnknown.take(client, nowMilliseconds: now)
+        else {
+            forget(number)
+            return .refused
+        }
         record.lease.state = .declined
         record.lease.expiresMilliseconds = now + declineMilliseconds
         record.offeredUntil = 0
         records[number] = record
         if recordsByClient[client] == number { recordsByClient[client] = nil }
         schedule(number)
-        return record.lease
+        giveBackDeclines()
+        return .quarantined(record.lease)
     }
 
     /// Frees an address whoever has it: an operator's word.
@@ -208,10 +245,10 @@ public struct LeasePool: Sendable {
     // MARK: Choosing
 
     private mutating func choose(
-        _ client: DHCPClientKey, _ mac: MACAddress, _ requested: IPv4Address?, _ now: Int64
+        _ client: DHCPClientKey, _ mac: MACAddress, isKnown: Bool, _ requested: IPv4Address?, _ now: Int64
     ) -> Int? {
         if let expected = expectedAddress(of: client, mac: mac, nowMilliseconds: now) { return slot(of: expected) }
-        if let requested, let slot = slot(of: requested), isFree(slot, requested, for: client, mac, now) {
+        if let requested, let slot = slot(of: requested), isFree(slot, requested, for: client, mac, isKnown: isKnown, now) {
             return slot
         }
         while nextFresh < rangeSlots {
@@ -228,16 +265,45 @@ public struct LeasePool: Sendable {
             }
             if slots[slot] < 0 { return slot }
         }
-        guard let oldest = granted.first, oldest.deadline <= now else { return nil }
-        return records[oldest.record]?.slot
+        if let oldest = shares.oldestExpired(now) { return records[oldest]?.slot }
+        if let oldest = granted.first, oldest.deadline <= now { return records[oldest.record]?.slot }
+        return shares.oldestOffer.flatMap { records[$0]?.slot }
+    }
+
+    /// Whether a client that is not known may hold an address: one has it already, there is room in their share, or the oldest
+    /// offer that was never requested gives way.
+    private mutating func hasRoom(for client: DHCPClientKey, _ now: Int64) -> Bool {
+        if shares.hasRoom(now) { return true }
+        if let own = recordsByClient[client], shares.isHeld(own) { return true }
+        if let numbers = shares.recordsToRecount(now) {
+            for number in numbers {
+                guard let record = records[number], isKnown(record.lease.mac) else { continue }
+                records[number]?.isKnown = true
+                schedule(number)
+            }
+            if shares.hasRoom(now) { return true }
+        }
+        guard let oldest = shares.oldestOffer else { return false }
+        forget(oldest)
+        return true
+    }
+
+    /// Ends the oldest quarantines where there are too many.
+    private mutating func giveBackDeclines() {
+        while let oldest = shares.oldestDeclineTooMany { forget(oldest) }
     }
 
     private func isDynamic(_ address: IPv4Address) -> Bool {
         reservedAddresses[address] == nil && !unusable.contains(address)
     }
 
+    /// - Parameters:
+    ///   - isKnown: whether the client is a known machine, if that matters; its own address it may have in any case.
+    ///   - asksForGrant: it requests the address: one that is only offered, to an unknown client that has not requested it, is
+    ///     free then. Offers to made-up clients keep nobody from what it was offered itself before.
     private func isFree(
-        _ slot: Int, _ address: IPv4Address, for client: DHCPClientKey, _ mac: MACAddress, _ now: Int64
+        _ slot: Int, _ address: IPv4Address, for client: DHCPClientKey, _ mac: MACAddress, isKnown: Bool = true,
+        asksForGrant: Bool = false, _ now: Int64
     ) -> Bool {
         if unusable.contains(address) { return false }
         let owner = reservedAddresses[address]
@@ -245,13 +311,16 @@ public struct LeasePool: Sendable {
         guard slots[slot] >= 0, let record = records[Int(slots[slot])] else { return true }
         let isItsOwn = record.lease.client == client || (owner == mac && record.lease.mac == mac)
         if isItsOwn, record.lease.state != .declined { return true }
+        if asksForGrant, !record.isKnown, record.lease.state == .offered { return true }
+        // A known machine finds its address again, as long as there are others.
+        if !isKnown, record.isKnown, record.wasGranted { return false }
         return record.busyUntil <= now
     }
 
     // MARK: Records
 
     /// The record at the slot, made the client's own.
-    private mutating func claim(_ slot: Int, for client: DHCPClientKey, _ mac: MACAddress, _ now: Int64) -> Int {
+    private mutating func claim(_ slot: Int, for client: DHCPClientKey, _ mac: MACAddress, isKnown: Bool, _ now: Int64) -> Int {
         let number: Int
         if slots[slot] >= 0 {
             number = Int(slots[slot])
@@ -262,6 +331,7 @@ public struct LeasePool: Sendable {
         }
         if let old = records[number], old.lease.client == client, old.lease.state != .declined {
             records[number]?.lease.mac = mac
+            records[number]?.isKnown = isKnown
         } else {
             if let old = records[number], recordsByClient[old.lease.client] == number {
                 recordsByClient[old.lease.client] = nil
@@ -270,7 +340,7 @@ public struct LeasePool: Sendable {
                 lease: DHCPLease(
                     address: address(of: slot), client: client, mac: mac, grantedMilliseconds: now,
                     expiresMilliseconds: now, state: .offered),
-                slot: slot)
+                isKnown: isKnown, slot: slot)
         }
         if let other = recordsByClient[client], other != number, let record = records[other], !record.wasGranted {
             forget(other)
@@ -289,6 +359,11 @@ public struct LeasePool: Sendable {
             granted.remove(number)
         }
         if record.wasGranted { holds.remove(number) } else { holds.set(number, deadline: record.busyUntil) }
+        if isReserved {
+            shares.remove(number)
+        } else {
+            shares.set(number, record.lease.state, isKnown: record.isKnown, busyUntil: record.busyUntil)
+        }
     }
 
     private mutating func dropOverdueHolds(_ now: Int64) {
@@ -298,10 +373,12 @@ public struct LeasePool: Sendable {
     private mutating func forget(_ number: Int) {
         granted.remove(number)
         holds.remove(number)
+        shares.remove(number)
         guard let record = records[number] else { return }
         if recordsByClient[record.lease.client] == number { recordsByClient[record.lease.client] = nil }
         slots[record.slot] = -1
         records[number] = nil
+        if record.lease.state != .offered { forgotten.append(record.lease.address) }
         vacantRecords.append(number)
         if record.slot < nextFresh, !isFreed[record.slot], isDynamic(record.lease.address) {
             freed.append(record.slot)
@@ -322,7 +399,7 @@ public struct LeasePool: Sendable {
         let number = vacantRecords.popLast() ?? records.count
         if number == records.count { records.append(nil) }
         slots[slot] = Int32(number)
-        records[number] = Record(lease: lease, slot: slot)
+        records[number] = Record(lease: lease, isKnown: isKnown(lease.mac), slot: slot)
         if lease.state != .declined {
             let other = recordsByClient[lease.client].flatMap { records[$0]?.lease.grantedMilliseconds }
             if (other ?? .min) <= lease.grantedMilliseconds { recordsByClient[lease.client] = number }

@@ -51,7 +51,7 @@ struct ServerProgram {
         let services = networks.map {
             MachineServices(
                 network: $0, control: control, store: store,
-                files: BootFilePaths(boot: bootFiles, blobs: images.path + "/blobs/sha256"), tokens: issuer, logger: logger)
+                files: BootFilePaths(boot: bootFiles, blobs: images.path + "/blobs/sha256"), tokens: issuer, networks: networks.count, logger: logger)
         }
         let surroundings = APISurroundings(
             version: Hostler.version, backupDirectory: stateDirectory,

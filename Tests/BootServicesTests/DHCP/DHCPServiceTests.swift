@@ -115,9 +115,12 @@ struct DHCPServiceTests {
     @Test("a released lease is stored as that at once, with no grant after it")
     func release() async throws {
         let (wire, store) = (try TestWire(), MemoryStore())
+        try TestWire.ip("-n \(wire.client) link set wire0 address \(Self.mac)")
         try await Self.serving(try Self.network(wire), store: store) { _, _ in
             try await DHCPTestClient.open(wire.client) { client in
                 let given = try #require(try await client.join(Self.mac)).yourAddress
+                try TestWire.ip("-n \(wire.client) address flush dev wire0")
+                try TestWire.ip("-n \(wire.client) address add \(given)/24 dev wire0")
                 try await client.send(
                     .release(mac: Self.mac, transactionID: 3, address: given, server: try address("10.78.0.1")))
                 #expect(try await eventually { try await Self.lease(store, given)?.state == .released })
@@ -128,6 +131,8 @@ struct DHCPServiceTests {
     @Test("a declined address is stored as that at once, and nobody gets it")
     func decline() async throws {
         let (wire, store) = (try TestWire(), MemoryStore())
+        try TestWire.ip("-n \(wire.client) link set wire0 address \(Self.mac)")
+        try TestWire.ip("-n \(wire.client) address flush dev wire0")
         try await Self.serving(try Self.network(wire), store: store) { _, _ in
             try await DHCPTestClient.open(wire.client) { client in
                 let given = try #require(try await client.join(Self.mac)).yourAddress

@@ -37,6 +37,11 @@ final class TestWire: Sendable {
         for space in [server, client] { try? Self.ip("netns delete \(space)") }
     }
 
+    /// A file that is there and cannot be opened: a character device that no driver has.
+    static func makeDeadDevice(_ path: String) throws {
+        guard mknod(path, S_IFCHR | 0o600, 60 << 8 | 7) == 0 else { throw FixtureError(what: "mknod: \(errno)") }
+    }
+
     /// A link carries nothing before the kernel has noted that both of its ends are up.
     static func waitForLink(_ space: String, _ interface: String) throws {
         let loop = "until grep -q up /sys/class/net/\(interface)/operstate; do sleep 0.01; done"

@@ -12,7 +12,9 @@ struct BootHTTPServerTests {
         idleSeconds: Int64 = 90, _ respond: @escaping @Sendable (BootRequest) async -> BootReply,
         _ body: (BootHTTPServer, SocketAddress) async throws -> Void
     ) async throws {
-        let server = BootHTTPServer(idleSeconds: idleSeconds, respond: respond)
+        var deadlines = ConnectionDeadlines()
+        deadlines.piece = .seconds(idleSeconds)
+        let server = BootHTTPServer(deadlines: deadlines, respond: respond)
         let channel = try await server.start(host: "127.0.0.1", port: 0, interface: nil, on: .singletonMultiThreadedEventLoopGroup)
         let address = try #require(channel.localAddress)
         do {
@@ -121,10 +123,17 @@ struct BootHTTPServerTests {
     func badRequests() async throws {
         try await serving(Self.echo) { server, address in
             let large = try await HTTPTestClient(to: address)
-            let body = String(repeating: "x", count: BootHTTPServer.bodyLimitBytes + 1)
-            #expect(try await large.ask("POST", "/", body: body)?.status == 413)
-            #expect(try await large.ask("POST", "/", body: "=")?.text == "/ [] 1")
+            try await large.send(
+                "POST / HTTP/1.1\r\nhost: test\r\ncontent-length: \(BootHTTPServer.bodyLimitBytes + 1)\r\n\r\n"
+                    + String(repeating: "x", count: 100_000))
+            #expect(await large.receive()?.status == 413)
+            #expect(await large.isClosed(within: .seconds(10)))
+            #expect(server.counters["refused-body-too-large"] == 1 && server.counters["requests"] == 0)
             await large.close()
+            let other = try await HTTPTestClient(to: address)
+            #expect(try await other.ask("POST", "/", body: "=")?.text == "/ [] 1")
+            #expect(try await other.ask("GET", "/", body: "=")?.status == 413, "a GET has no body")
+            await other.close()
             let noise = try await HTTPTestClient(to: address)
             try await noise.send("\u{1}\u{2}nonsense\r\n\r\n")
             #expect(await noise.isClosed(within: .seconds(5)))

@@ -24,9 +24,9 @@ struct DHCPNetworksTests {
         networks = try DHCPNetworks(local: TestNetwork.configuration(), remote: [Self.remote()])
     }
 
-    private mutating func send(_ message: DHCPMessage) throws -> DHCPAction {
+    private mutating func send(_ message: DHCPMessage, on context: ReceiveContext = ReceiveContext()) throws -> DHCPAction {
         let parsed = try DHCPMessage(parsing: message.serialize())
-        return networks.receive(parsed, on: ReceiveContext(), nowMilliseconds: now, boot: nil)
+        return networks.receive(parsed, on: context, nowMilliseconds: now, boot: nil)
     }
 
     @Test("a relay's address chooses the network, and what its machines are told is that network's")
@@ -75,7 +75,8 @@ struct DHCPNetworksTests {
         #expect(renewed.destination == .unicast("10.88.0.50", port: 68))
         guard
             case .release(let lease) = try send(
-                .release(mac: mac(2), transactionID: 4, address: "10.88.0.50", server: TestNetwork.server))
+                .release(mac: mac(2), transactionID: 4, address: "10.88.0.50", server: TestNetwork.server),
+                on: ReceiveContext(source: "10.88.0.50", frame: .from(mac(77))))
         else {
             Issue.record("not released")
             return

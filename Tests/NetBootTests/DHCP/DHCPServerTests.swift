@@ -124,10 +124,11 @@ struct DHCPServerTests {
         let lease = try #require(try network.join(alice))
         let stolen = DHCPMessage.release(
             mac: bob, transactionID: 1, address: lease.address, server: TestNetwork.server)
-        #expect(try network.send(stolen) == .drop(.notItsLease(lease.address)))
+        let there = ReceiveContext(source: lease.address)
+        #expect(try network.send(stolen, on: there) == .drop(.notItsLease(lease.address)))
         network.pass(seconds: 5)
         let action = try network.send(
-            .release(mac: alice, transactionID: 1, address: lease.address, server: TestNetwork.server))
+            .release(mac: alice, transactionID: 1, address: lease.address, server: TestNetwork.server), on: there)
         guard case .release(let released) = action else {
             Issue.record("not released: \(action)")
             return

@@ -94,6 +94,8 @@ struct LeasePoolTests {
         ]
         configuration.leaseSeconds = 120
         configuration.declineSeconds = 90
+        configuration.declinesPerHour = .max
+        configuration.declinedPercent = 100
         var network = try TestNetwork(configuration)
         /// Who may use an address, and until when.
         var holders: [IPv4Address: (client: Int, until: Int64)] = [:]
@@ -113,7 +115,7 @@ struct LeasePoolTests {
                     holders[held] = nil
                     let release = DHCPMessage.release(
                         mac: mac(client), transactionID: 1, address: held, server: TestNetwork.server)
-                    _ = try network.send(release)
+                    _ = try network.send(release, on: ReceiveContext(source: held))
                 }
             case 7:
                 if let held, Bool.random(using: &random) {

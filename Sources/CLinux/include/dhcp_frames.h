@@ -1,0 +1,18 @@
+// The frames in which DHCP clients end their leases: whose they are, a UDP
+// socket does not tell.
+#ifndef HOSTLER_DHCP_FRAMES_H
+#define HOSTLER_DHCP_FRAMES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// A socket that gets DHCPDECLINE and DHCPRELEASE sent to UDP port 67 on an
+/// interface of the thread's namespace, with the message type as first option,
+/// as clients have it. Needs CAP_NET_RAW. A negated errno when it failed.
+int clinux_dhcp_frames(const char *interface);
+
+/// The next one, from its IP header on, without waiting, and its frame's source.
+/// Its bytes; 0: there is none; else a negated errno.
+long clinux_dhcp_frame(int socket, uint8_t *packet, size_t size, uint8_t mac[6]);
+
+#endif
