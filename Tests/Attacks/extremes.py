@@ -113,7 +113,7 @@ class Beside(threading.Thread):
             try:
                 self.host.boot_into_agent(patience=8)
                 self.boots += 1
-                time.sleep(0.2)
+                time.sleep(3)
             except Exception as failure:  # noqa: BLE001: it is what is to be reported
                 self.trouble.append(repr(failure)[:200])
 
@@ -224,7 +224,7 @@ def attack(scene):
     beside.join(60)
     after = beside.host.record()
     if not killers:
-        scene.check("the honest machine beside booted all the while", beside.boots > 3 and not beside.trouble, (beside.boots, beside.trouble[:3]))
+        scene.check("the honest machine beside booted all the while", beside.boots > 2 and not beside.trouble, (beside.boots, beside.trouble[:3]))
     scene.check("and its record is as before", (before["interfaces"], before["id"]) == (after["interfaces"], after["id"]), after)
 
 

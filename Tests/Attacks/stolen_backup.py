@@ -8,9 +8,12 @@ import json
 import re
 import secrets
 import sqlite3
+import time
 
 from scene import run
+from machine import Refused
 from metadata_rack import encoded
+from played_machine import Astray
 
 
 def forms(text):
@@ -97,13 +100,19 @@ def loop(scene, host):
     host.boot_into_agent()
     canary = "canary-" + secrets.token_hex(12)
     operation = scene.install(host.id, userData=encoded("#cloud-config\n# " + canary))["id"]
-    for _ in range(30):
+    host.work("install")
+    for _ in range(40):
         if scene.api("GET", f"/v1/operations/{operation}")["state"] != "running":
             break
         try:
-            host.boot_into_agent()
-        except Exception:  # noqa: BLE001: it is on hold by then
+            host.hello(host.script())
+        except Astray:
             break
+        except Refused as refusal:
+            # It boots faster than its agent may say hello.
+            if refusal.status != 429:
+                raise
+            time.sleep(3)
     state = scene.api("GET", f"/v1/operations/{operation}")["state"]
     scene.check("a machine that boots for ever ends its installation", state == "failed", state)
     return canary

@@ -54,7 +54,9 @@ struct InstallTests {
             await #expect(throws: Problem.self) {
                 try await control.callHome(operation: operation.id, proof: "wrong", hostKeys: [], evidence: [:])
             }
-            try await control.callHome(operation: operation.id, proof: proof, hostKeys: ["ssh-ed25519 AAAA"], evidence: [:])
+            try await control.callHome(
+                operation: operation.id, proof: proof, hostKeys: ["ssh-ed25519 AAAA", "ssh-rsa AA\u{9b}2J", "ssh-\u{1b}c AAAA", "x AAAA"],
+                evidence: [:])
             let machine = try await control.machine(named: id.rawValue).value
             #expect(machine.state == .running)
             #expect(machine.installed?.diskSerial == "D1")

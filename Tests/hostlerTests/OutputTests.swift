@@ -20,6 +20,13 @@ import Testing
         #expect(Table.printable("a\u{1b}[2Jb\u{7}") == "a�[2Jb�")
     }
 
+    @Test("a problem's text of several lines begins none where the command line's own begin") func problems() {
+        let problem = Problem("x", title: "t", detail: "one\nstate: running\r\n\u{2028}ok", remedy: "a\nb")
+        let lines = ProblemText.text(problem, terminal: plain).split(whereSeparator: \.isNewline)
+        #expect(lines.dropFirst().allSatisfy { $0.hasPrefix("  ") }, "\(lines)")
+        #expect(lines.contains { $0.hasSuffix("state: running") })
+    }
+
     @Test("quantities read as people say them") func quantities() {
         #expect(Quantity.bytes(1023) == "1023 B")
         #expect(Quantity.bytes(3 << 30) == "3.0 GiB")

@@ -263,8 +263,8 @@ struct BootRoutes: Sendable {
             .map { $0.split(separator: " ").prefix(2).joined(separator: " ") }
             .filter { $0.contains(" ") && $0.utf8.count < 4096 }
         var evidence = ["call-home": request.remote?.ipAddress ?? ""]
-        evidence["hostname"] = form["hostname"].map { String($0.prefix(253)) }
-        evidence["instance-id"] = form["instance_id"].map { String($0.prefix(64)) }
+        evidence["hostname"] = form["hostname"].map { PrintableText.line($0, limitBytes: 253) }
+        evidence["instance-id"] = form["instance_id"].map { PrintableText.line($0, limitBytes: 64) }
         try await control.callHome(
             operation: id, proof: proof, from: request.remote?.ipv4, hostKeys: keys,
             evidence: evidence)

@@ -249,8 +249,13 @@ extension ControlPlane {
             transition.machine.observed.address = address ?? transition.machine.observed.address
             let start = transition.operation.step(.firstBoot)?.startedAt
             let times = self.bootTraces.trace(of: transition.machine)?.evidence(from: start, to: now) ?? [:]
-            transition.systemIsUp(hostKeys: hostKeys, evidence: evidence.merging(times) { $1 }, now)
+            transition.systemIsUp(hostKeys: hostKeys.filter(Self.isHostKey), evidence: evidence.merging(times) { $1 }, now)
         }
+    }
+
+    /// What is said to be a host key is the system's text until it has a key's form: a type and base64, printable.
+    private static func isHostKey(_ line: String) -> Bool {
+        line.utf8.allSatisfy { (0x20...0x7e).contains($0) } && (try? InstallAdmission.check(keys: [line])) != nil
     }
 
     /// What a machine that asks from this address boots, on a network with this policy for strangers.

@@ -4,8 +4,13 @@ import Model
 enum ProblemText {
     static func text(_ problem: Problem, terminal: Terminal) -> String {
         var text = terminal.paint("✘ \(problem.title)", .red)
-        if let detail = problem.detail { text += "\n  why:    \(detail)" }
-        if let remedy = problem.remedy { text += "\n  remedy: \(remedy)" }
+        if let detail = problem.detail { text += "\n  why:    \(indented(detail))" }
+        if let remedy = problem.remedy { text += "\n  remedy: \(indented(remedy))" }
         return text + "\n  code:   \(problem.code)"
+    }
+
+    /// A text of several lines may be a machine's: none of its lines stands where our own begin.
+    private static func indented(_ text: String) -> String {
+        text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).joined(separator: "\n          ")
     }
 }
