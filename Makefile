@@ -93,9 +93,9 @@ bench: deps binaries boot-files image
 	strip -o out/bin/bmc-bench $(DIST_BIN)/bmc-bench
 	scripts/bench.sh $(BENCH)
 
-## make fuzz        libFuzzer on every parser, a minute each
+## make fuzz        libFuzzer on every parser, a minute each (FUZZ_SECONDS=600 FUZZ_TARGETS="HELLO REPORT")
 fuzz:
-	scripts/fuzz.sh
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) scripts/fuzz.sh $(FUZZ_TARGETS)
 
 ## make dist        static binaries, boot files, systemd unit, .deb
 dist: binaries boot-files

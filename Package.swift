@@ -145,7 +145,7 @@ let package = Package(
             name: "hostler",
             dependencies: [
                 "Model", "Store", "Hardware", "Control", "Attestation", "Identity", "Images", "BootServices", "API", "VirtualRack",
-                "VirtualBMC", "CLinux", arguments,
+                "VirtualBMC", "CLinux", "Wire", arguments,
                 httpClient, yams, subprocess, nioCore, nioPosix, nioHTTP1, nioWebSocket, logging,
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -221,7 +221,8 @@ let package = Package(
         .testTarget(
             name: "hostlerTests",
             dependencies: [
-                "hostler", "API", "BootServices", "Control", "Model", "NetBoot", "Store", "Wire", arguments, nioPosix, logging,
+                "hostler", "API", "BootServices", "Control", "Model", "NetBoot", "OCI", "Store", "Wire", arguments, httpClient, nioCore, nioPosix,
+                nioHTTP1, logging,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -1,6 +1,7 @@
 // One parser, fed by libFuzzer; which one is decided at compile time (scripts/fuzz.sh).
 // A parser may refuse anything; it may not trap, hang, or grow without limit.
 import BlockIO
+import FoundationEssentials
 import HostFacts
 import Metadata
 import Model
@@ -39,6 +40,78 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         _ = try? TPMResponse(parsing: bytes, hasHandle: true)
     #elseif EVENTLOG
         if let log = try? EventLog(parsing: bytes) { _ = log.events.map(\.summary) + [String(log.startupLocality)] }
+    #elseif HELLO
+        if let hello = read(HelloRequest.self, bytes) {
+            precondition(hello.macs.count <= AgentLimits.helloPorts && isShown(hello.serial) && isShown(hello.uuid) && isShown(hello.version))
+            check(hello)
+        }
+        if let enrolment = read(TPMEnrolment.self, bytes) { check(enrolment) }
+        if let proof = read(TPMProof.self, bytes) { check(proof) }
+    #elseif INVENTORY
+        if let inventory = read(Inventory.self, bytes) {
+            precondition(inventory.nics.count <= AgentLimits.nics && inventory.disks.count <= AgentLimits.disks)
+            for disk in inventory.disks {
+                precondition(disk.bytes >= 0 && disk.logicalBlockBytes.nonzeroBitCount == 1 && (512...65_536).contains(disk.logicalBlockBytes))
+                precondition(isShown(disk.serial) && isShown(disk.model) && isShown(disk.name))
+            }
+            for nic in inventory.nics { precondition(isShown(nic.name) && isShown(nic.neighbour?.systemName) && isShown(nic.neighbour?.port)) }
+            if let fitting = try? inventory.fitting() {
+                var machine = machine
+                machine.observed.inventory = fitting
+                check(machine)
+            }
+        }
+    #elseif REPORT
+        // The first byte moves the clock, so that what a report leaves is judged at different times.
+        if let report = read(StepReport.self, Array(bytes.dropFirst())) {
+            precondition(report.evidence.allSatisfy { isShown($0.key) && isShown($0.value, inLines: true) } && isShown(report.problem?.title))
+            let now = Timestamp(milliseconds: 1_700_000_000_000)
+            var transition = OperationTransition.begin(
+                id: report.operation, request: .install(InstallRequest(image: "i")), machine: machine, by: "fuzz", now: now)
+            transition.agentArrived(AgentPresence(boot: "b", since: now, version: "1"), now)
+            var same = report
+            same.generation = transition.operation.generation
+            for report in [report, same] { transition.report(report, now) }
+            _ = transition.timePassed(now + .seconds(Int64(bytes[0]) << 20))
+            check(transition.operation)
+            check(transition.machine)
+        }
+    #elseif LOG
+        if let batch = read(LogBatch.self, bytes) {
+            precondition(batch.lines.count <= AgentLimits.logLines)
+            for line in batch.lines {
+                precondition(line.uptimeMilliseconds >= 0 && line.text.utf8.count <= AgentLimits.logLineBytes && isShown(line.text))
+            }
+        }
+    #elseif TASK
+        if let task = read(AgentTask.self, bytes) { check(task) }
+        if let query = read(TaskQuery.self, bytes) { check(query) }
+        if let problem = read(Problem.self, bytes) { precondition(isShown(problem.title) && (100...599).contains(problem.status)) }
+    #elseif MARKERS
+        // As the last 4 KiB of a partition, and as the payload of a marker that is whole.
+        for marker in [try? InstallMarker(parsing: bytes), try? InstallMarker(payload: bytes)].compactMap({ $0 }) {
+            precondition((try? InstallMarker(parsing: marker.encoded())) == marker)
+            if let record = read(InstallRecord.self, marker.payload) {
+                precondition(isShown(record.image) && isShown(record.hostname) && record.generation <= 1 << 62)
+                check(record)
+            }
+        }
+    #elseif BOOTSCRIPT
+        let (path, query) = FormText.split(String(decoding: bytes, as: UTF8.self))
+        precondition(query.count <= FormText.pairLimit && path.utf8.count <= 3 * count)
+        if let mac = query["mac"].flatMap({ MACAddress($0) }) {
+            let url = "http://192.0.2.1/boot/script?mac=\(mac)&platform=\(query["platform"] == "efi" ? "efi" : "bios")"
+            for script in [
+                IPXEScript.agent(kernelURL: url, initrdURLs: [url], commandLine: "hostler.mac=\(mac)", retryURL: url),
+                .refuse(reason: IPXEScript.printable(path), retryURL: url, seconds: 30),
+            ] { _ = try? script.render() }
+        }
+        _ = FormText.pairs(bytes)
+    #elseif PRINTABLE
+        let text = String(decoding: bytes, as: UTF8.self)
+        for shown in [PrintableText.line(text), PrintableText.lines(text, limitBytes: count / 2)] {
+            precondition(isShown(shown, inLines: true) && PrintableText.lines(shown) == shown)
+        }
     #elseif ROUTER
         _ = RouterDiscovery(parsing: bytes)
     #elseif RMCP
@@ -67,6 +140,37 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     #endif
     return 0
 }
+
+#if HELLO || INVENTORY || REPORT || LOG || TASK || MARKERS
+    /// As the server and the agent read JSON.
+    private func read<T: Decodable>(_ type: T.Type, _ bytes: [UInt8]) -> T? { try? JSONDecoder().decode(type, from: Data(bytes)) }
+
+    /// What was decoded can be stored and read again, and is then the same bytes.
+    private func check<T: Codable>(_ value: T) {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        guard let once = try? encoder.encode(value), let again = read(T.self, Array(once)), let twice = try? encoder.encode(again) else {
+            fatalError("it cannot be encoded, or not be read again")
+        }
+        precondition(once == twice)
+    }
+
+    private let machine = Machine(
+        id: MachineID(unchecked: "m-fuzz00"), name: try! DisplayName("fuzz"), interfaces: [Interface(mac: MACAddress(value: 1))],
+        now: Timestamp(milliseconds: 0))
+#endif
+#if HELLO || INVENTORY || REPORT || LOG || TASK || MARKERS || PRINTABLE
+    /// Whether text holds nothing that a terminal obeys.
+    private func isShown(_ text: String?, inLines: Bool = false) -> Bool {
+        (text ?? "").unicodeScalars.allSatisfy {
+            PrintableText.isPrintable($0) || $0 == "\u{200c}" || $0 == "\u{200d}" || (inLines && ($0 == "\n" || $0 == "\t"))
+        }
+    }
+#endif
+#if REPORT
+    /// Of the BMCs' part of the control plane a transition needs this.
+    enum BMCDesk { static func evidence(_ problem: Problem) -> [String: String] { ["code": problem.code] } }
+#endif
 
 #if METADATA
     private let asker = Asker(

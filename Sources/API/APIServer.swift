@@ -15,6 +15,7 @@ public struct APIConfiguration: Sendable {
     /// 0: any free one.
     public var port: Int
     public var tls: TLS
+    public var connections = ConnectionLimits()
 
     public enum TLS: Sendable {
         /// With a CA of our own, whose files lie in `directory`.
@@ -51,7 +52,8 @@ public struct APIServer: Sendable {
         state = ServerState(
             control: control, images: ImageLibrary(shelf: images, logger: logger), tokens: tokens,
             surroundings: surroundings, bmcs: bmcs, consoles: consoles, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock,
-            identity: identity)
+            identity: identity, connections: ConnectionCount(configuration.connections),
+            watchBuffer: configuration.connections.watch)
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         self.onRunning = onRunning
@@ -62,10 +64,12 @@ public struct APIServer: Sendable {
         let identity = try TLSIdentity(configuration.tls)
         let state = state.showing(authorityPEM: identity?.authorityPEM)
         let tls = try identity?.configuration()
+        let limits = configuration.connections
+        let count = state.connections
         let server = HTTPServerBuilder { responder in
-            let channel = UpgradableChannel(responder: responder, state: state)
-            guard let tls else { return channel }
-            return try TLSChannel(channel, tlsConfiguration: tls)
+            let channel = UpgradableChannel(responder: responder, state: state, connections: limits)
+            guard let tls else { return CountedChannel(base: channel, count: count, refusals: state.refusals) }
+            return CountedChannel(base: try TLSChannel(channel, tlsConfiguration: tls), count: count, refusals: state.refusals)
         }
         let application = Application(
             router: APIRouter.build(state), server: server,
@@ -75,6 +79,7 @@ public struct APIServer: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await state.tokens.watchChanges() }
             group.addTask { await state.images.runImports() }
+            group.addTask { await state.refusals.run(state.control, logger) }
             if let identity {
                 group.addTask { try await identity.renewForEver(logger) }
             }

@@ -1,6 +1,7 @@
 internal import Control
 internal import Identity
 public import Model
+internal import Store
 
 /// What the routes work with.
 struct ServerState: Sendable {
@@ -8,6 +9,8 @@ struct ServerState: Sendable {
     var images: ImageLibrary
     var tokens: TokenStore
     var failedAttempts = FailedAttempts()
+    let changes = EncodedChanges()
+    let refusals = RefusalNotes()
     var surroundings: APISurroundings
     /// Nil: this server speaks to no BMCs.
     var bmcs: (any BMCControl)?
@@ -19,6 +22,9 @@ struct ServerState: Sendable {
     var identity: IdentityService?
     /// Our CA's certificate in PEM, where TLS is ours.
     var authorityPEM: String?
+    var connections = ConnectionCount(ConnectionLimits())
+    /// What may wait for a watcher.
+    var watchBuffer: WatchBuffer = .remote
 
     var records: Records { control.records }
 

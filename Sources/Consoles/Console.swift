@@ -4,8 +4,9 @@ internal import Synchronization
 /// Lives through the machine's power cycles.
 public final class Console: Sendable {
     public typealias ReaderID = UInt64
-    /// Chunks that a slow reader may lag behind before it loses the oldest.
-    private static let readerLimitChunks = 4096
+    /// Chunks that a slow reader may lag behind before it loses the oldest: 4 MiB at most.
+    private static let readerLimitChunks = 1024
+    private static let chunkLimitBytes = 4096
 
     private struct State {
         var ring: ConsoleRing
@@ -19,7 +20,16 @@ public final class Console: Sendable {
         mutating func publish(_ bytes: [UInt8]) {
             ring.append(bytes)
             log?.append(bytes)
-            for reader in readers.values { reader.yield(bytes) }
+            guard bytes.count > Console.chunkLimitBytes else {
+                for reader in readers.values { reader.yield(bytes) }
+                return
+            }
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let chunk = Array(rest.prefix(Console.chunkLimitBytes))
+                rest = rest.dropFirst(Console.chunkLimitBytes)
+                for reader in readers.values { reader.yield(chunk) }
+            }
         }
     }
 

@@ -1,11 +1,13 @@
+internal import Wire
+
 /// Text as firmware and switches send it: made safe to show, junk told apart.
 enum FirmwareText {
-    /// The printable text in `bytes` up to the first NUL: control and
-    /// direction-override characters are dropped, outer spaces trimmed.
+    /// The printable text in the first KiB of `bytes` up to the first NUL: what
+    /// ``PrintableText`` does not show is dropped, outer spaces trimmed.
     static func decode(_ bytes: some Sequence<UInt8>) -> String {
-        let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        let text = String(decoding: bytes.prefix(1024).prefix { $0 != 0 }, as: UTF8.self)
         var kept = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars where isShown(scalar) { kept.append(scalar) }
+        for scalar in text.unicodeScalars where PrintableText.isPrintable(scalar) { kept.append(scalar) }
         return trim(String(kept))
     }
 
@@ -14,14 +16,6 @@ enum FirmwareText {
         while let first = rest.first, first.isWhitespace { rest = rest.dropFirst() }
         while let last = rest.last, last.isWhitespace { rest = rest.dropLast() }
         return String(rest)
-    }
-
-    private static func isShown(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.value {
-        case 0..<0x20, 0x7f..<0xa0: false
-        case 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069: false
-        default: true
-        }
     }
 
     /// `text`, or nil where it is what vendors leave in a field nobody filled.

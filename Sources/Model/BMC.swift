@@ -201,12 +201,25 @@ public struct SensorReading: Codable, Sendable, Equatable {
     public enum Kind: String, Codable, Sendable, CaseIterable { case temperature, fan, voltage, power, current, other }
 
     public init(name: String, kind: Kind, value: Double?, unit: String?, health: HealthState = .unknown) {
-        self.name = name
+        self.name = PrintableText.line(name, limitBytes: AgentLimits.wordBytes)
         self.kind = kind
-        self.value = value
-        self.unit = unit
+        self.value = value.flatMap(Self.possible)
+        self.unit = unit.map { PrintableText.line($0, limitBytes: 16) }
         self.health = health
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            name: try container.decode(String.self, forKey: .name), kind: try container.decode(Kind.self, forKey: .kind),
+            value: try container.decodeIfPresent(Double.self, forKey: .value), unit: try container.decodeIfPresent(String.self, forKey: .unit),
+            health: try container.decode(HealthState.self, forKey: .health))
+        lowerCritical = try container.decodeIfPresent(Double.self, forKey: .lowerCritical).flatMap(Self.possible)
+        upperCritical = try container.decodeIfPresent(Double.self, forKey: .upperCritical).flatMap(Self.possible)
+    }
+
+    /// No sensor measures more, and means of such numbers are still numbers; nil where it is not one.
+    static func possible(_ value: Double) -> Double? { abs(value) <= 1e12 ? value : nil }
 }
 
 /// Redfish `Health`.

@@ -3,9 +3,15 @@ public struct SensorSample: Codable, Sendable, Equatable {
     public var at: Timestamp
     public var value: Double
 
+    /// - Parameter value: one that no sensor could measure becomes 0.
     public init(at: Timestamp, value: Double) {
         self.at = at
-        self.value = value
+        self.value = SensorReading.possible(value) ?? 0
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(at: try container.decode(Timestamp.self, forKey: .at), value: try container.decode(Double.self, forKey: .value))
     }
 }
 

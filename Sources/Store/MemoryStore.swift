@@ -71,7 +71,13 @@ public final class MemoryStore: StateStore {
     public func watch(
         prefix: String, after: Revision
     ) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {
-        try hub.watch(prefix: prefix, after: after) { [weak self] (prefix, from, through) throws(StoreError) in
+        try await watch(prefix: prefix, after: after, buffer: .own)
+    }
+
+    public func watch(
+        prefix: String, after: Revision, buffer: WatchBuffer
+    ) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {
+        try hub.watch(prefix: prefix, after: after, buffer: buffer) { [weak self] (prefix, from, through) throws(StoreError) in
             guard let self else { throw .closed }
             return try self.read { state throws(StoreError) in
                 if from < state.compacted { throw .compacted(oldest: state.compacted) }

@@ -138,7 +138,13 @@ public final class SQLiteStore: StateStore {
     public func watch(
         prefix: String, after: Revision
     ) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {
-        try hub.watch(prefix: prefix, after: after) { [weak self] (prefix, from, through) throws(StoreError) in
+        try await watch(prefix: prefix, after: after, buffer: .own)
+    }
+
+    public func watch(
+        prefix: String, after: Revision, buffer: WatchBuffer
+    ) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {
+        try hub.watch(prefix: prefix, after: after, buffer: buffer) { [weak self] (prefix, from, through) throws(StoreError) in
             guard let self else { throw .closed }
             return try await self.history(prefix: prefix, from: from, through: through)
         }

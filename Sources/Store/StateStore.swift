@@ -39,6 +39,11 @@ public protocol StateStore: Sendable {
     /// ``StoreError/closed`` when the store is closed.
     func watch(prefix: String, after: Revision) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error>
 
+    /// The same, where less may wait unread: it ends with ``StoreError/watcherTooSlow`` beyond `buffer`.
+    func watch(
+        prefix: String, after: Revision, buffer: WatchBuffer
+    ) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error>
+
     /// The revision of the newest transaction; ``Revision/zero`` for a new store.
     func currentRevision() async throws(StoreError) -> Revision
 
@@ -50,6 +55,30 @@ public protocol StateStore: Sendable {
     /// Ends all watches and releases what the store holds. Closing twice is fine;
     /// everything else then fails with ``StoreError/closed``.
     func close() async throws(StoreError)
+}
+
+extension StateStore {
+    public func watch(
+        prefix: String, after: Revision, buffer: WatchBuffer
+    ) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {
+        try await watch(prefix: prefix, after: after)
+    }
+}
+
+/// How much may wait unread for one watcher; one batch always fits.
+public struct WatchBuffer: Sendable, Equatable {
+    public var batches: Int
+    public var bytes: Int
+
+    /// For this program's own parts, which read as fast as they can and have to begin anew when they are cut off.
+    public static let own = WatchBuffer(batches: StoreLimits.watchBuffer, bytes: StoreLimits.watchBufferBytes)
+    /// For somebody at the other end of a connection, who resumes by the revision.
+    public static let remote = WatchBuffer(batches: StoreLimits.remoteWatchBuffer, bytes: StoreLimits.remoteWatchBufferBytes)
+
+    public init(batches: Int, bytes: Int) {
+        self.batches = batches
+        self.bytes = bytes
+    }
 }
 
 /// The number of a transaction: each commit makes the next one, from 1.

@@ -16,6 +16,10 @@ public enum StoreLimits {
     public static let watchBuffer = 8192
     /// The most unread bytes of one watcher; one batch always fits.
     public static let watchBufferBytes = 128 << 20
+    /// The same of a watcher at the other end of a connection: some seconds of a busy rack. What waits is shared by all
+    /// watchers of the same kind, so a thousand that do not read take little more than one.
+    public static let remoteWatchBuffer = 1024
+    public static let remoteWatchBufferBytes = 4 << 20
     /// The most transactions waiting to be written at one time.
     public static let waitingCommits = 65_536
     /// The most bytes of transactions waiting to be written at one time.

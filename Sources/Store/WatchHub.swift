@@ -43,7 +43,18 @@ final class WatchHub: Sendable {
             for batch in batches {
                 state.ring.append(batch)
                 state.ringBytes += batch.bytes
-                readers += state.watchers.values.compactMap { $0.offer(batch) }
+                // Watchers of the same keys share what concerns them.
+                var shared: [String: WatchBatch?] = [:]
+                for watcher in state.watchers.values {
+                    let concerned: WatchBatch?
+                    if let known = shared[watcher.prefix] {
+                        concerned = known
+                    } else {
+                        concerned = batch.filtered(prefix: watcher.prefix)
+                        shared.updateValue(concerned, forKey: watcher.prefix)
+                    }
+                    if let concerned, let reader = watcher.offer(filtered: concerned) { readers.append(reader) }
+                }
             }
             state.revision = last.revision
             Self.trim(&state)
@@ -57,14 +68,15 @@ final class WatchHub: Sendable {
     }
 
     func watch(
-        prefix: String, after: Revision, history: @escaping History
+        prefix: String, after: Revision, buffer: WatchBuffer, history: @escaping History
     ) throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {
         let outcome = state.withLock { state -> Result<Watcher, StoreError> in
             if state.isClosed { return .failure(.closed) }
             if after < state.compacted { return .failure(.compacted(oldest: state.compacted)) }
-            let fromRing = after >= state.ringFloor
+            // What the ring has since then must leave room for what comes while it is read.
+            let fromRing = after >= state.ringFloor && Self.fits(state, after: after, buffer)
             let watcher = Watcher(
-                id: state.nextWatcher, prefix: prefix, after: fromRing ? after : max(after, state.revision),
+                id: state.nextWatcher, prefix: prefix, buffer: buffer, after: fromRing ? after : max(after, state.revision),
                 past: fromRing ? nil : (from: after, through: state.revision))
             if fromRing {
                 // Nobody reads it yet, so there is nobody to wake.
@@ -76,6 +88,17 @@ final class WatchHub: Sendable {
         }
         let reader = WatchReader(watcher: try outcome.get(), hub: self, history: history)
         return AsyncThrowingStream(unfolding: { try await reader.next() })
+    }
+
+    private static func fits(_ state: State, after: Revision, _ buffer: WatchBuffer) -> Bool {
+        var (batches, bytes) = (0, 0)
+        for batch in state.ring[state.ringHead...].reversed() {
+            if batch.revision <= after { break }
+            batches += 1
+            bytes += batch.bytes
+            if batches > buffer.batches / 2 || bytes > buffer.bytes / 2 { return false }
+        }
+        return true
     }
 
     func remove(_ watcher: Watcher) {
@@ -125,7 +148,9 @@ extension WatchBatch {
 
     /// What of it concerns `prefix`; nil when nothing does.
     func filtered(prefix: String) -> WatchBatch? {
-        let events = events.filter { StoreKey.matches($0.key, prefix: prefix) }
-        return events.isEmpty ? nil : WatchBatch(revision: revision, events: events)
+        let concerned = events.filter { StoreKey.matches($0.key, prefix: prefix) }
+        if concerned.isEmpty { return nil }
+        // Where all of it does, it is shared.
+        return concerned.count == events.count ? self : WatchBatch(revision: revision, events: concerned)
     }
 }

@@ -20,6 +20,7 @@ final class Watcher: Sendable {
     }
 
     let prefix: String
+    let buffer: WatchBuffer
     /// Only what is newer is taken.
     let after: Revision
     /// What must be read from history first.
@@ -28,9 +29,10 @@ final class Watcher: Sendable {
     let id: Int
     private let state = Mutex(State())
 
-    init(id: Int, prefix: String, after: Revision, past: (from: Revision, through: Revision)?) {
+    init(id: Int, prefix: String, buffer: WatchBuffer, after: Revision, past: (from: Revision, through: Revision)?) {
         self.id = id
         self.prefix = prefix
+        self.buffer = buffer
         self.after = after
         self.past = past
     }
@@ -41,12 +43,17 @@ final class Watcher: Sendable {
     /// - Returns: the reader to wake, once no lock is held: a reader's cancellation takes
     ///   the hub's lock while the runtime holds the task's own, which waking it needs too.
     func offer(_ batch: WatchBatch) -> CheckedContinuation<Void, Never>? {
-        guard batch.revision > after, let batch = batch.filtered(prefix: prefix) else { return nil }
+        batch.filtered(prefix: prefix).flatMap { offer(filtered: $0) }
+    }
+
+    /// The same of a batch that holds only what concerns the watcher.
+    func offer(filtered batch: WatchBatch) -> CheckedContinuation<Void, Never>? {
+        guard batch.revision > after else { return nil }
         return state.withLock { state -> CheckedContinuation<Void, Never>? in
             guard state.failure == nil, !state.isCancelled else { return nil }
             let count = state.unread.count - state.head
             let bytes = state.bytes + batch.bytes
-            if count >= StoreLimits.watchBuffer || (count > 0 && bytes > StoreLimits.watchBufferBytes) {
+            if count >= buffer.batches || (count > 0 && bytes > buffer.bytes) {
                 state.unread = []
                 state.head = 0
                 state.bytes = 0

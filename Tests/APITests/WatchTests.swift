@@ -90,7 +90,7 @@ import Testing
                 id: .random(using: &generator), name: try DisplayName("x"), interfaces: [], now: .init(milliseconds: 0))
             return .delete(key: Machine.prefix + machine.id.rawValue, revision: Revision(rawValue: 9))
         }
-        let text = try ChangeStream.text(of: .init(revision: .init(rawValue: 9), events: events), ChangeStream.Filter<Machine>())
+        let text = try ChangeStream.text(of: .init(revision: .init(rawValue: 9), events: events), ChangeStream.Filter<Machine>(), EncodedChanges())
         #expect(text.components(separatedBy: "\n\n").count == 4)
         #expect(text.components(separatedBy: "id: 9").count == 2 && text.hasSuffix("id: 9\n\n"))
     }

@@ -86,6 +86,21 @@ extension ConformanceCase {
                 let last = try await store.put("/t/1", "")
                 try requireEqual(try await firstBatch(of: other)?.revision, last, "the other watcher")
             },
+            ConformanceCase(name: "a watcher with a small buffer is cut off sooner, and misses nothing when it goes on") { store in
+                let buffer = WatchBuffer(batches: 8, bytes: 1 << 20)
+                let small = try await store.watch(prefix: "/s/", after: .zero, buffer: buffer)
+                let bytes = try await store.watch(prefix: "/s/", after: .zero, buffer: WatchBuffer(batches: 1000, bytes: 2000))
+                let usual = try await store.watch(prefix: "/s/", after: .zero)
+                for number in 1...20 { try await store.put("/s/\(number)", String(repeating: "x", count: 200)) }
+                try requireEqual(try await storeError("batches") { for try await _ in small {} }, .watcherTooSlow, "batches")
+                try requireEqual(try await storeError("bytes") { for try await _ in bytes {} }, .watcherTooSlow, "bytes")
+                try requireEqual(try await firstBatch(of: usual)?.revision.rawValue, 1, "the usual buffer")
+                // More than the buffer holds has happened since: it comes from history.
+                var again = try await store.watch(prefix: "/s/", after: Revision(rawValue: 2), buffer: buffer).makeAsyncIterator()
+                for number in 3...20 as ClosedRange<Int64> {
+                    try requireEqual(try await again.next()?.revision.rawValue, number, "revision")
+                }
+            },
         ]
     }
 }

@@ -1,4 +1,7 @@
+import Foundation
+import Logging
 import Model
+import Synchronization
 import Testing
 
 @testable import hostler
@@ -18,6 +21,71 @@ import Testing
 
     @Test("what machines say cannot move the cursor") func control() {
         #expect(Table.printable("a\u{1b}[2Jb\u{7}") == "a�[2Jb�")
+    }
+
+    @Test("what is printed keeps our colours and nothing else that a terminal obeys") func printing() {
+        let colourful = Terminal(isInteractive: true, hasColour: true, columns: 80)
+        let evil = "\u{1b}]0;owned\u{7}\u{1b}[31m\u{9b}2J\u{202e}\rok"
+        let painted = colourful.paint("✘ failed", .red)
+        #expect(Terminal.shown("\(painted) \u{1b}[2Jx\ny", keepsColour: true) == "\u{1b}[31m✘ failed\u{1b}[0m �[2Jx\ny")
+        let shown = Terminal.shown(evil, keepsColour: false)
+        #expect(!shown.unicodeScalars.contains { $0.value < 32 && $0 != "\n" || (0x7f...0x9f).contains($0.value) || $0.value == 0x202e })
+        let problem = Problem("p\u{1b}", title: evil, detail: evil + "\nsecond line", remedy: evil)
+        let text = ProblemText.text(problem, terminal: plain)
+        #expect(!text.unicodeScalars.contains { $0 == "\u{1b}" || $0 == "\r" || $0.value == 0x202e } && text.contains("\nsecond line"))
+        // A machine cannot paint its own text either, not even where we paint.
+        let inColour = ProblemText.text(problem, terminal: colourful)
+        #expect(inColour.components(separatedBy: "\u{1b}").count == 3)
+    }
+
+    @Test("an operation's evidence and problem are shown as text, in tables and lines") func operations() {
+        var operation = Self.operation()
+        operation.steps[1].evidence = ["a\u{1b}[2J": "\u{1b}]8;;http://x\u{7}link\u{9d}", "b": "\u{2066}x"]
+        operation.steps[1].problem = Problem("p", title: "\u{1b}[31mred\u{202e}")
+        operation.problem = operation.steps[1].problem
+        let view = OperationView(terminal: plain)
+        let lines = operation.steps.map { view.line($0, .init(milliseconds: 20_000), of: operation) }
+        for text in lines + [OperationCommand.Show.text(operation), StepTimes.table(operation).text(terminal: plain)] {
+            #expect(!text.unicodeScalars.contains { $0 == "\u{1b}" || (0x7f...0x9f).contains($0.value) || $0.value == 0x202e || $0.value == 0x2066 })
+        }
+    }
+
+    @Test("JSON and YAML escape what is not printable, and stay the same data") func encoded() throws {
+        struct Box: Codable, Equatable { var text: String }
+        for text in ["\u{9b}2J", "\u{7f}", "\u{202e}x", "\u{2028}", "\u{200b}\u{e0041}", "\u{1b}[2J"] {
+            let json = JSONText.escaped(String(decoding: try JSONEncoder().encode(Box(text: text)), as: UTF8.self))
+            #expect(json.utf8.allSatisfy { (0x20..<0x7f).contains($0) }, "\(json)")
+            #expect(try JSONDecoder().decode(Box.self, from: Data(json.utf8)) == Box(text: text))
+            let yaml = try OutputOptions.yaml(Box(text: text))
+            #expect(yaml.utf8.allSatisfy { (0x20..<0x7f).contains($0) || $0 == 0x0a }, "\(yaml)")
+        }
+        let name = Box(text: "Größe 🎄 日本 👩‍🚀")
+        #expect(JSONText.escaped(String(decoding: try JSONEncoder().encode(name), as: UTF8.self)).contains("Größe 🎄 日本 👩‍🚀"))
+        #expect(try OutputOptions.yaml(Box(text: "Größe 日本")).contains("Größe 日本"))
+    }
+
+    @Test("a value in the log begins no line of its own") func log() {
+        let lines = Mutex<[String]>([])
+        struct Keeper: LogHandler {
+            let keep: @Sendable (String) -> Void
+            var logLevel = Logger.Level.trace
+            var metadata: Logger.Metadata = [:]
+            subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+                get { metadata[key] }
+                set { metadata[key] = newValue }
+            }
+            func log(event: LogEvent) { keep("\(event.message) \(event.metadata ?? [:]) \(metadata)") }
+        }
+        struct Failure: Error, CustomStringConvertible { var description: String { "a\n2026 error forged" } }
+        var logger = Logger(label: "t") { _ in PrintableLog(Keeper(keep: { line in lines.withLock { $0.append(line) } })) }
+        logger[metadataKey: "who"] = "x\ny\u{1b}[2J"
+        logger.error(
+            "m\n2026 forged", metadata: ["a": "1\r\n2", "b": .array(["\u{85}x"]), "c": .dictionary(["d": .stringConvertible(Failure().description)])])
+        logger.warning("e\u{2028}f")
+        for line in lines.withLock({ $0 }) {
+            #expect(!line.unicodeScalars.contains { $0.properties.generalCategory == .control || $0 == "\u{2028}" }, "\(line)")
+        }
+        #expect(lines.withLock { $0.count } == 2)
     }
 
     @Test("quantities read as people say them") func quantities() {

@@ -25,6 +25,8 @@ public struct Token: Codable, Sendable, Equatable, Identifiable {
     public var name: String
     public var role: Role
     public var createdAt: Timestamp
+    /// From then on it opens nothing; nil: until it is revoked.
+    public var expiresAt: Timestamp?
 }
 
 /// A token as the store keeps it: only the hash of its secret.

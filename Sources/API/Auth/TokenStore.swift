@@ -22,6 +22,7 @@ public final class TokenStore: Sendable {
     private let store: any StateStore
     private let now: @Sendable () -> Timestamp
     private let cache = Mutex(Cache())
+    let lives = TokenLives()
 
     /// - Parameter now: the wall clock.
     public init(store: any StateStore, now: @escaping @Sendable () -> Timestamp = TokenStore.wallClock) {
@@ -40,13 +41,18 @@ public final class TokenStore: Sendable {
         return try await create(name: "admin", role: .admin).secret
     }
 
+    func wallClockNow() -> Timestamp { now() }
+
     /// Makes a token; `secret` is its whole clear text and is not kept.
-    public func create(name: String, role: Role) async throws -> (token: Token, secret: String) {
+    public func create(name: String, role: Role, expiresAt: Timestamp? = nil) async throws -> (token: Token, secret: String) {
         let name = try DisplayName(name)
+        if let expiresAt, expiresAt <= now() {
+            throw Problem("token-expired", status: 422, title: "The token would be over before it begins", detail: "it ends at \(expiresAt)")
+        }
         var generator = SystemRandomNumberGenerator()
         let id = TokenID.random(length: 8, using: &generator)
         let secret = Hex.encode((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
-        let token = Token(id: id, name: name.text, role: role, createdAt: now())
+        let token = Token(id: id, name: name.text, role: role, createdAt: now(), expiresAt: expiresAt)
         let record = TokenRecord(token: token, secretHash: Self.hash(secret))
         try await store.commit([.put(key: Self.key(id), value: try RecordCoding.encode(record), if: .absent)])
         return (token, "hst_\(id)_\(secret)")
@@ -63,13 +69,14 @@ public final class TokenStore: Sendable {
         return tokens
     }
 
-    /// Takes a token's power away at once. The last admin token stays.
+    /// Takes a token's power away at once, and ends what it opened. The last admin token that does not end by itself stays.
     public func revoke(_ id: TokenID) async throws {
         let tokens = try await list()
         guard let token = tokens.first(where: { $0.id == id }) else { throw Problem.notFound("token", id.rawValue) }
-        guard token.role != .admin || tokens.contains(where: { $0.role == .admin && $0.id != id }) else {
+        guard token.role != .admin || token.expiresAt != nil || tokens.contains(where: { $0.role == .admin && $0.id != id && $0.expiresAt == nil })
+        else {
             throw Problem(
-                "last-admin-token", status: 409, title: "This is the last admin token",
+                "last-admin-token", status: 409, title: "This is the last admin token that does not end by itself",
                 detail: "without one, nobody could make a new token",
                 remedy: "Make another first: hostler token create NAME --role admin")
         }
@@ -83,8 +90,10 @@ public final class TokenStore: Sendable {
         guard text.utf8.count <= 200, parts.count == 3, parts[0] == "hst", parts[2].utf8.count == 64,
             let id = TokenID(rawValue: String(parts[1]))
         else { return nil }
-        guard let record = try await record(id) else { return nil }
-        return Self.equalInConstantTime(Self.hash(String(parts[2])), record.secretHash) ? record.token : nil
+        guard let record = try await record(id), Self.equalInConstantTime(Self.hash(String(parts[2])), record.secretHash) else {
+            return nil
+        }
+        return isOver(record.token) ? nil : record.token
     }
 
     /// Forgets remembered tokens whenever their records change. Returns when
@@ -110,6 +119,13 @@ public final class TokenStore: Sendable {
         }
     }
 
+    private func isOver(_ token: Token) -> Bool { token.expiresAt.map { $0 <= now() } ?? false }
+
+    /// A token as it is now; nil where it was revoked or its time is over.
+    func current(_ id: TokenID) async throws -> Token? {
+        try await record(id).flatMap { isOver($0.token) ? nil : $0.token }
+    }
+
     private func record(_ id: TokenID) async throws -> TokenRecord? {
         let (known, epoch) = cache.withLock { ($0.records[id], $0.epoch) }
         if let known { return known }
@@ -124,10 +140,12 @@ public final class TokenStore: Sendable {
             $0.records[id] = nil
             $0.epoch += 1
         }
+        lives.changed(id)
     }
 
     private func forgetAll(watching: Bool) {
         cache.withLock { $0 = Cache(epoch: $0.epoch + 1, isWatching: watching) }
+        lives.allChanged()
     }
 
     private static func key(_ id: TokenID) -> String { TokenRecord.prefix + id.rawValue }

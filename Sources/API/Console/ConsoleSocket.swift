@@ -12,7 +12,7 @@ struct ConsoleSocket: Sendable {
     /// A longer frame from a person is none.
     static let frameLimitBytes = 64 << 10
     private static let pingEvery = Duration.seconds(20)
-    /// How often it is looked whether the other side is there and may be.
+    /// How often it is looked whether the other side is there.
     private static let lookEvery = Duration.seconds(5)
     /// Without any sign of the other side for so long it is taken to be gone.
     private static let silence = Duration.seconds(60)
@@ -49,9 +49,11 @@ struct ConsoleSocket: Sendable {
                 }
                 // Writes nothing: a reader that does not read would hold it up.
                 group.addTask {
-                    while ContinuousClock.now - self.lastHeard.value < Self.silence, try await self.visit.isStillAllowed() {
-                        try await Task.sleep(for: Self.lookEvery)
-                    }
+                    while ContinuousClock.now - self.lastHeard.value < Self.silence { try await Task.sleep(for: Self.lookEvery) }
+                    await Self.shortly { try await outbound.write(Self.closing(.policyViolation)) }
+                }
+                group.addTask {
+                    guard await self.visit.end() else { return }
                     await Self.shortly { try await outbound.write(Self.closing(.policyViolation)) }
                 }
                 defer { group.cancelAll() }

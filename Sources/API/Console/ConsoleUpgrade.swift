@@ -20,7 +20,9 @@ final class ConsoleUpgrade: ChannelInboundHandler, RemovableChannelHandler {
         case decided
     }
 
-    private let http: (encoder: HTTPResponseEncoder, decoder: ByteToMessageHandler<HTTPRequestDecoder>)
+    typealias Handlers = (encoder: HTTPResponseEncoder, decoder: ByteToMessageHandler<HTTPRequestDecoder>, pace: RequestPaceHandler)
+
+    private let http: Handlers
     private let conversation: EventLoopPromise<UpgradableChannel.Conversation>
     /// Who may sit at the console that a request is for.
     private let visit: @Sendable (HTTPRequestHead) async throws -> ConsoleVisit?
@@ -29,7 +31,7 @@ final class ConsoleUpgrade: ChannelInboundHandler, RemovableChannelHandler {
     private var held: [HTTPServerRequestPart] = []
 
     init(
-        http: (encoder: HTTPResponseEncoder, decoder: ByteToMessageHandler<HTTPRequestDecoder>),
+        http: Handlers,
         conversation: EventLoopPromise<UpgradableChannel.Conversation>,
         visit: @escaping @Sendable (HTTPRequestHead) async throws -> ConsoleVisit?
     ) {
@@ -108,7 +110,8 @@ final class ConsoleUpgrade: ChannelInboundHandler, RemovableChannelHandler {
         do {
             try operations.addHandlers([RefusedUpgrade(), HTTP1ToHTTPServerCodec(secure: false)])
             let channel = try UpgradableChannel.HTTP(
-                wrappingChannelSynchronously: context.channel, configuration: .init(isOutboundHalfClosureEnabled: true))
+                wrappingChannelSynchronously: context.channel,
+                configuration: .init(backPressureStrategy: .init(lowWatermark: 2, highWatermark: 4), isOutboundHalfClosureEnabled: true))
             conversation.succeed(.http(channel))
         } catch {
             conversation.fail(error)
@@ -143,6 +146,7 @@ final class ConsoleUpgrade: ChannelInboundHandler, RemovableChannelHandler {
             return context.close(promise: nil)
         }
         operations.removeHandler(context: context, promise: nil)
+        operations.removeHandler(http.pace, promise: nil)
         operations.removeHandler(http.encoder, promise: nil)
         // What it has read already goes on to the frames' decoder.
         operations.removeHandler(http.decoder, promise: nil)

@@ -13,14 +13,14 @@ struct ConsoleVisit: Sendable {
     /// A viewer reads along.
     var mayType: Bool
     var actor: String
-    /// Whether they still may.
-    var isStillAllowed: @Sendable () async throws -> Bool
+    /// Their token, whose end is the visit's.
+    var token: Token?
+    private var tokens: TokenStore
 
     /// - Throws: where there is no such machine, or its console will not come and never was.
-    init(
-        _ name: String, _ token: Token?, _ server: ServerState, isStillAllowed: @escaping @Sendable () async throws -> Bool = { true }
-    ) async throws {
-        self.isStillAllowed = isStillAllowed
+    init(_ name: String, _ token: Token?, _ server: ServerState) async throws {
+        self.token = token
+        tokens = server.tokens
         let consoles = try server.openConsoles()
         state = try await consoles.consoleState(machine: name)
         if let problem = state.problem, state.recordedBytes == 0, Self.lasting.contains(problem.code) { throw problem }
@@ -28,6 +28,13 @@ struct ConsoleVisit: Sendable {
         console = try await consoles.console(machine: name)
         mayType = token.map { $0.role >= .operator } ?? false
         actor = token.map { "token:\($0.name)" } ?? "anonymous"
+    }
+
+    /// Waits until they may not sit there any more; false where the task was cancelled before.
+    func end() async -> Bool {
+        if let token { return await tokens.end(of: token) }
+        while (try? await Task.sleep(for: .seconds(3600))) != nil {}
+        return false
     }
 
     private static let lasting: Set<String> = ["bmc-unsupported", "consoles-off", "machine-without-bmc"]

@@ -21,6 +21,7 @@ struct UpgradableChannel: ServerChildChannel, HTTPChannelHandler {
 
     let responder: HTTPChannelHandler.Responder
     let state: ServerState
+    let connections: ConnectionLimits
 
     private static let limits = {
         var limits = NIOHTTPDecoderLimitConfiguration()
@@ -32,16 +33,23 @@ struct UpgradableChannel: ServerChildChannel, HTTPChannelHandler {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
+            // A request's body is taken in small pieces, so that little of it is here before its token is verified.
+            try channel.syncOptions?.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 16 << 10))
+            try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 2)
             let conversation = channel.eventLoop.makePromise(of: Conversation.self)
             let encoder = HTTPResponseEncoder()
             let decoder = ByteToMessageHandler(
                 HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: Self.limits),
                 // What comes behind a request for another protocol is not read, and must not be piled up either.
                 maximumBufferSize: 256 << 10)
-            let upgrade = ConsoleUpgrade(http: (encoder, decoder), conversation: conversation) { head in
+            let origin = ConnectionCount.Origin(channel.remoteAddress).name
+            let pace = RequestPaceHandler(connections) { [state] lateness in
+                state.refusals.note("api.connection-slow", "a client of the API was too slow (\(lateness.rawValue))", origin: origin)
+            }
+            let upgrade = ConsoleUpgrade(http: (encoder, decoder, pace), conversation: conversation) { head in
                 try await self.visit(head)
             }
-            try channel.pipeline.syncOperations.addHandlers([encoder, decoder, upgrade])
+            try channel.pipeline.syncOperations.addHandlers([encoder, decoder, pace, upgrade])
             return Value(conversation: conversation.futureResult, channel: channel)
         }
     }
@@ -74,10 +82,7 @@ struct UpgradableChannel: ServerChildChannel, HTTPChannelHandler {
         guard let text = head.headers.first(name: "Authorization").flatMap(ServerState.bearer(in:)),
             let token = try await state.tokens.verify(text)
         else { return nil }
-        let visit = try await ConsoleVisit(machine, token, state) { [tokens = state.tokens] in
-            // A token that was taken away, or whose role is another one, opens nothing any more.
-            try await tokens.verify(text)?.role == token.role
-        }
+        let visit = try await ConsoleVisit(machine, token, state)
         if visit.mayType { try await state.note("console.opened", visit, "sits at the serial console") }
         return visit
     }

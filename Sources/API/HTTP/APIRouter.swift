@@ -45,6 +45,30 @@ enum APIRouter {
                 in: request.headers[.authorization], of: needed, from: context.address, logger: context.logger)
         }
         try call.checkQuery()
-        return try await route.handler(call)
+        let response = try await route.handler(call)
+        return call.token.map { response.ending(with: $0, of: server.tokens, context.close) } ?? response
+    }
+}
+
+extension Response {
+    /// How long an answer may go on after its token's end, to say why it ends.
+    private static var lastWords: Duration { .seconds(2) }
+    /// What is shorter, and whole, ends by itself.
+    private static var shortBytes: Int { 1 << 20 }
+
+    /// The answer to a request with a token: where it lasts, its connection ends soon after the token.
+    fileprivate func ending(with token: Token, of tokens: TokenStore, _ close: @escaping @Sendable () -> Void) -> Response {
+        if let bytes = body.contentLength, bytes <= Self.shortBytes { return self }
+        var response = self
+        let body = body
+        response.body = ResponseBody(contentLength: body.contentLength) { writer in
+            // Cancelled at the end of the body.
+            async let _: Void = {
+                guard await tokens.end(of: token), (try? await Task.sleep(for: Self.lastWords)) != nil else { return }
+                close()
+            }()
+            try await body.write(writer)
+        }
+        return response
     }
 }

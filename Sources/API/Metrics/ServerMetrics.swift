@@ -21,6 +21,11 @@ struct ServerMetrics {
         metrics.exposition.add(
             "hostler_warnings", .gauge, "What the operator should know, as another DHCP server on the wire.",
             [.init(Double(await server.surroundings.warnings().count))])
+        metrics.exposition.add(
+            "hostler_api_connections", .gauge, "Connections to the API.", [.init(Double(server.connections.total))])
+        metrics.exposition.add(
+            "hostler_api_connections_refused_total", .counter, "Connections to the API that were beyond its limits.",
+            [.init(Double(server.connections.refused))])
         metrics.add(counters: await server.surroundings.counters())
         if let bmcs = server.bmcs { metrics.add(bmcs: bmcs.vitals()) }
         return metrics.exposition.text

@@ -121,7 +121,7 @@ enum Schemas {
             "chunkCount": integer, "annotations": textMap,
         ]),
         "TokenList": page(of: "Token"),
-        "Token": object(["id": id("t"), "name": text, "role": words(Role.self), "createdAt": time]),
+        "Token": object(["id": id("t"), "name": text, "role": words(Role.self), "createdAt": time], optional: ["expiresAt": time]),
         "NewToken": object(["token": reference("Token"), "secret": text]),
         "Status": object(
             [
@@ -177,7 +177,7 @@ enum Schemas {
         ]),
         "OperationBulkReply": bulkReply("Operation"),
         "ImageRequest": object(["name": text, "url": text], optional: ["sha256": text]),
-        "TokenRequest": object(["name": text, "role": words(Role.self)]),
+        "TokenRequest": object(["name": text, "role": words(Role.self)], optional: ["expiresAt": time]),
     ]
 
     private static func bulkReply(_ name: String) -> JSONValue {

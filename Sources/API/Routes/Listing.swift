@@ -18,7 +18,7 @@ enum ResourceList {
             } else {
                 after = try await call.server.records.store.currentRevision()
             }
-            return try await ChangeStream.response(type, after: after, in: call.server.records, filter: filter)
+            return try await ChangeStream.response(type, after: after, in: call, filter: filter)
         }
         let limit = try call.number("limit", in: 1...1000, default: 100)
         return try .json(await page(in: call.server.records, after: call.query("after"), limit: limit, filter: filter))

@@ -15,7 +15,7 @@ enum TokenRoutes {
             access: .role(.admin), body: "TokenRequest", reply: .json("NewToken", status: .created)
         ) { call in
             let request = try await call.body(TokenRequest.self)
-            let made = try await call.server.tokens.create(name: request.name, role: request.role)
+            let made = try await call.server.tokens.create(name: request.name, role: request.role, expiresAt: request.expiresAt)
             return try .json(
                 NewToken(token: made.token, secret: made.secret), status: .created,
                 headers: [.location: "/v1/tokens/\(made.token.id)"])
@@ -31,7 +31,8 @@ enum TokenRoutes {
 }
 
 struct TokenRequest: RequestBodyForm {
-    static let fields = ["name", "role"]
+    static let fields = ["name", "role", "expiresAt"]
     var name: String
     var role: Role
+    var expiresAt: Timestamp?
 }

@@ -3,15 +3,18 @@ internal import Hummingbird
 internal import Model
 internal import NIOCore
 internal import Store
+internal import Synchronization
 
 /// Changes of one kind of resource as server-sent events (WHATWG HTML §9.2):
 /// `event: put` with the resource, `event: deleted` with its id, each with
 /// `id:` the revision. A comment every 15 seconds keeps the connection alive.
-/// When the reader falls behind, `event: error` with a problem ends the stream.
+///
+/// Nothing is made before the reader has taken what was made before: what waits,
+/// waits in the store, whose ``WatchBuffer`` has a limit in bytes. A reader that
+/// falls behind it, and one whose token ends, gets `event: error` with a problem
+/// as its last, with the revision to go on from (`?after=`) as its `id:`.
 enum ChangeStream {
     static let heartbeat = Duration.seconds(15)
-    /// The most batches that wait for a slow reader.
-    static let buffer = 1024
 
     /// What a watcher asked for.
     struct Filter<T: Sendable>: Sendable {
@@ -24,26 +27,31 @@ enum ChangeStream {
     }
 
     static func response<T: StoredResource>(
-        _ type: T.Type, after: Revision, in records: Records, filter: Filter<T>
+        _ type: T.Type, after: Revision, in call: Call, filter: Filter<T>
     ) async throws -> Response {
-        let batches = try await records.store.watch(prefix: T.prefix, after: after)
+        let (server, token) = (call.server, call.token)
+        let batches = try await server.records.store.watch(prefix: T.prefix, after: after, buffer: server.watchBuffer)
         let body = ResponseBody { writer in
-            let (lines, feed) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .bufferingOldest(buffer))
-            feed.yield(": watching after \(after)\n\n")
-            try await withThrowingTaskGroup(of: String.self) { group in
-                group.addTask { await read(batches, filter, into: feed) }
+            let lines = Handover<String>()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let reached = Reached(after)
+                group.addTask { await feed(batches, filter, server.changes, reached, into: lines) }
                 group.addTask {
-                    while !Task.isCancelled {
-                        try? await Task.sleep(for: heartbeat)
-                        feed.yield(": alive\n\n")
+                    while (try? await Task.sleep(for: heartbeat)) != nil { lines.offer(": alive\n\n") }
+                }
+                if let token {
+                    group.addTask {
+                        guard await server.tokens.end(of: token) else { return }
+                        reached.close()
+                        if await lines.give(ending(tokenEnded, at: reached.revision)) { lines.finish() }
                     }
-                    return ""
                 }
-                for await text in lines { try await writer.write(ByteBuffer(string: text)) }
-                group.cancelAll()
-                for try await ending in group where !ending.isEmpty {
-                    try await writer.write(ByteBuffer(string: ending))
+                defer {
+                    group.cancelAll()
+                    lines.finish()
                 }
+                try await writer.write(ByteBuffer(string: ": watching after \(after)\n\n"))
+                while let text = await lines.take() { try await writer.write(ByteBuffer(string: text)) }
             }
             try await writer.finish(nil)
         }
@@ -51,55 +59,76 @@ enum ChangeStream {
             status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-store"], body: body)
     }
 
-    /// Feeds until the watch ends; returns the last words.
-    private static func read<T: StoredResource>(
-        _ batches: AsyncThrowingStream<WatchBatch, any Error>, _ filter: Filter<T>,
-        into feed: AsyncStream<String>.Continuation
-    ) async -> String {
-        defer { feed.finish() }
+    /// Up to where a watcher has been told all that it asked for.
+    private final class Reached: Sendable {
+        private let state: Mutex<(revision: Revision, isClosed: Bool)>
+        init(_ revision: Revision) { state = Mutex((revision, false)) }
+        var revision: Revision { state.withLock { $0.revision } }
+        /// Nothing more is sent.
+        func close() { state.withLock { $0.isClosed = true } }
+        var isClosed: Bool { state.withLock { $0.isClosed } }
+        func reach(_ revision: Revision) { state.withLock { $0.revision = revision } }
+    }
+
+    /// Feeds until the watch ends.
+    private static func feed<T: StoredResource>(
+        _ batches: AsyncThrowingStream<WatchBatch, any Error>, _ filter: Filter<T>, _ changes: EncodedChanges, _ reached: Reached,
+        into lines: Handover<String>
+    ) async {
+        var failure: StoreError?
         do {
             for try await batch in batches {
-                let text = try text(of: batch, filter)
-                if text.isEmpty { continue }
-                if case .dropped = feed.yield(text) { throw StoreError.watcherTooSlow }
+                let text = try text(of: batch, filter, changes)
+                if reached.isClosed { return }
+                if !text.isEmpty, await !lines.give(text) { return }
+                reached.reach(batch.revision)
             }
-            return ""
         } catch let error as StoreError {
-            return failure(error)
+            failure = error
         } catch {
-            return failure(.unavailable("\(error)"))
+            failure = .unavailable("\(error)")
         }
+        if let failure, !reached.isClosed { _ = await lines.give(ending(problem(failure), at: reached.revision)) }
+        lines.finish()
     }
 
     /// Only a batch's last event carries the id: whoever resumes after it has seen the whole revision.
-    static func text<T: StoredResource>(of batch: WatchBatch, _ filter: Filter<T>) throws -> String {
-        var events = try batch.events.compactMap { try text(of: $0, filter) }
+    static func text<T: StoredResource>(of batch: WatchBatch, _ filter: Filter<T>, _ changes: EncodedChanges) throws -> String {
+        var events = try batch.events.compactMap { try text(of: $0, filter, changes) }
         guard let last = events.popLast() else { return "" }
         return events.map { $0 + "\n" }.joined() + last + "id: \(batch.revision)\n\n"
     }
 
-    private static func text<T: StoredResource>(of event: StoreEvent, _ filter: Filter<T>) throws -> String? {
+    private static func text<T: StoredResource>(of event: StoreEvent, _ filter: Filter<T>, _ changes: EncodedChanges) throws -> String? {
         if case .put(let stored) = event {
-            let value = try RecordCoding.decode(T.self, from: stored)
+            let (value, json) = try changes.resource(T.self, in: stored)
             guard filter.concerns(value) else { return nil }
-            if filter.isInView(value) {
-                return "event: put\ndata: \(String(buffer: try APIJSON.encode(value)))\n"
-            }
+            if filter.isInView(value) { return "event: put\ndata: \(json)\n" }
         }
         // Ids are plain ASCII: no escaping.
         return "event: deleted\ndata: {\"id\":\"\(event.key.dropFirst(T.prefix.count))\"}\n"
     }
 
-    private static func failure(_ error: StoreError) -> String {
-        let isBehind =
-            switch error {
-            case .compacted, .watcherTooSlow: true
-            default: false
-            }
-        let problem = Problem(
-            isBehind ? "compacted" : error.code, status: isBehind ? 410 : 503, title: "The watch ended",
-            detail: error.description, remedy: error.remedy)
+    private static let tokenEnded = Problem(
+        "token-ended", status: 401, title: "The watch ended with its token", detail: "the token was revoked, or its time is over",
+        remedy: "Ask an admin for another: hostler token create NAME")
+
+    private static func problem(_ error: StoreError) -> Problem {
+        switch error {
+        case .compacted:
+            Problem("compacted", status: 410, title: "The watch ended", detail: error.description, remedy: error.remedy)
+        case .watcherTooSlow:
+            Problem(
+                "watch-too-slow", status: 503, title: "The watch fell behind and was cut off",
+                detail: "more waited to be read than the server keeps for one watcher",
+                remedy: "Go on with ?after= and this event's id. Read faster, or ask for less.")
+        default: Problem(error.code, status: 503, title: "The watch ended", detail: error.description, remedy: error.remedy)
+        }
+    }
+
+    /// The last event. Its id is where to go on from, unless the history there is gone.
+    private static func ending(_ problem: Problem, at revision: Revision) -> String {
         let data = (try? APIJSON.encode(ProblemReply(problem: problem))).map { String(buffer: $0) } ?? "{}"
-        return "event: error\ndata: \(data)\n\n"
+        return "event: error\ndata: \(data)\n" + (problem.code == "compacted" ? "\n" : "id: \(revision)\n\n")
     }
 }

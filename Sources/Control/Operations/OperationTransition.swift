@@ -96,6 +96,8 @@ public struct OperationTransition: Sendable, Equatable {
     /// The installed system said that it is up, with what proves it.
     public mutating func systemIsUp(hostKeys: [String], evidence: [String: String], _ now: Timestamp) {
         guard operation.state == .running, operation.currentStep?.name == .firstBoot else { return }
+        // A key in known_hosts' form is plain ASCII, the longest below 1 KiB.
+        let hostKeys = hostKeys.prefix(8).filter { $0.utf8.count <= 4096 && $0.utf8.allSatisfy { (0x20..<0x7f).contains($0) } }
         if case .install(let request) = operation.request {
             machine.installed = Installation(
                 operation: operation.id, generation: operation.generation, image: request.image,

@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import Model
 public import Store
+internal import Synchronization
 
 /// A resource and the revision of its last change.
 public struct Versioned<T: Sendable>: Sendable {
@@ -63,22 +64,17 @@ public struct Records: Sendable {
         _ type: T.Type, after: Revision
     ) async throws -> AsyncThrowingStream<RecordChange<T>, any Error> {
         let batches = try await store.watch(prefix: T.prefix, after: after)
-        let (stream, continuation) = AsyncThrowingStream.makeStream(of: RecordChange<T>.self)
-        // The task ends with the stream: its reader's going away cancels it.
-        let forwarding = Task {
-            do {
-                for try await batch in batches {
-                    for event in batch.events {
-                        continuation.yield(try Self.change(event))
-                    }
-                }
-                continuation.finish()
-            } catch {
-                continuation.finish(throwing: error)
+        // Read as fast as its reader reads: what waits, waits in the store, which has a limit.
+        let read = Mutex<[RecordChange<T>]>([])
+        return AsyncThrowingStream(unfolding: {
+            while true {
+                if let next = read.withLock({ $0.popLast() }) { return next }
+                var iterator = batches.makeAsyncIterator()
+                guard let batch = try await iterator.next() else { return nil }
+                let changes = try batch.events.reversed().map { try Self.change($0) as RecordChange<T> }
+                read.withLock { $0 = changes }
             }
-        }
-        continuation.onTermination = { _ in forwarding.cancel() }
-        return stream
+        })
     }
 
     private static func change<T: StoredResource>(_ event: StoreEvent) throws -> RecordChange<T> {

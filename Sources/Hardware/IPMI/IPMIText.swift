@@ -1,12 +1,17 @@
 public import Model
+internal import Wire
 
-/// What `ipmitool` prints, understood. Pure: text in, values out.
+/// What `ipmitool` prints, understood. Pure: text in, values out. What it prints is what the BMC says.
 public enum IPMIText {
     /// Of `chassis power status`: `Chassis Power is on`.
     public static func power(_ text: String) -> PowerState {
         let words = text.lowercased().split(whereSeparator: \.isWhitespace)
         guard let at = words.firstIndex(of: "is"), words.index(after: at) < words.endIndex else { return .unknown }
         return PowerState(rawValue: String(words[words.index(after: at)])) ?? .unknown
+    }
+
+    private static func lines(_ text: String) -> [Substring] {
+        PrintableText.lines(text, limitBytes: 1 << 20).split(separator: "\n")
     }
 
     /// Of `chassis bootparam get 5`: the five bytes of boot flags (IPMI 2.0 §28.13, parameter 5).
@@ -30,11 +35,11 @@ public enum IPMIText {
 
     /// Of `-c sdr list`: `NAME,VALUE,UNIT,STATUS` a line.
     public static func sensors(_ text: String) -> [SensorReading] {
-        text.split(separator: "\n").compactMap { line in
+        lines(text).compactMap { line in
             let fields = line.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmed }
             guard fields.count >= 4, !fields[0].isEmpty else { return nil }
             // A discrete sensor has a state in hexadecimal, no reading.
-            let value = fields[2].lowercased() == "discrete" ? nil : Double(fields[1])
+            let value = fields[2].lowercased() == "discrete" ? nil : Double(fields[1]).flatMap { $0.isFinite ? $0 : nil }
             let health: HealthState =
                 switch fields[3].lowercased() {
                 case "ok": .ok
@@ -64,7 +69,7 @@ public enum IPMIText {
 
     /// Of `-c sel elist`: `ID,DATE,TIME,SENSOR,EVENT,DIRECTION` a line, oldest first.
     public static func log(_ text: String) -> [HardwareLogEntry] {
-        text.split(separator: "\n").compactMap { line in
+        lines(text).compactMap { line in
             let fields = line.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmed }
             guard fields.count >= 4, UInt32(fields[0], radix: 16) != nil else { return nil }
             let message = fields[3...].filter { !$0.isEmpty }.joined(separator: ": ")
@@ -80,7 +85,7 @@ public enum IPMIText {
     /// `NAME : VALUE` lines, of `fru print`, `mc info`, `mc guid`. The first of a name wins.
     public static func fields(_ text: String) -> [String: String] {
         var fields: [String: String] = [:]
-        for line in text.split(separator: "\n") {
+        for line in lines(text) {
             guard let colon = line.firstIndex(of: ":") else { continue }
             let name = line[..<colon].trimmed
             let value = line[line.index(after: colon)...].trimmed

@@ -1,4 +1,5 @@
 public import Model
+internal import Wire
 
 /// What a BMC's answer says, told to programs as JSON and to operators as a `Problem`.
 public struct RedfishAnswer: Sendable {
@@ -79,7 +80,7 @@ public struct RedfishAnswer: Sendable {
     static func head(_ bytes: [UInt8]) -> String { printable(String(decoding: bytes.prefix(160), as: UTF8.self)) }
 
     static func printable(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.prefix(300).map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 }))
+        PrintableText.line(String(String.UnicodeScalarView(text.unicodeScalars.prefix(300))))
     }
 }
 

@@ -34,10 +34,10 @@ extension DHCPMessage {
     public var domainNameServers: [IPv4Address] { addresses(.domainNameServer) }
     public var vendorClass: String? { options.text(.vendorClass) }
 
-    /// Option 12 where it is sane: 1 to 255 bytes without control characters.
+    /// Option 12 where it is sane: 1 to 255 bytes of printable text.
     public var hostname: String? {
         guard let text = options.text(.hostName), !text.isEmpty, text.utf8.count <= 255,
-            !text.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7f...0x9f).contains($0.value) })
+            text.unicodeScalars.allSatisfy({ PrintableText.isPrintable($0) })
         else { return nil }
         return text
     }

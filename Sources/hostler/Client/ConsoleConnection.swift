@@ -77,7 +77,7 @@ enum ConsoleConnection {
     private static func tell(_ data: ByteBuffer) {
         struct Note: Decodable { var lost: Bool? }
         if let note = try? JSONDecoder().decode(Note.self, from: Data(data.readableBytesView)), note.lost == true {
-            Terminal.writeError("\r[not typed: the console is not connected]\r")
+            Terminal.write("\r[not typed: the console is not connected]\r\n", to: STDERR_FILENO)
         }
     }
 

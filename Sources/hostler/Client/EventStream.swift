@@ -76,6 +76,8 @@ extension APIClient {
                 for event in try reader.read(buffer.readableBytesView) {
                     last = event.lastID ?? last
                     if event.name == "error" {
+                        // Its id is where to go on from.
+                        _ = try onEvent(event)
                         throw (try? JSONDecoder().decode(Problem.self, from: Data(event.data.utf8)))
                             ?? Problem("watch-ended", status: 503, title: "The watch ended")
                     }

@@ -52,7 +52,7 @@ struct EventCommand: AsyncParsableCommand {
 
         private func show(_ event: Event) {
             if output.format == .json, let data = try? JSONEncoder().encode(event) {
-                return Terminal.write(String(decoding: data, as: UTF8.self) + "\n")
+                return Terminal.write(JSONText.escaped(String(decoding: data, as: UTF8.self)) + "\n")
             }
             let subject = event.machine?.rawValue ?? "-"
             let line = "\(event.at)  \(event.kind.padded(to: 24))  \(subject.padded(to: 9))  \(Self.message(event, output.isWide))"

@@ -24,7 +24,9 @@ struct MachineConsole: AsyncParsableCommand {
         if let lab { return try await atLabMachine(lab) }
         let path = MachineCommand.path(machine) + "/console"
         try await APIClient.with(connection) { client in
-            if log || raw { return Terminal.write(try await client.text(path + "/log" + (raw ? "?raw=true" : ""))) }
+            // As it came is for those who want just that; lines are text like any other.
+            if raw { return Terminal.write(try await client.text(path + "/log?raw=true")) }
+            if log { return print(try await client.text(path + "/log"), terminator: "") }
             let state = try await client.get(ConsoleState.self, path)
             // A lab machine without a BMC has its serial port all the same.
             if !state.connected, state.recordedBytes == 0, state.problem?.code == "machine-without-bmc", isInLab {

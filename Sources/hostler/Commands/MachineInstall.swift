@@ -89,6 +89,6 @@ func confirm(_ yes: Bool, _ consequence: String) throws(Problem) {
     if yes { return }
     let refused = Problem("not-confirmed", title: "Nothing was done", detail: consequence, remedy: "Confirm with y, or give --yes.")
     guard Terminal.standard.isInteractive else { throw refused }
-    Terminal.write("\(consequence) Go on? [y/N] ")
+    print("\(consequence) Go on? [y/N] ", terminator: "")
     guard ["y", "yes"].contains(readLine()?.lowercased() ?? "") else { throw refused }
 }

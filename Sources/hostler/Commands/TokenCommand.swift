@@ -13,15 +13,20 @@ struct TokenCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
         @Argument(help: "Whose it is, as “ci”.") var name: String
         @Option(help: "viewer reads; operator changes machines; admin also makes tokens.") var role: Role = .operator
+        @Option(help: "When it ends by itself, as 2026-12-24T18:00:00Z; without it, when it is revoked.") var expires: String?
 
         private struct Request: Encodable {
             var name: String
             var role: Role
+            var expiresAt: Timestamp?
         }
 
         func run() async throws {
+            let expiresAt = expires.flatMap { Timestamp($0) }
+            if let expires, expiresAt == nil { throw ValidationError("“\(expires)” is no time, as 2026-12-24T18:00:00Z.") }
             try await APIClient.with(connection) { client in
-                let made = try await client.send(NewToken.self, .POST, "/v1/tokens", body: Request(name: name, role: role))
+                let made = try await client.send(
+                    NewToken.self, .POST, "/v1/tokens", body: Request(name: name, role: role, expiresAt: expiresAt))
                 try output.print(made) { $0.secret }
             }
         }
@@ -35,8 +40,8 @@ struct TokenCommand: AsyncParsableCommand {
         func run() async throws {
             try await APIClient.with(connection) { client in
                 let tokens = try await client.get(ListReply<Token>.self, "/v1/tokens").items
-                try output.printList(tokens, heading: ["ID", "NAME", "ROLE", "CREATED"], none: "There are no tokens.") {
-                    [$0.id.rawValue, $0.name, $0.role.rawValue, $0.createdAt.description]
+                try output.printList(tokens, heading: ["ID", "NAME", "ROLE", "CREATED", "ENDS"], none: "There are no tokens.") {
+                    [$0.id.rawValue, $0.name, $0.role.rawValue, $0.createdAt.description, $0.expiresAt?.description]
                 }
             }
         }

@@ -76,12 +76,13 @@ enum BMCText {
             (0..<columns).map { column -> Character in
                 let part = values[column * values.count / columns..<(column + 1) * values.count / columns]
                 let mean = part.reduce(0, +) / Double(part.count)
-                return high > low ? blocks[Int(((mean - low) / (high - low) * 7).rounded())] : "▁"
+                let height = ((mean - low) / (high - low) * 7).rounded()
+                return high > low && height.isFinite ? blocks[Int(min(7, max(0, height)))] : "▁"
             })
     }
 
     private static func rounded(_ value: Double) -> String {
         let hundredths = (value * 100).rounded() / 100
-        return hundredths == hundredths.rounded() ? String(Int(hundredths)) : String(hundredths)
+        return Int64(exactly: hundredths).map { String($0) } ?? String(hundredths)
     }
 }

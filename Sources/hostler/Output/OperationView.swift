@@ -18,7 +18,7 @@ struct OperationView {
 
     mutating func note(_ text: String) {
         clear()
-        Terminal.write(terminal.paint("  \(text)", .yellow) + "\n")
+        Terminal.write(terminal.paint("  \(Table.printable(text))", .yellow) + "\n")
     }
 
     mutating func clear() {
@@ -49,7 +49,7 @@ struct OperationView {
             } else if step.state == .running, let power = step.evidence["power"] {
                 text += " (power \(power))"
             }
-            Terminal.write(text + "\n")
+            Terminal.write(Table.printable(text) + "\n")
         }
     }
 
@@ -77,6 +77,7 @@ struct OperationView {
         }
         if step.attempts > 1 { text += "  attempt \(step.attempts)" }
         if let problem = step.problem, step.state != .succeeded { text += "  \(problem.title)" }
+        text = Table.printable(text)
         let limit = max(20, terminal.columns - 4)
         if text.columns > limit { text = String(text.prefix(limit - 1)) + "…" }
         return "\(terminal.paint(sign, colour)) \(step.state == .pending ? terminal.paint(text, .grey) : text)"

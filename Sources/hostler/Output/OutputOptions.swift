@@ -14,16 +14,24 @@ struct OutputOptions: ParsableArguments {
     /// Prints a value: in JSON or YAML as the API has it, else as `text` makes it.
     func print<T: Encodable>(_ value: T, text: (T) -> String) throws {
         switch format {
-        case .table, .wide: Swift.print(text(value))
+        case .table, .wide: hostler.print(text(value))
         case .json:
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            Swift.print(String(decoding: try encoder.encode(value), as: UTF8.self))
+            Terminal.write(JSONText.escaped(String(decoding: try encoder.encode(value), as: UTF8.self)) + "\n")
         case .yaml:
-            let encoder = YAMLEncoder()
-            encoder.options = .init(allowUnicode: true, sortKeys: true)
-            Swift.print(try encoder.encode(value), terminator: "")
+            Terminal.write(try Self.yaml(value))
         }
+    }
+
+    /// YAML in which what is not printable is escaped, and then all that is not ASCII with it.
+    static func yaml(_ value: some Encodable) throws -> String {
+        let encoder = YAMLEncoder()
+        encoder.options = .init(allowUnicode: true, sortKeys: true)
+        let text = try encoder.encode(value)
+        guard JSONText.needsEscapes(text) else { return text }
+        encoder.options.allowUnicode = false
+        return try encoder.encode(value)
     }
 
     /// Prints a list as a table.

@@ -1,3 +1,5 @@
+internal import Wire
+
 /// Rows of text in columns that line up, whatever script they are in.
 struct Table {
     private var rows: [[String]]
@@ -26,13 +28,8 @@ struct Table {
         }.joined(separator: "\n")
     }
 
-    /// What came from a machine may not move the cursor.
-    static func printable(_ text: String) -> String {
-        String(
-            text.map { character in
-                character.unicodeScalars.contains { $0.properties.generalCategory == .control } ? "�" : character
-            })
-    }
+    /// One line; what came from a machine may not move the cursor.
+    static func printable(_ text: String) -> String { PrintableText.line(text) }
 }
 
 extension String {

@@ -27,19 +27,19 @@ struct Terminal: Sendable {
         return "\u{1b}[\(colour.rawValue)m\(text)\u{1b}[0m"
     }
 
-    /// Writes at once, without a line end.
-    static func write(_ text: String) {
+    /// Writes at once, without a line end, and whatever it is: only for what moves the cursor on purpose, and for a
+    /// machine's console, which is a terminal.
+    static func write(_ text: String, to file: CInt = STDOUT_FILENO) {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            let count = bytes.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
             if count < 0, errno != EINTR { return }
             bytes = bytes.dropFirst(max(0, count))
         }
     }
 
     static func writeError(_ text: String) {
-        let bytes = Array((text + "\n").utf8)
-        _ = bytes.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        write(shown(text, keepsColour: standardError.hasColour) + "\n", to: STDERR_FILENO)
     }
 }
 

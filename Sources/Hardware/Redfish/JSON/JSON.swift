@@ -1,3 +1,5 @@
+internal import Wire
+
 /// A JSON value (RFC 8259), as a BMC sent it or as it will get it.
 ///
 /// BMCs leave members out, give null, or a number as text: the accessors are
@@ -16,19 +18,24 @@ public enum JSON: Sendable, Equatable {
         return value
     }
 
-    /// Text that holds more than spaces.
+    /// Text that holds more than spaces: one line, printable, of at most 4 KiB.
     public var text: String? {
         guard case .string(let text) = self, text.contains(where: { !$0.isWhitespace }) else { return nil }
-        return text
+        return PrintableText.line(text, limitBytes: Self.textLimitBytes)
     }
 
-    /// A number, or text that is one.
+    /// URIs and messages of BMCs are far below.
+    private static let textLimitBytes = 4096
+
+    /// A finite number, or text that is one.
     public var number: Double? {
-        switch self {
-        case .number(let number): number
-        case .string(let text): Double(text)
-        default: nil
-        }
+        let number: Double? =
+            switch self {
+            case .number(let number): number
+            case .string(let text): Double(text)
+            default: nil
+            }
+        return number.flatMap { $0.isFinite ? $0 : nil }
     }
 
     public var integer: Int? { number.flatMap { Int(exactly: $0.rounded()) } }
