@@ -1,4 +1,4 @@
-internal import Model
+public import Model
 internal import Store
 
 // Systems on disks that the record lost: it came from a backup.
