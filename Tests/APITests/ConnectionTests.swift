@@ -128,7 +128,7 @@ import Testing
             // More than the kernel's buffers and the store's hold together.
             var last = Revision.zero
             for _ in 0..<60 { last = try await rack.control.put(machine) }
-            let (text, _) = (watcher.read(until: "watch-too-slow") + watcher.read(until: "\n\n"), ())
+            let text = watcher.read(until: "\r\n0\r\n\r\n")
             seen += Self.ids(text)
             #expect(text.contains("event: error") && seen.count < 61)
             // The error's own id is that of the last event before it.
@@ -221,7 +221,7 @@ import Testing
             default: break
             }
             for guest in guests {
-                let last = guest.read(until: "token-ended") + guest.read(until: "\n\n")
+                let last = guest.read(until: "\r\n0\r\n\r\n")
                 #expect(last.contains("event: error") && last.contains("id: "), "\(last)")
             }
             #expect(try await rack.send(.GET, "/v1/status", token: made.secret).status == 401)

@@ -54,9 +54,13 @@ final class RawConnection {
     }
 
     func read(until text: String) -> String {
-        var all = ""
-        while !all.contains(text), let part = read() { all += part }
-        return all
+        var all: [UInt8] = []
+        while let part = read() {
+            all += part.utf8
+            // Only the newest can hold it: what was searched is not searched again.
+            if String(decoding: all.suffix(part.utf8.count + text.utf8.count), as: UTF8.self).contains(text) { break }
+        }
+        return String(decoding: all, as: UTF8.self)
     }
 }
 

@@ -160,6 +160,7 @@ struct MetadataRelayTests {
         try await with { rack in
             let key = try await rack.key(4)
             let id = MetadataRack.installation(4).rawValue
+            let machine = try rack.machine(4).id.rawValue
             let leaf = "/latest/meta-data/instance-id"
             // As behind another DHCP server.
             #expect(try ask(rack, "/k/" + key + leaf, from: "127.1.0.99").body == id)
@@ -168,12 +169,12 @@ struct MetadataRelayTests {
             #expect(try ask(rack, leaf, ["X-aws-ec2-metadata-token: \(token.body.dropLast())x"], from: "127.1.0.99").status == 403)
             #expect(rack.service.counters["refused-bad-key"] == 1)
             #expect(try ask(rack, "/k/\(key.dropLast())x" + leaf, from: "127.1.0.99").status == 403)
-            #expect(try ask(rack, "/k/" + id + leaf, from: "127.1.0.99").status == 403)
+            #expect(try ask(rack, "/k/" + machine + leaf, from: "127.1.0.99").status == 403)
             #expect(try ask(rack, "/k/m-00000000.\(key.split(separator: ".")[1])" + leaf, from: "127.1.0.99").status == 403)
             #expect(try ask(rack, leaf, from: "127.1.0.99").status == 403)
             #expect(try ask(rack, "/k/" + key + leaf, from: "127.9.0.9").status == 403, "no network that is named")
             let event = try await rack.event("metadata.secret-refused")
-            #expect(event.machine == nil && event.evidence["claimed-machine"] == (try rack.machine(4).id.rawValue), "a claim that was not proved is no machine's event")
+            #expect(event.machine == nil && event.evidence["claimed-machine"] == machine, "a claim that was not proved is no machine's event")
         }
     }
 

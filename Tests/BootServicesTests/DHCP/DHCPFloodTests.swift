@@ -37,7 +37,8 @@ struct DHCPFloodTests {
             let hello = HelloRequest(
                 nonce: control.nonces.make(for: mac, now: control.now), sessionKey: String(repeating: "a", count: 64), mac: mac, macs: [mac],
                 uuid: nil, serial: nil, firmware: .bios, version: "test")
-            _ = try await control.hello(hello, from: try address("10.78.0.9"))
+            _ = try await control.hello(
+                hello, from: Sender(mac: mac, address: try address("10.78.0.9"), interface: "wire0"), wantsProof: false)
             #expect(await eventually { service.isKnown(mac) })
             _ = try await service.start(on: group)
             try await DHCPTestClient.open(wire.client) { client in try await body(service, control, client) }
