@@ -39,9 +39,8 @@ contained:
 	HOSTLER=.build/debug/hostler scripts/contained.py
 
 ## make attacks     what a hostile neighbour on the wire can do, beside honest machines (docs/threat-model.md)
-attacks:
-	$(SWIFT) build --product hostler
-	HOSTLER=$${HOSTLER:-$(CURDIR)/.build/debug/hostler} timeout --kill-after=10 300 Tests/Attacks/run.py $(ATTACKS)
+attacks: binaries
+	HOSTLER=$${HOSTLER:-$(CURDIR)/out/bin/hostler} timeout --kill-after=10 300 Tests/Attacks/run.py $(ATTACKS)
 
 ## make attacks-install  a virtual machine is installed while every flood of the attack suite runs
 attacks-install: binaries boot-files image

@@ -26,7 +26,7 @@ class Swarm:
 
     patience = 0.4
 
-    def __init__(self, port, server, seed, addresses=(), at_once=160, declines=False, says_hello=True):
+    def __init__(self, port, server, seed, addresses=(), at_once=400, declines=False, says_hello=True):
         self.port, self.server, self.addresses = port, server, addresses
         self.random = random.Random(seed)
         self.at_once, self.declines, self.says_hello = at_once, declines, says_hello
