@@ -156,7 +156,7 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     }
 
     private let machine = Machine(
-        id: MachineID(unchecked: "m-fuzz00"), name: try! DisplayName("fuzz"), interfaces: [Interface(mac: MACAddress(value: 1))],
+        id: MachineID(unchecked: "m-f0zz00"), name: try! DisplayName("fuzz"), interfaces: [Interface(mac: MACAddress(value: 1))],
         now: Timestamp(milliseconds: 0))
 #endif
 #if HELLO || INVENTORY || REPORT || LOG || TASK || MARKERS || PRINTABLE

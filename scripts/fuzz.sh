@@ -32,7 +32,7 @@ for module in Wire NetBoot HostFacts BlockIO OCI TPM Model Metadata; do
 done
 # Parsers whose module needs packages: only their own files, which need none.
 declare -A parts=(
-    [REPORT]="$(echo Sources/Control/Operations/OperationTransition*.swift) Sources/Control/Operations/StepPolicy.swift"
+    [REPORT]="$(echo Sources/Control/Operations/OperationTransition*.swift) Sources/Control/Operations/StepPolicy.swift Sources/Control/Agents/Sender.swift"
     [BOOTSCRIPT]="Sources/BootServices/HTTP/FormText.swift"
     [RMCP]="Sources/VirtualBMC/IPMI/IPMIDatagram.swift"
     [REDFISH]="$(echo Sources/Hardware/Redfish/JSON/*.swift) Sources/Hardware/Redfish/Events/ServerSentEvents.swift Sources/Hardware/Redfish/Events/BMCClock.swift"

@@ -62,6 +62,8 @@ class Story:
             host("-n", own, "link", "set", "perf0", "up")
             yield
         finally:
+            # A namespace's end takes its ports with it, but only some time later.
+            subprocess.run(["ip", "-n", own, "link", "del", "perf0"], check=False)
             host("netns", "del", own)
 
     def fetch(self, enter):

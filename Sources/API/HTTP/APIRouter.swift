@@ -51,7 +51,7 @@ enum APIRouter {
 }
 
 extension Response {
-    /// How long an answer may go on after its token's end, to say why it ends.
+    /// How long a stream may go on after its token's end, to say why it ends.
     private static var lastWords: Duration { .seconds(2) }
     /// What is shorter, and whole, ends by itself.
     private static var shortBytes: Int { 1 << 20 }
@@ -64,7 +64,9 @@ extension Response {
         response.body = ResponseBody(contentLength: body.contentLength) { writer in
             // Cancelled at the end of the body.
             async let _: Void = {
-                guard await tokens.end(of: token), (try? await Task.sleep(for: Self.lastWords)) != nil else { return }
+                guard await tokens.end(of: token) else { return }
+                // Only a stream can say why it ends; the rest of a download would arrive meanwhile.
+                if body.contentLength == nil { guard (try? await Task.sleep(for: Self.lastWords)) != nil else { return } }
                 close()
             }()
             try await body.write(writer)

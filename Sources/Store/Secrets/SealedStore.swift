@@ -42,6 +42,12 @@ public final class SealedStore: StateStore {
         try await base.watch(prefix: prefix, after: after)
     }
 
+    public func watch(
+        prefix: String, after: Revision, buffer: WatchBuffer
+    ) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {
+        try await base.watch(prefix: prefix, after: after, buffer: buffer)
+    }
+
     public func currentRevision() async throws(StoreError) -> Revision { try await base.currentRevision() }
     public func compact(before: Revision) async throws(StoreError) { try await base.compact(before: before) }
     public func close() async throws(StoreError) { try await base.close() }
