@@ -148,7 +148,9 @@ struct ControlMetadataTests {
             let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
             let volume = try await control.seed(of: operation.id, base: testBase, placement: placement, wantsProof: false)
             let text = String(decoding: volume.bytes, as: UTF8.self)
-            let secrets = try await control.records.store.get(SeedSecrets.key(operation.id)).map { try RecordCoding.decode(SeedSecrets.self, from: $0) }
+            let secrets = try await control.records.store.get(SeedSecrets.key(operation.id)).map {
+                try RecordCoding.decode(SeedSecrets.self, from: $0)
+            }
             let keys = try #require(secrets?.keys)
             let key = keys.instance
             #expect(text.contains(source == .configDrive ? "CONFIG-2" : "CIDATA"))
