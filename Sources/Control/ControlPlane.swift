@@ -57,6 +57,8 @@ public final class ControlPlane: Sendable {
     let consoles: MachineConsoles
     let eventIDs = EventIDs()
     let seeds = SeedCache()
+    /// When the agents asked for work last.
+    let agentPolls = Mutex<[MachineID: Timestamp]>([:])
     private let restored = Mutex<Timestamp?>(nil)
     /// Used up by machines that come into the record by themselves.
     let discoveries = Allowances<Int>(limit: 1)

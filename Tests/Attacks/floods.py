@@ -272,8 +272,10 @@ def begin_all(scene, wave=0):
 
 def attack(scene):
     hosts = [scene.host(f"h{number}") for number in range(MACHINES)]
-    for host in hosts:
+    for number, host in enumerate(hosts):
         host.boot_into_agent()
+        # Known is what somebody has looked at: anybody can be discovered.
+        scene.api("PATCH", f"/v1/machines/{host.id}", {"name": f"honest-{number}"})
     usual = boots(hosts)
     scene.check(f"without the flood {MACHINES} machines boot", all(boot.seconds for boot in usual), [boot.trouble for boot in usual])
     slowest = max(boot.seconds or 0 for boot in usual)

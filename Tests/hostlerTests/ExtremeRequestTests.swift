@@ -49,6 +49,8 @@ private struct NoImages: ImageCatalog, ImageShelf {
             #"{"kind":"redfish","address":"127.0.0.1:1","userName":"u","password":"p","machine":"one","system":"1","fingerprint":"SHA256:00","options":{"outlet":"1"}}"#,
         "BMCScanRequest": #"{"network":"127.0.0.0/30"}"#,
         "BMCTrust": #"{"fingerprint":"SHA256:00"}"#,
+        "AttestationRuleRequest": #"{"rule":"required"}"#,
+        "InterfaceRequest": #"{"mac":"52:54:00:00:00:02"}"#,
         "BootOverride": #"{"target":"pxe","persistent":false,"uri":"http://x","uefi":true}"#,
         "PowerRequest": #"{"action":"on"}"#,
         "FirmwareSettingsChange": #"{"attributes":{"a":1,"b":"x","c":true}}"#,
@@ -84,7 +86,7 @@ private struct NoImages: ImageCatalog, ImageShelf {
             group.addTask { try await server.run() }
             defer { group.cancelAll() }
             let port = try #require(await ports.first { _ in true })
-            let client = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
+            let client = HTTPClient.shared
             func send(_ method: String, _ target: String, _ body: String?) async throws -> Int {
                 var request = HTTPClientRequest(url: "http://127.0.0.1:\(port)\(target)")
                 request.method = HTTPMethod(rawValue: method)
@@ -104,7 +106,6 @@ private struct NoImages: ImageCatalog, ImageShelf {
             }
             #expect(sent > 2000)
             #expect(try await send("GET", "/healthz", nil) == 200)
-            try await client.shutdown()
         }
     }
 

@@ -34,12 +34,16 @@ struct CallerDirectory: Sendable {
     /// The MAC address that the kernel has for an address on this wire; nil: it has none.
     let neighbour: @Sendable (IPv4Address) -> MACAddress?
 
-    func isKnown(_ mac: MACAddress) -> Bool { control.snapshot.machine(with: mac) != nil }
+    func isKnown(_ mac: MACAddress) -> Bool { control.snapshot.isKnown(mac) }
 
     /// - Parameter frameSource: of the frame that came from there, where it is known: ARP's word is its sender's.
     func caller(at address: IPv4Address, frameSource: MACAddress? = nil) -> Caller {
         let isOnWire = network.address.contains(address)
-        if isOnWire, let mac = frameSource ?? neighbour(address) { return Caller(owner: .neighbour(mac), isKnown: isKnown(mac)) }
+        if isOnWire, let mac = neighbour(address) ?? frameSource {
+            // A frame's source can be made up, and so can ARP's word: whose room it is, both must say.
+            let agrees = frameSource == nil || frameSource == mac || control.snapshot.machine(with: mac).map { $0.owns(frameSource ?? mac) } == true
+            return Caller(owner: .neighbour(mac), isKnown: agrees && isKnown(mac))
+        }
         let lease = leases.lease(at: address)
         let isLeased = lease.map { $0.isActive(atMilliseconds: control.now.milliseconds) && isKnown($0.mac) } ?? false
         let isThere = !control.snapshot.machines(knownAt: address).isEmpty

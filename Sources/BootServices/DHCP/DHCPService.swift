@@ -136,7 +136,7 @@ public final class DHCPService: Sendable {
     }
 
     /// Whether a MAC address is a known machine's.
-    func isKnown(_ mac: MACAddress) -> Bool { control.snapshot.machine(with: mac) != nil }
+    func isKnown(_ mac: MACAddress) -> Bool { control.snapshot.isKnown(mac) }
 
     /// Each address once.
     func commit(_ changes: [LeaseChange]) async throws {

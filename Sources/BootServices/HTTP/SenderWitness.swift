@@ -25,7 +25,8 @@ struct SenderWitness: Sendable {
         case foreignMAC = "foreign-mac"
 
         /// Whether it may be otherwise in a moment: the machine is to ask again.
-        var mayPass: Bool { self == .noFrame || self == .noNeighbour || self == .noLease }
+        /// A neighbour entry too: anybody can make it another's for a moment, and a machine must not restart for that.
+        var mayPass: Bool { [.noFrame, .noNeighbour, .noLease, .foreignNeighbour].contains(self) }
     }
 
     let network: BootNetwork

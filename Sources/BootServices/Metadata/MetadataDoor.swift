@@ -103,7 +103,8 @@ final class MetadataDoor: Sendable {
         }
         return Seat(
             way: source.ipv6 == nil ? .wire : .wireIPv6,
-            owner: (frame.mac ?? witness.neighbour(at: source)).map(Seat.Owner.neighbour) ?? .nobody,
+            // By where its answers go: a frame's source alone can be made up, and another's room be used up by it.
+            owner: (witness.neighbour(at: source) ?? frame.mac).map(Seat.Owner.neighbour) ?? .nobody,
             timeToLive: settings.hopLimit)
     }
 

@@ -9,7 +9,21 @@ final class AgentLogs: Sendable {
     static let lineBytes = 1024
     /// Lines that go into a hold.
     static let tailLines = 30
-    private let lines = Mutex<[MachineID: [String]]>([:])
+    /// Of one machine: a boot's log is some 30 KiB.
+    static let machineBytes = 256 << 10
+    /// Of all machines together. Beyond, the longest log is cut to its half: who says most loses most.
+    static let totalBytes = 48 << 20
+
+    private struct Log {
+        var lines: [String] = []
+        var bytes = 0
+
+        mutating func drop(_ count: Int) {
+            bytes -= lines.prefix(count).reduce(0) { $0 + $1.utf8.count }
+            lines.removeFirst(min(count, lines.count))
+        }
+    }
+    private let state = Mutex<(logs: [MachineID: Log], bytes: Int)>(([:], 0))
 
     func append(_ batch: LogBatch, of machine: MachineID) {
         let texts = batch.lines.prefix(Self.lineLimit).map { line in
@@ -17,14 +31,30 @@ final class AgentLogs: Sendable {
             let clean = line.text.unicodeScalars.lazy.filter { $0.value >= 32 || $0 == "\t" }.prefix(Self.lineBytes)
             return "[\(seconds)] " + String(String.UnicodeScalarView(clean))
         }
-        lines.withLock {
-            var all = $0[machine] ?? []
-            all += texts
-            if all.count > Self.lineLimit { all.removeFirst(all.count - Self.lineLimit) }
-            $0[machine] = all
+        state.withLock { state in
+            var log = state.logs[machine] ?? Log()
+            state.bytes -= log.bytes
+            log.lines += texts
+            log.bytes += texts.reduce(0) { $0 + $1.utf8.count }
+            if log.lines.count > Self.lineLimit { log.drop(log.lines.count - Self.lineLimit) }
+            while log.bytes > Self.machineBytes { log.drop(max(1, log.lines.count / 8)) }
+            state.logs[machine] = log
+            state.bytes += log.bytes
+            while state.bytes > Self.totalBytes, let longest = state.logs.max(by: { $0.value.bytes < $1.value.bytes })?.key {
+                var cut = state.logs[longest] ?? Log()
+                let before = cut.bytes
+                cut.drop(max(1, cut.lines.count / 2))
+                state.bytes -= before - cut.bytes
+                state.logs[longest] = cut
+            }
         }
     }
 
-    func all(of machine: MachineID) -> [String] { lines.withLock { $0[machine] ?? [] } }
+    /// A machine that is in the record no longer.
+    func forget(_ machine: MachineID) {
+        state.withLock { $0.bytes -= $0.logs.removeValue(forKey: machine)?.bytes ?? 0 }
+    }
+
+    func all(of machine: MachineID) -> [String] { state.withLock { $0.logs[machine]?.lines ?? [] } }
     func tail(of machine: MachineID) -> [String] { Array(all(of: machine).suffix(Self.tailLines)) }
 }

@@ -73,7 +73,10 @@ extension ControlPlane {
     /// Whether the record knows how the installation ended, other than that the restore cut it short, or knows of work on the
     /// machine's disks that came after it.
     private func isSuperseded(_ record: InstallRecord, on machine: Machine) async throws -> Bool {
-        let operations = try await records.all(Model.Operation.self).map(\.value).filter { $0.machine == machine.id }
+        // A machine that was deleted and came back has another id; its operations stay under the former.
+        let operations = try await records.all(Model.Operation.self).map(\.value).filter {
+            $0.id == record.operation || $0.machine == machine.id || $0.machine == record.machine
+        }
         return operations.contains { operation in
             if operation.id == record.operation { return operation.problem?.code != OperationTransition.restoredCode }
             return operation.generation > record.generation && operation.hasTouchedDisks

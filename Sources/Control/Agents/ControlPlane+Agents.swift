@@ -84,7 +84,9 @@ extension ControlPlane {
     ) async throws -> AgentTask {
         // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
         // an operation that was begun meanwhile is for the agent to ask for again.
-        try await welcome(try machine(session: session))
+        let asking = try machine(session: session)
+        agentPolls.withLock { $0[asking.id] = now }
+        try await welcome(asking)
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let observer = snapshots.observe { _ in wake.yield() }
         defer { snapshots.stop(observing: observer) }

@@ -17,13 +17,18 @@ extension ControlPlane {
         guard hello.mac == sender.mac else {
             throw Problem("hello-foreign", status: 403, title: "The hello is of \(hello.mac), and comes from \(sender.mac)")
         }
-        let (nonceName, expires) = try nonces.check(hello.nonce, mac: sender.mac, now: now)
+        let now = now
         guard hello.sessionKey.utf8.count == 64, hello.macs.count <= ObservedMachine.claimLimit else {
             throw Problem("hello-invalid", title: "The agent's hello is malformed")
         }
         let boot = String(Hex.encode(SHA256.hash(data: Array((hello.nonce + "|" + hello.sessionKey).utf8))).prefix(32))
-        try admitDiscovery(of: hello, from: sender)
-        try await spend(nonceName, boot: boot, expires: expires)
+        // An agent that crashed and was started again says what it said before, however long ago that was.
+        let isUnderWay = snapshot.machine(with: sender.mac)?.observed.agent?.boot == boot
+        let (nonceName, expires) = try nonces.check(hello.nonce, mac: sender.mac, now: now, mayBeOld: isUnderWay)
+        if !isUnderWay {
+            try admitDiscovery(of: hello, from: sender)
+            try await spend(nonceName, boot: boot, expires: expires)
+        }
         for _ in 0..<Self.conflictLimit {
             guard let machine = try await arrive(hello, boot: boot, from: sender, wantsProof: wantsProof) else { continue }
             return HelloReply(

@@ -92,7 +92,9 @@ struct BootJudgement {
     private static func values(_ registers: [String: String]) -> [Int: [UInt8]]? {
         var values: [Int: [UInt8]] = [:]
         for (name, text) in registers {
-            guard let register = Int(name), (0..<24).contains(register), text.utf8.count == 64, let bytes = Hex.decode(text) else { return nil }
+            // Written in one way only: what is judged is found by its name.
+            guard let register = Int(name), String(register) == name, (0..<24).contains(register), text.utf8.count == 64, let bytes = Hex.decode(text)
+            else { return nil }
             values[register] = bytes
         }
         return values

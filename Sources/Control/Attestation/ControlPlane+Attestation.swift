@@ -166,8 +166,10 @@ extension ControlPlane {
     /// Says that the last boot is as it should be: later ones are judged by it.
     public func acceptBoot(machine name: String, by actor: String) async throws -> Machine {
         let accepted = try await edit(machine: name, expecting: nil, kind: "attestation.accepted", by: actor) { machine, _ throws(Problem) in
-            guard let registers = machine.attestation?.registers, machine.attestation?.problem?.code != "quote-refused",
-                machine.attestation?.problem?.code != "tpm-changed"
+            // Only of a boot that showed the enrolled TPM there is something to accept.
+            guard let attestation = machine.attestation, let registers = attestation.registers,
+                attestation.problem.map({ $0.code == "boot-differs" }) ?? true,
+                BootJudgement.judged.allSatisfy({ registers[String($0)] != nil })
             else {
                 throw Problem(
                     "attestation-missing", status: 409, title: "\(machine.name) has no good quote that could be accepted",

@@ -37,8 +37,10 @@ public struct BootNonces: Sendable {
     }
 
     /// The nonce's name in the record of spent ones, and when it may be forgotten.
+    ///
+    /// - Parameter mayBeOld: it was spent in time, and is shown again by the boot that spent it.
     func check(
-        _ nonce: String, mac: MACAddress, purpose: Purpose = .agent, now: Timestamp
+        _ nonce: String, mac: MACAddress, purpose: Purpose = .agent, now: Timestamp, mayBeOld: Bool = false
     ) throws(Problem) -> (name: String, expires: Timestamp) {
         let parts = nonce.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 3, parts[0].utf8.count <= 16, let expiry = Int64(parts[0], radix: 16),
@@ -49,7 +51,7 @@ public struct BootNonces: Sendable {
                 remedy: "Boot the machine from the network again.")
         }
         let expires = Timestamp(milliseconds: expiry)
-        guard now < expires else {
+        guard mayBeOld || now < expires else {
             throw Problem(
                 "nonce-expired", status: 401, title: "The boot nonce is too old",
                 detail: "It was good for \(Self.lifetime).", remedy: "Boot the machine from the network again.")

@@ -17,6 +17,8 @@ public struct BootTrace: Sendable, Equatable {
     private var lastAsked: Timestamp?
     private var script: Timestamp?
     private var system: Timestamp?
+    /// Kept when another boot begins: a question to DHCP anybody can ask in a machine's name.
+    private var lastScript: Timestamp?
 
     public init() {}
 
@@ -24,11 +26,16 @@ public struct BootTrace: Sendable, Equatable {
         switch mark {
         case .firmware:
             // iPXE asks a second time; a question after the script is another boot's.
-            if script != nil { self = BootTrace() }
+            if script != nil {
+                let last = lastScript
+                self = BootTrace()
+                lastScript = last
+            }
             firmware = firmware ?? now
             lastAsked = now
         case .script:
             script = script ?? now
+            lastScript = now
         case .system:
             if script != nil { system = system ?? now }
         }
@@ -42,7 +49,10 @@ public struct BootTrace: Sendable, Equatable {
     }
 
     /// Whether the boot script was fetched at `start` or after.
-    func hasScript(since start: Timestamp) -> Bool { script.map { $0 >= start } ?? false }
+    func hasScript(since start: Timestamp) -> Bool { lastScript.map { $0 >= start } ?? false }
+
+    /// Whether the port itself has fetched a script; all else is what DHCP says.
+    var hasFetched: Bool { lastScript != nil }
 
     /// Seconds by part, as a step's evidence: `firmware` from `start` to the first question, `dhcp` to the script,
     /// `load` from there to an agent's hello at `end`, or `system` and `cloudInit` to an installed system's call home.
@@ -75,7 +85,8 @@ public final class BootTraces: Sendable {
 
     public func note(_ mark: BootTrace.Mark, of mac: MACAddress, at now: Timestamp) {
         traces.withLock {
-            if $0[mac] == nil, $0.count >= Self.limit { $0.removeAll() }
+            if $0[mac] == nil, $0.count >= Self.limit { $0 = $0.filter { $0.value.hasFetched } }
+            guard $0[mac] != nil || $0.count < Self.limit else { return }
             $0[mac, default: BootTrace()].note(mark, at: now)
         }
     }

@@ -123,6 +123,7 @@ extension ControlPlane {
         ])
         guard let revision else { throw Self.changedMeanwhile }
         await snapshots.reached(revision)
+        forgetAgent(of: found.value.id)
     }
 
     /// The last lines that a machine's agent said.

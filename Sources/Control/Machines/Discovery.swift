@@ -1,6 +1,6 @@
 internal import Model
 internal import Store
-internal import Wire
+public import Wire
 
 /// How many machines may come into the record by themselves. Whoever is on the wire can make up ports, each of them a machine.
 public struct DiscoveryLimits: Sendable, Codable, Equatable {
@@ -44,6 +44,12 @@ extension Machine {
     }
 }
 
+extension RackSnapshot {
+    /// Whether a port is of a machine that has room reserved. One that was merely discovered has none: anybody can make a
+    /// record by a hello.
+    public func isKnown(_ mac: MACAddress) -> Bool { machine(with: mac).map { !$0.isMerelyDiscovered } ?? false }
+}
+
 // Machines that come into the record by themselves.
 extension ControlPlane {
     /// Throws where a port that nobody knows may not become a machine now.
@@ -82,8 +88,12 @@ extension ControlPlane {
     func expireDiscovered() async throws {
         let limits = environment.discovery
         let keepers = try await machinesWithBMC()
+        // An agent that waits for work says nothing else.
+        let polls = agentPolls.withLock { $0 }
         let discovered = snapshot.machines.values.filter { $0.isMerelyDiscovered && !keepers.contains($0.id) }
-            .map { (machine: $0, seen: $0.observed.lastSeen ?? $0.createdAt) }.sorted { $0.seen < $1.seen }
+            .map { (machine: $0, seen: max($0.observed.lastSeen ?? $0.createdAt, polls[$0.id] ?? .init(milliseconds: 0))) }.sorted {
+                $0.seen < $1.seen
+            }
         // A tenth is kept free, so that room is there before it is needed.
         let surplus = discovered.count - limits.machines * 9 / 10
         let gone = discovered.enumerated().prefix { index, found in
@@ -106,7 +116,15 @@ extension ControlPlane {
             message: "\(found.value.name) is forgotten: it was discovered, not seen again, and nobody has done anything with it",
             evidence: ["mac": found.value.interfaces.first?.mac.description ?? "", "seen": seen])
         mutations.append(try event(gone, machine: known.id, operation: nil).put(.absent))
-        if let revision = try await records.store.commitUnlessConflict(mutations) { await snapshots.reached(revision) }
+        guard let revision = try await records.store.commitUnlessConflict(mutations) else { return }
+        await snapshots.reached(revision)
+        forgetAgent(of: known.id)
+    }
+
+    /// What is kept of an agent in memory, for a machine that is in the record no longer.
+    func forgetAgent(of machine: MachineID) {
+        logs.forget(machine)
+        agentPolls.withLock { $0[machine] = nil }
     }
 
     /// A person has given these a BMC.

@@ -209,7 +209,8 @@ public struct DHCPServer: Sendable {
     /// Whether IP header and frame agree with what the message says of its sender. A relay's say nothing of its client, and
     /// the frame of a client behind a router is the router's.
     private func isFrom(_ client: Client, at address: IPv4Address, _ context: ReceiveContext) -> Bool {
-        guard client.message.relayAddress == .any else { return true }
+        // On our own wire there is no relay between: whoever names one would be believed unseen.
+        guard client.message.relayAddress == .any else { return configuration.isRemote }
         guard context.source == address else { return false }
         switch context.frame {
         case .unseen: return true

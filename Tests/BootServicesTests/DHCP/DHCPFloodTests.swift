@@ -39,6 +39,9 @@ struct DHCPFloodTests {
                 uuid: nil, serial: nil, firmware: .bios, version: "test")
             _ = try await control.hello(
                 hello, from: Sender(mac: mac, address: try address("10.78.0.9"), interface: "wire0"), wantsProof: false)
+            #expect(!service.isKnown(mac), "anybody can be discovered")
+            let machine = try #require(control.snapshot.machine(with: mac))
+            _ = try await control.update(machine: machine.id.rawValue, with: MachinePatch(name: "known"), expecting: nil, by: "test")
             #expect(await eventually { service.isKnown(mac) })
             _ = try await service.start(on: group)
             try await DHCPTestClient.open(wire.client) { client in try await body(service, control, client) }
