@@ -146,6 +146,28 @@ struct AdoptionTests {
         }
     }
 
+    @Test("a marker of a machine that was wiped and deleted brings nothing back, under whichever id its host comes again")
+    func deleted() async throws {
+        let store = MemoryStore()
+        var marker: InstallRecord?
+        try await running(try await open(store, clock: Self.later, epoch: 1)) { control in
+            let reply = try await boot(control)
+            try await control.record(inventory(), of: reply.machine, wantsProof: false)
+            let operation = try await control.start(.wipe(WipeRequest()), on: reply.machine.rawValue, by: "test")
+            _ = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
+            for step in [StepName.wipeDisks, .verifyWipe] {
+                let report = StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded)
+                _ = try await control.report(report, of: reply.machine, wantsProof: false)
+            }
+            marker = try control.markers.sealed(record(reply.machine, "op-g9ne0001", 1))
+            try await control.delete(machine: reply.machine.rawValue, by: "ann")
+            let again = try await boot(control, key: String(repeating: "b", count: 64))
+            #expect(again.machine != reply.machine)
+            try await control.record(facts(try #require(marker)), of: again.machine, wantsProof: false)
+            #expect(try await installed(control, again.machine) == nil)
+        }
+    }
+
     @Test("an image's files open for the machine that installs it, while it does")
     func capability() async throws {
         try await running(try await open(MemoryStore())) { control in

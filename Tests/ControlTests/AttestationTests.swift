@@ -156,6 +156,20 @@ import X509
         }
     }
 
+    @Test("a register has one name: what is quoted under another is refused, and no policy is made of it") func registerNames() async throws {
+        try await running(try await open(MemoryStore())) { control in
+            let reply = try await discovered(control)
+            let tpm = PlayedTPM()
+            let challenge = try await control.challenge(tpm.enrolment, session: reply.session)
+            var proof = try tpm.proof(challenge)
+            proof.registers = Dictionary(uniqueKeysWithValues: proof.registers.map { ("0" + $0.key, $0.value) })
+            let odd = proof
+            #expect(await code { try await control.judge(odd, session: reply.session) } == "quote-refused")
+            #expect(try await control.machine(named: reply.machine.rawValue).value.attestation?.policy == nil)
+            await #expect(throws: Problem.self) { try await control.acceptBoot(machine: reply.machine.rawValue, by: "ann") }
+        }
+    }
+
     @Test("a network that asks for proof sets the rule, which goes with the machine to others, until a person relaxes it") func rule() async throws {
         try await running(try await open(MemoryStore())) { control in
             let nonce = control.nonces.make(for: testMAC, now: control.now)

@@ -147,6 +147,44 @@ struct ClaimedPortTests {
         }
     }
 
+    @Test("an agent that crashed and says hello again after hours has its session still; a nonce that nobody spent is too old")
+    func lateAgain() async throws {
+        let clock = ManualClock()
+        try await running(try await open(MemoryStore(), clock: clock)) { control in
+            let sender = Sender(mac: victim, address: IPv4Address("10.77.0.9"))
+            func hello(_ nonce: String, _ key: Character) -> HelloRequest {
+                HelloRequest(
+                    nonce: nonce, sessionKey: String(repeating: key, count: 64), mac: victim, macs: [victim], uuid: nil, serial: nil,
+                    firmware: .bios, version: "test")
+            }
+            let (spent, unspent) = (control.nonces.make(for: victim, now: clock.now), control.nonces.make(for: victim, now: clock.now))
+            let first = try await control.hello(hello(spent, "a"), from: sender, wantsProof: false)
+            clock.advance(.seconds(7200))
+            let again = try await control.hello(hello(spent, "a"), from: sender, wantsProof: false)
+            #expect(again.session == first.session)
+            await #expect(throws: Problem.self) { _ = try await control.hello(hello(spent, "b"), from: sender, wantsProof: false) }
+            await #expect(throws: Problem.self) { _ = try await control.hello(hello(unspent, "c"), from: sender, wantsProof: false) }
+        }
+    }
+
+    @Test("agents' logs have a limit for each machine and in all, and go with the machine")
+    func logs() {
+        let (machineBytes, totalBytes) = (8 << 10, 100 << 10)
+        let logs = AgentLogs(machineBytes: machineBytes, totalBytes: totalBytes)
+        func say(_ machine: Int, _ lines: Int) {
+            let batch = LogBatch(lines: (0..<lines).map { .init(uptimeMilliseconds: Int64($0), text: String(repeating: "x", count: 100)) })
+            logs.append(batch, of: MachineID(unchecked: "m-\(machine)"))
+        }
+        func bytes(_ machine: Int) -> Int { logs.all(of: MachineID(unchecked: "m-\(machine)")).reduce(0) { $0 + $1.utf8.count } }
+        for machine in 0..<50 { say(machine, 200) }
+        let all = (0..<50).map(bytes)
+        #expect(all.allSatisfy { $0 > 0 && $0 <= machineBytes })
+        #expect(all.reduce(0, +) <= totalBytes)
+        #expect(logs.tail(of: MachineID(unchecked: "m-49")).count == AgentLogs.tailLines)
+        logs.forget(MachineID(unchecked: "m-49"))
+        #expect(bytes(49) == 0)
+    }
+
     @Test("a person moves a port; the session of the machine that had it ends")
     func taken() async throws {
         try await running(try await open(MemoryStore())) { control in

@@ -10,9 +10,14 @@ final class AgentLogs: Sendable {
     /// Lines that go into a hold.
     static let tailLines = 30
     /// Of one machine: a boot's log is some 30 KiB.
-    static let machineBytes = 256 << 10
+    private let machineBytes: Int
     /// Of all machines together. Beyond, the longest log is cut to its half: who says most loses most.
-    static let totalBytes = 48 << 20
+    private let totalBytes: Int
+
+    init(machineBytes: Int = 256 << 10, totalBytes: Int = 48 << 20) {
+        self.machineBytes = machineBytes
+        self.totalBytes = totalBytes
+    }
 
     private struct Log {
         var lines: [String] = []
@@ -37,10 +42,10 @@ final class AgentLogs: Sendable {
             log.lines += texts
             log.bytes += texts.reduce(0) { $0 + $1.utf8.count }
             if log.lines.count > Self.lineLimit { log.drop(log.lines.count - Self.lineLimit) }
-            while log.bytes > Self.machineBytes { log.drop(max(1, log.lines.count / 8)) }
+            while log.bytes > machineBytes { log.drop(max(1, log.lines.count / 8)) }
             state.logs[machine] = log
             state.bytes += log.bytes
-            while state.bytes > Self.totalBytes, let longest = state.logs.max(by: { $0.value.bytes < $1.value.bytes })?.key {
+            while state.bytes > totalBytes, let longest = state.logs.max(by: { $0.value.bytes < $1.value.bytes })?.key {
                 var cut = state.logs[longest] ?? Log()
                 let before = cut.bytes
                 cut.drop(max(1, cut.lines.count / 2))

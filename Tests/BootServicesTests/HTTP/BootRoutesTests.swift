@@ -85,7 +85,7 @@ struct BootRoutesTests {
             version: "1")
         let body = String(decoding: try JSONEncoder().encode(hello), as: UTF8.self)
         let refused = text(await routes.respond(to: request(.POST, "/agent/v1/hello", body: body)))
-        #expect(refused.status == 403 && refused.text.contains("hello-foreign"))
+        #expect(refused.status == 503 && refused.text.contains("hello-unproved"))
     }
 
     @Test("where strangers are not taken in, the script says so and boots nothing")
