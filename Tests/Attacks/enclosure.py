@@ -34,7 +34,7 @@ def enclosed(work, seconds):
         sys.exit("the attacks need root: they make network namespaces and speak raw frames")
     sys.stdout.flush()
     sys.stderr.flush()
-    folder = tempfile.mkdtemp(prefix="hostler-attacks.")
+    folder = tempfile.mkdtemp(prefix="ha.")
     _call("unshare", _NEWNS | _NEWPID | _NEWNET)
     child = os.fork()
     if child == 0:

@@ -70,7 +70,7 @@ def watching(lab, over, most):
 
 
 def story(images, seed):
-    work = pathlib.Path(tempfile.mkdtemp(prefix="hostler-attacks."))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="i."))
     lab = FloodedLab(work, images, seed)
     passed = failed = 0
     try:
