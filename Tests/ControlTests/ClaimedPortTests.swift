@@ -180,7 +180,7 @@ struct ClaimedPortTests {
         let all = (0..<50).map(bytes)
         #expect(all.allSatisfy { $0 > 0 && $0 <= machineBytes })
         #expect(all.reduce(0, +) <= totalBytes)
-        #expect(logs.tail(of: MachineID(unchecked: "m-49")).count == AgentLogs.tailLines)
+        #expect((1...AgentLogs.tailLines).contains(logs.tail(of: MachineID(unchecked: "m-49")).count))
         logs.forget(MachineID(unchecked: "m-49"))
         #expect(bytes(49) == 0)
     }
