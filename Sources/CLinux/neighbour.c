@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <limits.h>
 #include "neighbour.h"
 
 #include <arpa/inet.h>
@@ -208,5 +209,7 @@ int clinux_raise_file_limit(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return -errno;
     limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    return limit.rlim_cur > INT_MAX ? INT_MAX : (int)limit.rlim_cur;
 }

@@ -134,4 +134,11 @@ import Wire
         #expect(text.contains("dhcp:        2 malformed, 7 received"))
         #expect(text.contains("tftp:        nothing yet"))
     }
+
+    @Test("a server that may open few files does not start: at the limit its own runtime would end it") func openFiles() throws {
+        #expect(throws: Problem.self) { try ServeCommand.checkOpenFiles(limit: 1023) }
+        try ServeCommand.checkOpenFiles(limit: 1024)
+        // Where it cannot be asked for, nothing is known against it.
+        try ServeCommand.checkOpenFiles(limit: -1)
+    }
 }

@@ -30,7 +30,7 @@ int clinux_route_socket(void);
 /// As `clinux_neighbour`, for IPv6 (rtnetlink(7), RTM_GETNEIGH; Linux 5.0).
 int clinux_neighbour6(int socket, const char *interface, const uint8_t address[16], uint8_t mac[6]);
 
-/// Raises the soft limit of open files to the hard one. 0, or a negated errno.
+/// Raises the soft limit of open files to the hard one. The limit that there is now, or a negated errno.
 int clinux_raise_file_limit(void);
 
 #endif

@@ -73,8 +73,21 @@ struct ServeCommand: AsyncParsableCommand {
         try program.health.check()
         try program.check()
         // Thousands of machines may watch their metadata at once, each by a connection.
-        _ = clinux_raise_file_limit()
+        try Self.checkOpenFiles(limit: clinux_raise_file_limit())
         try await program.run()
+    }
+
+    /// The fewest open files that leave the reserve of every budget. At the limit itself Swift's runtime ends the program: the
+    /// monitor of its thread pool (libdispatch) opens a file of /proc, and takes it for its own fault when that fails.
+    static let openFilesNeeded: CInt = 1024
+
+    static func checkOpenFiles(limit: CInt) throws(Problem) {
+        guard limit < 0 || limit >= openFilesNeeded else {
+            throw Problem(
+                "file-limit-low", status: 500, title: "Only \(limit) files may be open in this process; \(openFilesNeeded) are the least",
+                detail: "Each connection of a machine is one.",
+                remedy: "Raise it: LimitNOFILE= in the systemd unit, or ulimit -n before hostler serve.")
+        }
     }
 
     func network(_ interface: String) throws -> BootNetwork {
