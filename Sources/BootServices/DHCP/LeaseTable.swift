@@ -30,6 +30,11 @@ final class LeaseTable: Sendable {
 
     func lease(at address: IPv4Address) -> DHCPLease? { leases.withLock { $0.byAddress[address] } }
 
+    /// The lease of an address whose time is not over.
+    func activeLease(at address: IPv4Address, nowMilliseconds now: Int64) -> DHCPLease? {
+        lease(at: address).flatMap { $0.isActive(atMilliseconds: now) ? $0 : nil }
+    }
+
     /// What a port was granted last, if it is still its own.
     func lease(of mac: MACAddress) -> DHCPLease? {
         leases.withLock { leases in leases.byMAC[mac].flatMap { leases.byAddress[$0] } }.flatMap { $0.mac == mac ? $0 : nil }

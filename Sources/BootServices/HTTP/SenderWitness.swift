@@ -48,7 +48,7 @@ struct SenderWitness: Sendable {
         }
         // Behind a relay the frame is the router's, and the lease says whose the address is.
         guard network.subnet(of: address) != nil else { throw .foreignNetwork }
-        guard let lease = activeLease(at: address) else { throw .noLease }
+        guard let lease = leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds) else { throw .noLease }
         return Sender(mac: lease.mac, address: address, interface: network.interface)
     }
 
@@ -64,7 +64,11 @@ struct SenderWitness: Sendable {
             if network.mode == .server, let holder = leases.holder(of: address), !isOneMachine(frame, holder) { throw .foreignLease }
         } else {
             guard network.subnet(of: address) != nil else { throw .foreignNetwork }
-            if let mac = agent.mac, let lease = activeLease(at: address), !isOneMachine(mac, lease.mac) { throw .foreignLease }
+            if let mac = agent.mac, let lease = leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds),
+                !isOneMachine(mac, lease.mac)
+            {
+                throw .foreignLease
+            }
         }
     }
 
@@ -72,18 +76,11 @@ struct SenderWitness: Sendable {
     private func port(at address: IPv4Address, _ frame: MACAddress?) throws(Refusal) -> MACAddress {
         guard let frame else { throw .noFrame }
         guard let neighbour = neighbour(address) else { throw .noNeighbour }
-        // A machine with several ports on one wire may answer ARP by another of them.
-        guard isOneMachine(frame, neighbour) || control.snapshot.machine(with: frame)?.claims(neighbour) == true else {
-            throw .foreignNeighbour
-        }
+        guard control.snapshot.isReached(frame, by: neighbour) else { throw .foreignNeighbour }
         return frame
     }
 
     private func isOneMachine(_ port: MACAddress, _ other: MACAddress) -> Bool {
         port == other || control.snapshot.machine(with: port)?.owns(other) == true
-    }
-
-    private func activeLease(at address: IPv4Address) -> DHCPLease? {
-        leases.lease(at: address).flatMap { $0.isActive(atMilliseconds: control.now.milliseconds) ? $0 : nil }
     }
 }

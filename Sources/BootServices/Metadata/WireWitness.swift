@@ -64,10 +64,9 @@ final class WireWitness: Sendable {
         case .noDevice: mac = neighbour
         case .lost: return .stranger(why: "no frame shows who has \(source)")
         case .port(let port):
-            // The answer goes to the neighbour: it must be who asked. A machine may answer ARP by another of its ports.
-            let machine = snapshot.machine(with: port)
-            guard port == neighbour || machine?.owns(neighbour) == true || machine?.claims(neighbour) == true else {
-                return .impostor(mac: port, rightful: neighbour, machine: machine?.id)
+            // The answer goes to the neighbour: it must be who asked.
+            guard snapshot.isReached(port, by: neighbour) else {
+                return .impostor(mac: port, rightful: neighbour, machine: snapshot.machine(with: port)?.id)
             }
             mac = port
         }
@@ -152,7 +151,7 @@ final class WireWitness: Sendable {
     }
 
     private func activeLease(at address: IPv4Address) -> DHCPLease? {
-        leases.lease(at: address).flatMap { $0.isActive(atMilliseconds: control.now.milliseconds) ? $0 : nil }
+        leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds)
     }
 
     /// By IPv6: machines give themselves these addresses, so none is another's; who asks is who has the MAC address.

@@ -16,6 +16,14 @@ public struct RackSnapshot: Sendable {
 
     /// The machine that the port identifies.
     public func machine(with mac: MACAddress) -> Machine? { byMAC[mac]?.last.flatMap { machines[$0] } }
+    /// Whether what is said to `neighbour` reaches the machine whose port a frame came from. A machine with several ports on one
+    /// wire may answer ARP by another of them.
+    public func isReached(_ frame: MACAddress, by neighbour: MACAddress) -> Bool {
+        if frame == neighbour { return true }
+        let machine = machine(with: frame)
+        return machine?.owns(neighbour) == true || machine?.claims(neighbour) == true
+    }
+
     /// The machines whose agents named the port as theirs; none of them has shown that it is.
     public func machines(claiming mac: MACAddress) -> [Machine] { byClaim[mac]?.compactMap { machines[$0] } ?? [] }
     /// The machines that have the address without a lease telling so: in their desired network, or by calling home from it.
