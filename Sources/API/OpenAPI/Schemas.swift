@@ -57,7 +57,7 @@ enum Schemas {
                 "generation": integer, "createdAt": time, "updatedAt": time,
             ],
             optional: [
-                "openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation"),
+                "openOperation": id("op"), "installed": reference("Installation"), "unproved": reference("Installation"), "attestation": reference("Attestation"),
                 "attestationRule": words(AttestationRule.self),
             ]),
         "InterfaceRequest": object(["mac": text]),

@@ -41,6 +41,10 @@ public enum BootGate {
                 ? .localDisk(why: "its system runs")
                 : .refuse(why: "its record names operation \(open), which is not open")
         }
+        // What may run is not taken from its disk, whatever else is known of the machine.
+        if machine.state != .wiping, let system = machine.unproved, machine.installed == nil {
+            return .localDisk(why: "the system that operation \(system.operation) installed may run; it has not proved itself")
+        }
         if let hold = machine.holds.first {
             return machine.state == .running
                 ? .localDisk(why: "its system runs; it is on hold: \(hold.problem.title)")

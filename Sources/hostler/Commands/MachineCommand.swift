@@ -141,8 +141,9 @@ struct MachineCommand: AsyncParsableCommand {
                 let found = try await client.get(Machine.self, path(machine))
                 let holds = hold.map { [$0] } ?? found.holds.map(\.id.rawValue)
                 for id in holds {
-                    _ = try await client.send(Machine.self, .DELETE, path(found.id.rawValue) + "/holds/\(id.percentEncoded)")
+                    let left = try await client.send(Machine.self, .DELETE, path(found.id.rawValue) + "/holds/\(id.percentEncoded)")
                     print("\(found.id)  \(id)  taken off")
+                    if left.unproved != nil, left.holds.isEmpty { print("It boots its disk. " + left.adviceOnUnproved) }
                 }
                 if holds.isEmpty { print("\(found.id)  has no holds") }
             }

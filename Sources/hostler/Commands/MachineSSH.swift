@@ -26,21 +26,28 @@ struct MachineSSH: AsyncParsableCommand {
                 try? await client.get(SSHAuthorities.self, "/v1/ssh-ca").host
             )
         }
-        guard let installed = found.installed, let address = found.observed.address else {
+        guard let installed = found.installed ?? found.unproved, let address = found.observed.address else {
             throw Problem(
                 "machine-not-installed", status: 409, title: "\(found.name) runs no system that Hostler put on it",
                 detail: "it is \(found.stateText)", remedy: "Install it: hostler machine install \(found.id) --image debian-12 --ssh-key FILE")
         }
-        guard !installed.hostKeys.isEmpty else {
+        let isProved = found.installed != nil
+        guard !installed.hostKeys.isEmpty || !isProved else {
             throw Problem("host-keys-unknown", title: "The host keys of \(found.name) are not known", detail: "its proof named none")
         }
         let known = "/tmp/hostler-known-hosts-\(getpid())"
         let lines = (installed.hostKeys.map { "\(found.id) \($0)" } + (authority.map { ["@cert-authority \(found.id) \($0)"] } ?? []))
             .map { $0 + "\n" }.joined()
         try PrivateFile.write(Array(lines.utf8), to: known)
+        if !isProved {
+            Terminal.writeError(
+                "The system of \(found.name) has not proved itself, so its host keys are not known. Compare the fingerprint that ssh shows "
+                    + "with those on its console: hostler machine console \(found.id)")
+        }
         // The key's name is the machine's id: a changed address does not matter. ssh is a child, so that the file is removed.
         var arguments = [
-            "ssh", "-o", "UserKnownHostsFile=\(known)", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes",
+            "ssh", "-o", "UserKnownHostsFile=\(known)", "-o", "GlobalKnownHostsFile=/dev/null", "-o",
+            "StrictHostKeyChecking=\(isProved ? "yes" : "ask")",
             "-o", "HostKeyAlias=\(found.id)", "-o", "LogLevel=ERROR",
             "-p", "\(port)",
         ]

@@ -59,6 +59,10 @@ enum MachineText {
             add("installed", "\(installed.image) as \(installed.hostname) at \(installed.installedAt) by \(installed.operation)")
             add("image", installed.digest)
         }
+        if let system = machine.unproved {
+            add("not proved", "\(system.image) as \(system.hostname), installed by \(system.operation); it may run")
+            if machine.holds.isEmpty { lines.append("  " + Table.printable(machine.adviceOnUnproved)) }
+        }
         for hold in machine.holds {
             add("held", "\(hold.id): \(hold.problem.title) [\(hold.problem.code)], since \(hold.since)")
             if let detail = hold.problem.detail { lines.append("  why:    " + Table.printable(detail)) }
