@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install stolen-backup bmc-judges interop bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -99,6 +99,23 @@ bmc-install: binaries boot-files image
 ## make network-install  machines behind a DHCP relay, and beside another's DHCP server, are installed
 network-install: binaries boot-files image
 	scripts/network-install.py $(NETWORK_INSTALL)
+
+## make stolen-backup  what a thief learns from a backup
+stolen-backup: binaries
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/stolen-backup.sh
+
+## make bmc-judges  other people's BMCs judge our client, other people's clients our virtual BMC and our metrics
+bmc-judges: binaries
+	scripts/bmc-judges.sh
+	scripts/power-judges.sh
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/vbmc-judges.sh
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/vbmc-ipmi.sh
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/vbmc-lab.py
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/metrics-judges.sh
+
+## make interop     everything slow and from outside that make test leaves out: hours
+interop: judges bmc-judges stolen-backup metadata-clients attested-boot metadata-lab network-install attacks-install
+	scripts/bmc-install.py ipmi
 
 ## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
 bench: deps binaries boot-files image
