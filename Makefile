@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install stolen-backup bmc-judges interop bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install stolen-backup bmc-judges chaos interop bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -73,6 +73,10 @@ e2e: binaries boot-files image
 	scripts/e2e.sh
 	scripts/bmc-install.py redfish
 
+## make chaos       installations under faults at random moments (SEED=7 RUNS=20)
+chaos: binaries boot-files image
+	PYTHONDONTWRITEBYTECODE=1 Tests/EndToEnd/storm.py --images $(CACHE)/state/images $(if $(SEED),--seed $(SEED)) --runs $(or $(RUNS),1)
+
 ## make judges      other people's programs judge our identities: PyJWT, OpenSSL, OpenSSH, swtpm, tpm2-tools
 judges:
 	$(SWIFT) build --product hostler
@@ -116,6 +120,7 @@ bmc-judges: binaries
 ## make interop     everything slow and from outside that make test leaves out: hours
 interop: judges bmc-judges stolen-backup metadata-clients attested-boot metadata-lab network-install attacks-install
 	scripts/bmc-install.py ipmi
+	$(MAKE) chaos SEED=$(or $(SEED),1) RUNS=$(or $(RUNS),20)
 
 ## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
 bench: deps binaries boot-files image
