@@ -63,15 +63,17 @@ enum CallHomeProgram {
                 while read -r interface destination gateway rest; do
                     if [ "$destination" = FEA9FEA9 ] && [ "$gateway" != 00000000 ]; then address "$gateway"; fi
                 done 2>/dev/null <"$root/proc/net/route"
-            } | while read -r found; do printf '%s:%s\n' "$found" "$PORT"; done
+            } | while read -r found; do
+                case $found in '' | *[!0-9.]*) ;; *) printf '%s:%s\n' "$found" "$PORT" ;; esac
+            done
         }
 
         servers() {
             list=
             count=0
             for server in $(candidates); do
-                case $server in *[!0-9A-Za-z.:-]* | -* | :* | 0.0.0.0:*) continue ;; esac
                 case $server in *:*) ;; *) server=$server:$PORT ;; esac
+                case $server in *[!0-9A-Za-z.:-]* | -* | :* | 0.0.0.0:*) continue ;; esac
                 case " $list " in *" $server "*) continue ;; esac
                 list="$list $server"
                 count=$((count + 1))

@@ -120,9 +120,7 @@ struct LeaseKeeper: Sendable {
     private func askForScripts() throws -> [String] {
         let socket = try SystemError.check(agent_udp_socket(port.name, Self.clientPort), "DHCP socket")
         defer { close(socket) }
-        var message = DHCPMessage.discover(mac: port.mac, transactionID: UInt32.random(in: .min ... .max))
-        message.wantsBroadcast = true
-        message.options.append(.userClass, Array("iPXE".utf8))
+        let message = DHCPMessage.scriptQuestion(mac: port.mac, transactionID: UInt32.random(in: .min ... .max))
         let bytes = message.serialize()
         try SystemError.check(agent_udp_send(socket, IPv4Address.broadcast.value, Self.serverPort, bytes, bytes.count), "DHCP send")
         let deadline = agent_uptime_milliseconds() + Int64(Self.answerMilliseconds)

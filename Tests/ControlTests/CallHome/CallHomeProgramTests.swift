@@ -97,7 +97,7 @@ struct CallHomeProgramTests {
 
     @Test(
         "what is written in a lease is an address or nothing",
-        arguments: ["$(touch x)", "`id`:80", "-o/etc/passwd", "a b;c", "0.0.0.0", "127.0.0.2/..#"])
+        arguments: ["$(touch x)", "`id`:80", "-o/etc/passwd", ";reboot", "0.0.0.0", "127.0.0.2/..#"])
     func hostile(_ text: String) throws {
         var harness = CallHomeHarness()
         harness.answers = ["500"]

@@ -333,7 +333,8 @@ struct LateProofTests {
             }
             guard restarts else { continue }
             try await running(try await open(store, clock: clock)) { control in
-                #expect(try await machine(control, try #require(operation)).unproved?.operation == operation?.id)
+                let operation = try #require(operation)
+                #expect(try await machine(control, operation).unproved?.operation == operation.id)
                 #expect(goesToDisk(control))
             }
         }
