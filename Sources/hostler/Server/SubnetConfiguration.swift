@@ -1,4 +1,5 @@
 import BootServices
+import Control
 import Wire
 
 extension ServerConfiguration.Network {
@@ -16,6 +17,8 @@ extension ServerConfiguration.Network {
         var mtu: UInt16?
         var routes: [BootNetwork.Route]?
         var metadata: BootNetwork.Subnet.Metadata?
+        /// None: that of the network.
+        var policy: DiscoveryPolicy?
 
         func bootSubnet() throws -> BootNetwork.Subnet {
             var subnet = BootNetwork.Subnet(prefix: prefix)
@@ -28,6 +31,7 @@ extension ServerConfiguration.Network {
             subnet.mtu = mtu
             subnet.routes = routes ?? []
             subnet.metadata = metadata ?? subnet.metadata
+            subnet.policy = policy
             return subnet
         }
     }
