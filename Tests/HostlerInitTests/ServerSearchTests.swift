@@ -136,6 +136,16 @@ struct ServerSearchTests {
             """#
     }
 
+    /// An agent has one client to its end: none is shut down.
+    private static let clients = Mutex<[ControlClient]>([])
+
+    /// Where it believes its server, nobody listens any more.
+    private static func client() -> ControlClient {
+        let client = ControlClient(base: "http://127.0.0.1:9")
+        clients.withLock { $0.append(client) }
+        return client
+    }
+
     private static let session = "m-test01." + String(repeating: "ab", count: 32)
 
     private func seeker(_ client: ControlClient, finds bases: [String]) -> ServerSeeker {
@@ -147,8 +157,7 @@ struct ServerSearchTests {
     func follows() async throws {
         let server = try PlayedServer(knows: Self.session)
         let impostor = try PlayedServer(knows: "m-test01." + String(repeating: "cd", count: 32))
-        // Where it was, nobody listens any more.
-        let client = ControlClient(base: "http://127.0.0.1:9")
+        let client = Self.client()
         client.use(session: Self.session)
         await #expect(throws: TalkError.self) { try await client.post("log", LogBatch(lines: [])) }
         var search = ServerSearch(base: client.base)
@@ -160,7 +169,7 @@ struct ServerSearchTests {
     @Test("stays with its own where another cannot show that it is the same", arguments: ["proof", "echo", "page", "large", "empty"])
     func stays(_ answers: String) async throws {
         let impostor = try PlayedServer(knows: "m-test01." + String(repeating: "cd", count: 32), answers: answers)
-        let client = ControlClient(base: "http://127.0.0.1:9")
+        let client = Self.client()
         client.use(session: Self.session)
         var search = ServerSearch(base: client.base)
         await seeker(client, finds: [impostor.base]).look(&search)
@@ -170,7 +179,7 @@ struct ServerSearchTests {
     @Test("an agent without a session yet has nobody to follow; its way is a restart through the network")
     func noSession() async throws {
         let server = try PlayedServer(knows: "")
-        let client = ControlClient(base: "http://127.0.0.1:9")
+        let client = Self.client()
         #expect(await client.isServer(server.base) == false)
         let count = RestartCount()
         let seeker = ServerSeeker(
