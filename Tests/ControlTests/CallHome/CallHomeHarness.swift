@@ -131,7 +131,7 @@ struct CallHomeHarness: Encodable {
         # A system of its own: only the programs that a minimal one has.
         os.makedirs(bin)
         def tool(name, path): write(f"{bin}/{name}", f'#!/bin/bash\nprintf "%s\\n" {name} "$@" >>{folder}/arguments\nexec {path} "$@"\n', 0o755)
-        for name in ["cat", "cut", "head", "sed", "tr", "tail", "rm", "mkdir", "chmod", "base64", "sh"]: os.symlink(shutil.which(name), f"{bin}/{name}")
+        for name in ["cat", "cut", "head", "sed", "tr", "tail", "rm", "mkdir", "chmod", "base64", "sh", "true"]: os.symlink(shutil.which(name), f"{bin}/{name}")
         for name in spec["programs"]:
             busybox = name.startswith("busybox ")
             tool(name.split()[-1], f"/usr/bin/{name}" if busybox else sys.executable if name == "python3" else shutil.which(name))
