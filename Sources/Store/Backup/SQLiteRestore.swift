@@ -37,7 +37,10 @@ extension SQLiteStore {
         let directory = StoreFile.parent(of: path)
         try StoreFile.makeDirectory(directory)
         let lock = try StoreLock(storePath: path)
-        if StoreFile.isSame(backup, path) { throw .unavailable("\(backup) is the state itself, not a backup of it") }
+        if ["", "-wal", "-shm", ".lock"].contains(where: { StoreFile.isSame(backup, path + $0) }) {
+            throw .unavailable("\(backup) is the state itself, not a backup of it")
+        }
+        if StoreFile.isSpecial(path) { throw .foreign("\(path) is not a regular file; a restore would replace what it leads to or stands for") }
         let temporary = path + ".restoring"
         BackupFile.remove(temporary)
         defer { BackupFile.remove(temporary) }

@@ -24,6 +24,7 @@ extension SQLiteStore {
         if ["", "-wal", "-shm", ".lock"].contains(where: { StoreFile.isSame(path + $0, target) }) {
             throw .unavailable("\(target) is the running state itself; name another file for the backup")
         }
+        if StoreFile.isSpecial(target) { throw .foreign("\(target) is not a regular file; name another one for the backup") }
         let temporary = target + ".partial"
         do {
             let manifest = try await read { db in
@@ -43,8 +44,9 @@ extension SQLiteStore {
     /// Checks that `path` is a whole, undamaged backup that this version can read,
     /// without changing it.
     public static func verifyBackup(at path: String) throws(StoreError) -> BackupManifest {
-        let copy = path + ".checking"
-        defer { BackupFile.remove(copy) }
+        let folder = try ScratchFolder(toRead: path)
+        defer { folder.remove() }
+        let copy = folder.path(of: "copy")
         try StoreFile.copy(path, to: copy)
         return try BackupFile.verify(copy, named: path)
     }
