@@ -35,6 +35,11 @@ public struct StatusReply: Codable, Sendable {
 public struct NewToken: Codable, Sendable {
     public var token: Token
     public var secret: String
+
+    public init(token: Token, secret: String) {
+        self.token = token
+        self.secret = secret
+    }
 }
 
 /// The agent's log of one machine, oldest first.

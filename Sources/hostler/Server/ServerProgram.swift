@@ -3,6 +3,7 @@ import BootServices
 import Control
 import FoundationEssentials
 import Hardware
+import Identity
 import Images
 import Logging
 import Model
@@ -41,8 +42,11 @@ struct ServerProgram {
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images), environment: environment,
             restoreEpoch: try await Self.restoreEpoch(database))
-        let tokens = TokenStore(store: store)
-        let madeToken = try await tokens.ensureAdmin()
+        let tokens = TokenStore(store: store, local: LocalTokens(stateDirectory: stateDirectory))
+        try await tokens.takeLocal()
+        // Before anything listens: whatever else fails, root can ask the record.
+        let login = AdminLogin(stateDirectory: stateDirectory, api: api, logger: logger)
+        try await keep(login, tokens, port: api.port)
         let issuer = try await IdentityWiring.open(
             identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
@@ -64,10 +68,24 @@ struct ServerProgram {
             bmcs: bmcs, consoles: bmcs,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
-                if let madeToken { self.announce(madeToken, port: port) }
+                if port != api.port { try? await keep(login, tokens, port: port) }
                 logger.notice("the API listens", metadata: ["address": "\(api.address)", "port": "\(port)"])
             })
 
+        do {
+            try await serve(control, store, issuer, bmcs, services, server)
+        } catch {
+            try? await store.close()
+            throw error
+        }
+        try await store.close()
+    }
+
+    /// Until one of the parts ends, or a signal comes.
+    private func serve(
+        _ control: ControlPlane, _ store: SealedStore, _ issuer: IdentityService?, _ bmcs: BMCDesk, _ services: [MachineServices],
+        _ server: APIServer
+    ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
             group.addTask { try await compactDaily(store) }
@@ -85,7 +103,6 @@ struct ServerProgram {
             try await group.next()
             group.cancelAll()
         }
-        try await store.close()
     }
 
     private func openBMCs(_ control: ControlPlane) async throws -> BMCDesk {
@@ -140,23 +157,14 @@ struct ServerProgram {
         }
     }
 
-    /// The first start: the admin's token goes to a file that only root reads, for the command line on this machine.
-    private func announce(_ token: String, port: Int) {
-        let scheme = if case .off = api.tls { "http" } else { "https" }
-        let host = api.address == "0.0.0.0" ? "127.0.0.1" : api.address
-        var login = ["server": "\(scheme)://\(host):\(port)", "token": token]
-        if case .generated(let directory) = api.tls,
-            let pem = FileManager.default.contents(atPath: directory + "/ca.pem")
-        {
-            login["ca"] = String(decoding: pem, as: UTF8.self)
-        }
-        let path = stateDirectory + "/admin.json"
+    /// A login that cannot be written, as on a full disk, is no reason for machines not to boot.
+    private func keep(_ login: AdminLogin, _ tokens: TokenStore, port: Int) async throws {
         do {
-            let data = try JSONEncoder().encode(login)
-            try PrivateFile.write(Array(data), to: path)
-            logger.notice("first start: the admin's login is in \(path); on this machine, as root, `hostler` uses it by itself")
+            try await login.keep(tokens, port: port)
+        } catch StoreError.closed {
+            throw StoreError.closed
         } catch {
-            logger.error("the admin's login could not be written to \(path): \(error)")
+            logger.error("the admin's login could not be written to \(login.path)", metadata: ["error": "\(error)"])
         }
     }
 }
