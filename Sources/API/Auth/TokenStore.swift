@@ -72,7 +72,7 @@ public final class TokenStore: Sendable {
         var after: String?
         repeat {
             let page = try await store.list(prefix: TokenRecord.prefix, after: after, limit: 500)
-            tokens += try page.values.map { try RecordCoding.decode(TokenRecord.self, from: $0).token }
+            tokens += page.values.compactMap { readable($0)?.token }
             after = page.nextKey
         } while after != nil
         return tokens
@@ -144,8 +144,18 @@ public final class TokenStore: Sendable {
             stored = try await store.get(Self.key(id))
         }
         guard let stored else { return nil }
-        let record = try RecordCoding.decode(TokenRecord.self, from: stored)
+        // A token whose record cannot be read opens nothing.
+        guard let record = readable(stored) else { return nil }
         cache.withLock { if $0.isWatching, $0.epoch == epoch { $0.records[id] = record } }
+        return record
+    }
+
+    private func readable(_ stored: StoredValue) -> TokenRecord? {
+        guard let record = try? RecordCoding.decode(TokenRecord.self, from: stored.value), Self.key(record.token.id) == stored.key else {
+            store.damaged?.note(stored.key, stored.modifiedRevision, "it is no token")
+            return nil
+        }
+        store.damaged?.clear(stored.key)
         return record
     }
 

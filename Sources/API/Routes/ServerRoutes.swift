@@ -52,7 +52,7 @@ enum ServerRoutes {
             machines: Dictionary(grouping: machines, by: \.state.rawValue).mapValues(\.count),
             heldMachines: machines.count { !$0.holds.isEmpty }, openOperations: operations.count { $0.value.isOpen },
             images: try await server.images.list().count { $0.state == .ready }, memoryBytes: residentBytes(),
-            machineNamespace: server.surroundings.machineNamespace, warnings: await server.surroundings.warnings(),
+            machineNamespace: server.surroundings.machineNamespace, warnings: await server.warnings(),
             counters: await server.surroundings.counters())
         return try .json(reply)
     }

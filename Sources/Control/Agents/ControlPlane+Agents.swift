@@ -266,6 +266,7 @@ extension ControlPlane {
     ) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
+        if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged)) }
         let operation = machine.flatMap { snapshot.openOperation(of: $0) }
         return (machine, BootGate.decide(machine: machine, operation: operation, policy: discovery))
     }

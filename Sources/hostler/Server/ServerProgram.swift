@@ -24,6 +24,9 @@ struct ServerProgram {
     var health = HealthPolicy()
     var consoles = ConsolePolicy()
     var discovery = DiscoveryLimits()
+    var backup: BackupSettings?
+    /// The file that the server was configured by.
+    var configurationPath: String?
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -51,18 +54,30 @@ struct ServerProgram {
             identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
         let bmcs = try await openBMCs(control)
+        let lossWarnings = try await Self.tell(database.loss, control)
 
         let services = networks.map {
             MachineServices(
                 network: $0, control: control, store: store,
                 files: BootFilePaths(boot: bootFiles, blobs: images.path + "/blobs/sha256"), tokens: issuer, networks: networks.count, logger: logger)
         }
+        let backups = backup.map { settings in
+            ScheduledBackups(
+                settings,
+                .init(
+                    stateDirectory: stateDirectory, configuration: configurationPath,
+                    write: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
+                    record: { kind, message, evidence in
+                        try await control.recordEvent(kind: kind, actor: "backup", message: message, evidence: evidence)
+                    }, now: Self.wallClock, logger: logger))
+        }
         let surroundings = APISurroundings(
             version: Hostler.version, backupDirectory: stateDirectory,
             backup: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
-            warnings: { services.flatMap(Self.warnings) + control.interfaceWarnings },
-            counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
+            warnings: { services.flatMap(Self.warnings) + control.interfaceWarnings + lossWarnings + (backups?.warnings ?? []) },
+            counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } },
+            backups: { backups?.vitals })
         let server = APIServer(
             configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
             bmcs: bmcs, consoles: bmcs,
@@ -73,7 +88,7 @@ struct ServerProgram {
             })
 
         do {
-            try await serve(control, store, issuer, bmcs, services, server)
+            try await serve(control, store, issuer, bmcs, services, server, backups)
         } catch {
             try? await store.close()
             throw error
@@ -84,7 +99,7 @@ struct ServerProgram {
     /// Until one of the parts ends, or a signal comes.
     private func serve(
         _ control: ControlPlane, _ store: SealedStore, _ issuer: IdentityService?, _ bmcs: BMCDesk, _ services: [MachineServices],
-        _ server: APIServer
+        _ server: APIServer, _ backups: ScheduledBackups?
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
@@ -92,6 +107,7 @@ struct ServerProgram {
             if let issuer { group.addTask { try await issuer.run() } }
             group.addTask { try await bmcs.run() }
             for service in services { group.addTask { try await service.run() } }
+            if let backups { group.addTask { try await backups.run() } }
             group.addTask { try await server.run() }
             group.addTask {
                 for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
@@ -130,6 +146,20 @@ struct ServerProgram {
     private static func restoreEpoch(_ store: SQLiteStore) async throws -> Int {
         let epoch = try await store.storeEpoch()
         return epoch.restoredAtMilliseconds == nil ? 0 : epoch.epoch
+    }
+
+    /// Says that the database had lost what was acknowledged.
+    private static func tell(_ loss: RevisionLoss?, _ control: ControlPlane) async throws -> [Problem] {
+        guard let loss else { return [] }
+        let problem = Problem(
+            "revisions-lost", status: 500,
+            title: "\(loss.count) acknowledged changes are not in the database any more: revisions \(loss.first) to \(loss.last)",
+            detail: "The database is older than what was said to be done: its file, or its write-ahead log, was damaged or replaced.",
+            remedy: "What was under way is ended, as after a restore. Look at what was done last, and look after the disk.")
+        try await control.recordEvent(
+            kind: "store.revisions-lost", actor: "control", message: problem.title,
+            evidence: ["first": loss.first.description, "last": loss.last.description])
+        return [problem]
     }
 
     /// Keeps the history that watchers resume from to what a day writes.
