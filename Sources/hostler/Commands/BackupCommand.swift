@@ -11,7 +11,7 @@ import Store
 struct BackupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "backup", abstract: "Take a consistent copy of the state, while the server runs or not.",
-        subcommands: [Take.self], defaultSubcommand: Take.self)
+        subcommands: [Take.self, Verify.self], defaultSubcommand: Take.self)
 }
 
 extension BackupCommand {
@@ -20,14 +20,17 @@ extension BackupCommand {
             abstract: "Write a backup to a file.",
             discussion: """
                 Asks the server; with --offline it reads the state directory itself, and the server must not run. A backup has no \
-                secret that opens without the server's key files. With --passphrase-file it has these too, encrypted under the \
-                passphrase: run it where the server runs, as who may read them. Without, keep copies of the key files elsewhere: \
-                seal.key, identity.key and vault.key in the state directory.
+                secret that opens without the server's key files. With --passphrase-file it has these too, and the CA and the \
+                configuration, encrypted under the passphrase: run it where the server runs, as who may read them. Without, keep \
+                copies elsewhere: seal.key, identity.key, vault.key and tls/ in the state directory. docs/backup.md tells more.
                 """)
         @OptionGroup var connection: ConnectionOptions
         @Argument(help: "The file to write.") var file: String
         @Flag(help: "Read the state directory itself.") var offline = false
         @Option(help: "Add the server's key files, encrypted under the passphrase in this file.") var passphraseFile: String?
+        @Flag(help: "Say nothing of the keys: they are kept elsewhere. Without them a new host loses what they open.")
+        var withoutKeys = false
+        @Option(help: "The server's configuration file, to go with the keys.") var config = ServerConfiguration.defaultPath
         @Flag(help: "Replace a file that is there.") var force = false
 
         func run() async throws {
@@ -35,6 +38,9 @@ extension BackupCommand {
             let target = try BackupTarget(file, stateDirectory: connection.stateDir, mayReplace: force)
             let passphrase = try passphraseFile.map { try ServerKeys.passphrase(in: $0) }
             if let passphrase { try BackupKeys.check(passphrase) }
+            guard passphrase == nil || !withoutKeys else {
+                throw ValidationError("--passphrase-file puts the server's keys into the backup; --without-keys says that there are none in it.")
+            }
             let manifest = try await target.write { temporary in
                 if offline {
                     try await backupOffline(to: temporary)
@@ -47,7 +53,14 @@ extension BackupCommand {
                 return manifest
             }
             print("\(file): revision \(manifest.revision)" + (passphrase == nil ? "" : ", with the server's keys under the passphrase"))
+            if passphrase == nil, !withoutKeys { Terminal.writeError(Self.costOfNoKeys) }
         }
+
+        static let costOfNoKeys = """
+            This backup has none of the server's keys. Restored on another host, it has no BMC passwords, no issuer's keys and no \
+            user-data for next installations, and clients must trust a new CA.
+              remedy: Take it with --passphrase-file FILE; or keep seal.key, identity.key, vault.key and tls/ elsewhere, and say --without-keys.
+            """
 
         private func fetch(to temporary: String) async throws {
             try await APIClient.with(connection) { client in
@@ -72,8 +85,10 @@ extension BackupCommand {
 
         private func backupOffline(to temporary: String) async throws {
             let logger = Logger(label: "hostler") { _ in SwiftLogNoOpLogHandler() }
-            let store = try StateOwner.acting(for: connection.stateDir) {
-                try SQLiteStore(path: connection.stateDir + "/hostler.db", logger: logger)
+            var options = SQLiteStore.Options()
+            options.isForCopying = true
+            let store = try StateOwner.acting(for: connection.stateDir) { [options] in
+                try SQLiteStore(path: connection.stateDir + "/hostler.db", options: options, logger: logger)
             }
             do {
                 // A record that is sealed needs no key to be copied.
@@ -100,11 +115,39 @@ extension BackupCommand {
                     detail: seal == nil ? "There is no seal.key." : "seal.key does not open the record's secrets.",
                     remedy: "Run it on the machine where the server runs, with the server's --state-dir.")
             }
-            try BackupKeys.add(keys.read(), toBackup: temporary, passphrase: passphrase)
+            try BackupKeys.add(keys.readAll(configuration: config), toBackup: temporary, passphrase: passphrase)
         }
 
         private static func cannotWrite(_ path: String) -> Problem {
             Problem("file-unwritable", title: "\(path) cannot be written", detail: String(cString: strerror(errno)))
+        }
+    }
+}
+
+extension BackupCommand {
+    struct Verify: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Restore a backup into a folder of its own, and check all of it.",
+            discussion: """
+                Checks the file, every record, what they refer to, and with the passphrase whether the keys in it open the secrets. \
+                Nothing is left of it afterwards. Ends with 0 where it restores, else with 1.
+                """)
+        @Argument(help: "The backup.") var file: String
+        @Option(help: "The passphrase that its keys were encrypted with, in a file.") var passphraseFile: String?
+        @Option(help: "Without a passphrase: whose key files open its secrets. Else $HOSTLER_STATE_DIR.") var stateDir = StateDirectory.standard
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            let passphrase = try passphraseFile.map { try ServerKeys.passphrase(in: $0) }
+            // Another server's keys, or none that this user may read, are no reason not to look at the rest.
+            let local = passphrase == nil ? (try? ServerKeys(stateDirectory: stateDir).read()) ?? [:] : [:]
+            let isOwn = try local["seal.key"].map { bytes in
+                let seal = try SealingKey(bytes)
+                return try SQLiteStore.secrets(inBackup: file) { name, value in SealedStore.opens(value, at: name, with: seal) }.isEmpty
+            }
+            let verification = try BackupVerification(file: file, passphrase: passphrase, localKeys: isOwn == true ? local : [:])
+            try output.print(verification) { $0.text }
+            if !verification.faults.isEmpty { throw ExitCode(ExitStatus.failure.rawValue) }
         }
     }
 }
