@@ -17,7 +17,7 @@ struct ServerMetrics {
             [.init(Double(try await server.records.store.currentRevision().rawValue))])
         metrics.exposition.add(
             "hostler_images", .gauge, "Images that machines can be given.",
-            [.init(Double(try await server.images.list().count { $0.state == .ready }))])
+            [.init(Double((try? await server.images.list())?.count { $0.state == .ready } ?? 0))])
         metrics.exposition.add(
             "hostler_warnings", .gauge, "What the operator should know, as another DHCP server on the wire.",
             [.init(Double(await server.warnings().count))])

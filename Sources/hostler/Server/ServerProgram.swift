@@ -75,7 +75,9 @@ struct ServerProgram {
             version: Hostler.version, backupDirectory: stateDirectory,
             backup: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
-            warnings: { services.flatMap(Self.warnings) + control.interfaceWarnings + lossWarnings + (backups?.warnings ?? []) },
+            warnings: {
+                services.flatMap(Self.warnings) + control.interfaceWarnings + lossWarnings + (backups?.warnings ?? []) + images.damageWarnings
+            },
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } },
             backups: { backups?.vitals })
         let server = APIServer(
