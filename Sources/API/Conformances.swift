@@ -6,7 +6,8 @@ extension ControlPlane: MachineControl {}
 extension BMCDesk: BMCControl, ConsoleControl {}
 
 extension ImageStore: ImageShelf {
-    public func summaries() async throws -> [ImageSummary] { try list().map(summary) }
+    /// Those that can be read; ``damageWarnings`` names the others.
+    public func summaries() async throws -> [ImageSummary] { try list().compactMap { try? summary($0) } }
 
     public func summary(named name: String) async throws -> ImageSummary? {
         let full = name.contains(":") ? name : "\(name):latest"

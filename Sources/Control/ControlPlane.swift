@@ -89,9 +89,10 @@ public final class ControlPlane: Sendable {
         let isRestored = try await settledEpoch(store) < restoreEpoch
         let control = ControlPlane(
             records: records, images: images, environment: environment,
-            secret: try await StoredSecret.session.open(in: store, fresh: isRestored),
-            markerSecret: try await StoredSecret.markers.open(in: store))
+            secret: try await StoredSecret.session.open(in: store, fresh: isRestored, damaged: records.damaged),
+            markerSecret: try await StoredSecret.markers.open(in: store, damaged: records.damaged))
         try await control.loadSnapshot()
+        try await control.settleLostOperations()
         try await control.settleRestoredStore(epoch: restoreEpoch)
         try await control.sweepSecrets()
         // Nothing follows the store yet, and the first boot may ask at once. Most starts have changed nothing.
@@ -127,14 +128,19 @@ public final class ControlPlane: Sendable {
         let revision = try await records.store.currentRevision()
         let machines = try await records.all(Machine.self).map(\.value)
         let operations = try await records.all(Model.Operation.self).map(\.value)
-        snapshots.load(machines, operations, at: revision)
+        var damaged: [DamagedMachine] = []
+        for entry in records.damaged.all where entry.folder == Machine.prefix {
+            guard let id = MachineID(rawValue: entry.name), let stored = try await records.store.get(entry.key) else { continue }
+            damaged.append(DamagedMachine(id: id, in: stored))
+        }
+        snapshots.load(machines, operations, damaged: damaged, at: revision)
     }
 
     private func followStore() async throws {
         while !Task.isCancelled {
             do {
                 let batches = try await records.store.watch(prefix: RackKeys.prefix, after: snapshots.current.revision)
-                for try await batch in batches { try snapshots.apply(batch) }
+                for try await batch in batches { snapshots.apply(batch, records) }
             } catch let error as StoreError where error == .closed {
                 throw error
             } catch is CancellationError {
@@ -164,7 +170,12 @@ public final class ControlPlane: Sendable {
         }
         guard try await Self.settledEpoch(records.store) < epoch else { return }
         for machine in snapshot.machines.values where machine.openOperation != nil {
-            try await change(machine.id) { transition, now in transition.storeWasRestored(now) }
+            do {
+                try await change(machine.id) { transition, now in transition.storeWasRestored(now) }
+            } catch let problem as Problem where problem.code == "record-damaged" {
+                // It stays as it is, and the gate does nothing with it.
+                environment.logger.error("an operation that the restore ends cannot be read", metadata: ["machine": "\(machine.id)"])
+            }
         }
         let now = now
         try await records.store.commit([

@@ -32,7 +32,7 @@ enum Schemas {
     }
 
     static func page(of name: String) -> JSONValue {
-        object(["items": list(reference(name)), "revision": integer], optional: ["next": text])
+        object(["items": list(reference(name)), "revision": integer], optional: ["next": text, "skipped": list(text)])
     }
 
     private static let machine: [String: JSONValue] = [

@@ -49,6 +49,7 @@ enum EventRoutes {
                 let page = try await ResourceList.page(
                     in: call.server.records, after: reply.next, limit: 1000, filter: filter)
                 reply.items = (reply.items + page.items).suffix(count)
+                if let skipped = page.skipped { reply.skipped = (reply.skipped ?? []) + skipped }
                 if reply.revision == 0 { reply.revision = page.revision }
                 reply.next = page.next
             } while reply.next != nil

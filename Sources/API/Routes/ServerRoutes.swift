@@ -51,8 +51,9 @@ enum ServerRoutes {
             revision: try await server.records.store.currentRevision().rawValue,
             machines: Dictionary(grouping: machines, by: \.state.rawValue).mapValues(\.count),
             heldMachines: machines.count { !$0.holds.isEmpty }, openOperations: operations.count { $0.value.isOpen },
-            images: try await server.images.list().count { $0.state == .ready }, memoryBytes: residentBytes(),
-            machineNamespace: server.surroundings.machineNamespace, warnings: await server.surroundings.warnings(),
+            // Images that cannot be read say nothing of the rest.
+            images: (try? await server.images.list())?.count { $0.state == .ready } ?? 0, memoryBytes: residentBytes(),
+            machineNamespace: server.surroundings.machineNamespace, warnings: await server.warnings(),
             counters: await server.surroundings.counters())
         return try .json(reply)
     }

@@ -166,10 +166,28 @@ public final class DHCPService: Sendable {
         var after: String?
         repeat {
             let page = try await store.list(prefix: leasePrefix, after: after, limit: 1000)
-            leases += try page.values.map { try RecordCoding.decode(DHCPLease.self, from: $0) }
+            leases += page.values.compactMap(readable)
             after = page.nextKey
         } while after != nil
         return leases
+    }
+}
+
+extension DHCPService {
+    /// How long an address whose lease cannot be read is given to nobody: as long as a lease may be, since it may be in use.
+    private static let doubtful = Duration.seconds(86_400)
+
+    /// A lease; where its record cannot be read, one that keeps its address from others for a day.
+    private func readable(_ stored: StoredValue) -> DHCPLease? {
+        let name = String(stored.key.dropFirst(leasePrefix.count))
+        if let lease = try? RecordCoding.decode(DHCPLease.self, from: stored.value), lease.address.description == name { return lease }
+        store.damaged?.note(stored.key, stored.modifiedRevision, "it is no lease of \(name)")
+        logger.error("a lease cannot be read; its address is given to nobody for a day", metadata: ["key": "\(stored.key)"])
+        guard let address = IPv4Address(name) else { return nil }
+        let now = control.now
+        return DHCPLease(
+            address: address, client: .identifier(Array("damaged \(name)".utf8)), mac: MACAddress(value: 0), grantedMilliseconds: now.milliseconds,
+            expiresMilliseconds: (now + Self.doubtful).milliseconds, state: .declined)
     }
 }
 

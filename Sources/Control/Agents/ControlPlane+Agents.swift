@@ -286,6 +286,7 @@ extension ControlPlane {
     public func boots(_ mac: MACAddress, policy: DiscoveryPolicy = .discover) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
+        if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged)) }
         let operation = machine.flatMap { snapshot.openOperation(of: $0) }
         let tries = machine == nil ? inspectionTries.count(of: mac, at: now) : 0
         return (machine, BootGate.decide(machine: machine, operation: operation, policy: policy, tries: tries))

@@ -17,6 +17,7 @@ extension ControlPlane {
         guard hello.mac == sender.mac else {
             throw Problem("hello-foreign", status: 403, title: "The hello is of \(hello.mac), and comes from \(sender.mac)")
         }
+        try refuseDamaged(mac: sender.mac)
         let now = now
         guard hello.sessionKey.utf8.count == 64, hello.macs.count <= ObservedMachine.claimLimit else {
             throw Problem("hello-invalid", title: "The agent's hello is malformed")
@@ -42,7 +43,8 @@ extension ControlPlane {
         let key = "/nonces/" + nonce
         let record = try RecordCoding.encode(SpentNonce(boot: boot, expires: expires))
         if try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) != nil { return }
-        let spent = try await records.store.get(key).map { try RecordCoding.decode(SpentNonce.self, from: $0) }
+        // A record that cannot be read says that it was spent, and not by whom.
+        let spent = try await records.store.get(key).flatMap { try? RecordCoding.decode(SpentNonce.self, from: $0) }
         guard spent?.boot == boot else {
             throw Problem(
                 "nonce-spent", status: 401, title: "The boot nonce has been spent by another boot",
@@ -50,7 +52,7 @@ extension ControlPlane {
         }
     }
 
-    private struct SpentNonce: Codable {
+    struct SpentNonce: Codable {
         var boot: String
         var expires: Timestamp
     }
@@ -61,7 +63,11 @@ extension ControlPlane {
             try await Task.sleep(for: .seconds(600))
             do {
                 let spent = try await records.store.list(prefix: "/nonces/", after: nil, limit: 500).values
-                let old = try spent.filter { try RecordCoding.decode(SpentNonce.self, from: $0).expires < now }
+                let old = spent.filter { stored in
+                    if let nonce = try? RecordCoding.decode(SpentNonce.self, from: stored) { return nonce.expires < now }
+                    records.damaged.note(stored.key, stored.modifiedRevision, "it is no spent nonce")
+                    return false
+                }
                 guard !old.isEmpty else { continue }
                 try await records.store.commit(old.map { .delete(key: $0.key, if: .none) })
             } catch StoreError.closed {
@@ -213,7 +219,7 @@ extension ControlPlane {
 
     func newMachine() -> Machine {
         var id = MachineID.random(length: 6)
-        while snapshot.machines[id] != nil { id = .random(length: 6) }
+        while snapshot.machines[id] != nil || snapshot.damaged[id] != nil { id = .random(length: 6) }
         // An id is always a valid name.
         let name = try? DisplayName(id.rawValue)
         return Machine(id: id, name: name.unsafelyUnwrapped, interfaces: [], now: now)

@@ -18,6 +18,7 @@ extension ControlPlane {
                 "machine-known", status: 409, title: "The port \(mac) is of a known machine, \(known.name)",
                 remedy: "Say that it is this one: --machine \(known.id)")
         }
+        for mac in macs { try refuseDamaged(mac: mac) }
         var machine = newMachine()
         machine.interfaces = macs.map { Interface(mac: $0) }
         let made = OperationTransition.Happening(

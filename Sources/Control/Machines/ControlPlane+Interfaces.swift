@@ -9,6 +9,7 @@ extension ControlPlane {
         guard !mac.isMulticast, mac.value != 0 else {
             throw Problem("mac-invalid", status: 422, title: "\(mac) is no network port's address", remedy: "Give the port's own MAC address.")
         }
+        try refuseDamaged(mac: mac)
         for _ in 0..<Self.conflictLimit {
             let found = try await machine(named: name)
             var machine = found.value

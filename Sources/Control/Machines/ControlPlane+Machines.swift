@@ -45,6 +45,7 @@ extension ControlPlane {
         {
             return found
         }
+        try refuseDamaged(name: name)
         throw Problem.notFound("machine", name)
     }
 
@@ -58,6 +59,7 @@ extension ControlPlane {
                 if let other = self.snapshot.machines.values.first(where: { $0.name == wanted && $0.id != machine.id }) {
                     throw Problem("name-taken", status: 409, title: "Machine \(other.id) has the name “\(text)” already")
                 }
+                try self.refuseDamaged(name: text)
                 machine.name = wanted
             }
             if let hostname = patch.hostname {

@@ -47,7 +47,7 @@ extension Machine {
 extension RackSnapshot {
     /// Whether a port is of a machine that has room reserved. One that was merely discovered has none: anybody can make a
     /// record by a hello.
-    public func isKnown(_ mac: MACAddress) -> Bool { machine(with: mac).map { !$0.isMerelyDiscovered } ?? false }
+    public func isKnown(_ mac: MACAddress) -> Bool { machine(with: mac).map { !$0.isMerelyDiscovered } ?? (damagedMachine(with: mac) != nil) }
 }
 
 // Machines that come into the record by themselves.

@@ -163,6 +163,7 @@ extension ControlPlane {
                 }
             }
             try await endLeases()
+            try await tellDamage()
             try await Task.sleep(for: .milliseconds(500))
         }
     }

@@ -132,7 +132,13 @@ struct APIClient: Sendable {
 
     private func decode<T: Decodable>(_ type: T.Type, _ bytes: ByteBuffer) throws -> T {
         do {
-            return try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
+            let reply = try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
+            if let skipped = (reply as? any PartialReply)?.skipped, !skipped.isEmpty {
+                Terminal.writeError(
+                    "\(skipped.count) of them cannot be read and are not shown: \(skipped.prefix(5).joined(separator: ", "))\(skipped.count > 5 ? ", …" : ""); see hostler store check"
+                )
+            }
+            return reply
         } catch {
             throw Problem(
                 "reply-invalid", status: 502, title: "The server's reply was not understood", detail: "\(error)",

@@ -18,6 +18,7 @@ struct DoctorCommand: AsyncParsableCommand {
 
     func run() async throws {
         var findings = HostCheck(stateDirectory: connection.stateDir, bootFiles: bootFiles).findings()
+        findings += recordFindings()
         findings += await wireFindings()
         findings += await serverFindings()
         try output.print(findings) { findings in
@@ -29,6 +30,32 @@ struct DoctorCommand: AsyncParsableCommand {
             }.joined(separator: "\n")
         }
         if findings.contains(where: { $0.level == .bad }) { throw ExitCode(ExitStatus.failure.rawValue) }
+    }
+
+    /// The record on this host, and whether backups of it are taken.
+    private func recordFindings() -> [HostCheck.Finding] {
+        guard access(connection.stateDir + "/hostler.db", R_OK) == 0 else { return [] }
+        var findings: [HostCheck.Finding] = []
+        do {
+            let report = try StoreCommand.look(connection.stateDir).report
+            let wrong = report.faults + report.findings.map { "\($0.key): \($0.what)" }
+            findings.append(
+                wrong.isEmpty
+                    ? .init(what: "record", level: .good, found: "sound, revision \(report.revision)")
+                    : .init(what: "record", level: .bad, found: wrong.prefix(3).joined(separator: "; "), remedy: "hostler store check"))
+        } catch {
+            findings.append(.init(what: "record", level: .bad, found: Hostler.problem(of: error)?.title ?? "\(error)", remedy: "hostler store check"))
+        }
+        guard let file = try? ServerConfiguration.load(config) else { return findings }
+        if let backup = file.backup {
+            findings.append(HostCheck.Finding(what: "backups", level: .good, found: "every \(backup.hours) hours to \(backup.path)"))
+        } else {
+            findings.append(
+                HostCheck.Finding(
+                    what: "backups", level: .warning, found: "the server takes none by itself",
+                    remedy: "Write backup: into the configuration (docs/backup.md), or take them by hand and ignore this."))
+        }
+        return findings
     }
 
     /// Who else answers on the wires that are to be served.

@@ -33,6 +33,13 @@ enum IdentityWiring {
         } catch let problem as Problem {
             logger.error("no identities are issued: \(problem)")
             return nil
+        } catch let error as StoreError {
+            switch error {
+            case .sealed, .corrupt: break
+            default: throw error
+            }
+            logger.error("no identities are issued: \(error)")
+            return nil
         }
     }
 

@@ -18,6 +18,8 @@ struct ServerConfiguration: Codable, Sendable {
     var health: HealthPolicy?
     var consoles: ConsolePolicy?
     var discoveryLimits: DiscoveryLimits?
+    /// Backups that the server takes by itself.
+    var backup: BackupSettings?
 
     /// Who machines are to others.
     struct Identity: Codable, Sendable {
