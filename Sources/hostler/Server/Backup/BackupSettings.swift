@@ -48,7 +48,7 @@ enum BackupCalendar {
 
     /// As `hostler-2026-01-31T08-15-00Z.backup`; sorts by time.
     static func name(_ time: Timestamp) -> String {
-        head + time.description.prefix(19).replacing(":", with: "-") + "Z" + tail
+        head + String(time.description.prefix(19)).replacing(":", with: "-") + "Z" + tail
     }
 
     /// When a backup of this name was taken; nil: it is not one of ours.
