@@ -56,7 +56,8 @@ enum MachineText {
         add("seen", Quantity.ago(machine.observed.lastSeen))
         if let agent = machine.observed.agent { add("agent", "\(agent.version), since \(agent.since)") }
         if let installed = machine.installed {
-            add("installed", "\(installed.image) as \(installed.hostname) at \(installed.installedAt) by \(installed.operation)")
+            let disk = (installed.disk?.name ?? installed.diskSerial).map { " on disk \($0)" } ?? ""
+            add("installed", "\(installed.image) as \(installed.hostname)\(disk) at \(installed.installedAt) by \(installed.operation)")
             add("image", installed.digest)
         }
         for hold in machine.holds {
@@ -80,11 +81,12 @@ enum MachineText {
         lines.append("memory:       \(Quantity.bytes(facts.memory.totalBytes))  " + Table.printable(dimms.joined(separator: ", ")))
         if let tpm = facts.tpm { lines.append("tpm:          \(tpm.version)") }
         if let bmc = facts.bmc { lines.append("bmc:          \(bmc.address?.description ?? "no address")") }
-        var disks = Table(["DISK", "SERIAL", "WWN", "MODEL", "SIZE", "KIND"])
-        for disk in facts.disks {
+        let names = DiskNames(facts.disks)
+        var disks = Table(["DISK", "NAME", "SERIAL", "MODEL", "SIZE", "KIND", "PLACE"])
+        for (index, disk) in facts.disks.enumerated() {
             disks.add([
-                disk.name, disk.serial, disk.wwn, disk.model, Quantity.bytes(disk.bytes),
-                disk.kind.rawValue + (disk.removable ? ", removable" : ""),
+                disk.name, names.name(of: index), disk.serial, disk.model, Quantity.bytes(disk.bytes),
+                disk.kind.rawValue + (disk.removable ? ", removable" : ""), names.place(of: index).words,
             ])
         }
         var nics = Table(["NIC", "MAC", "LINK", "DRIVER", "SWITCH PORT"])
