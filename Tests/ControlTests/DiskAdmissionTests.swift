@@ -292,6 +292,28 @@ struct DiskAdmissionTests {
         #expect(try decode(WipeWork.self, #"{"disks":["S1"],"done":[]}"#).targets == nil)
     }
 
+    @Test("that were wiped, or have our marker, are told from their twins when a machine's disks are judged")
+    func judgedTwins() throws {
+        let foreign = DiskContents(items: [.init(kind: "ext4")], partitions: 1)
+        for disks in [Self.volumes, Self.twins] {
+            var machine = try machine(.ready)
+            machine.observed.inventory = try Self.inventory(disks)
+            for index in disks.indices { machine.observed.inventory?.disks[index].contents = foreign }
+            let names = DiskNames(disks)
+            let (first, second) = (try #require(names.name(of: 0)), try #require(names.name(of: 1)))
+            machine.judgeDisks(marked: [])
+            #expect(machine.observed.foreignDisks == [first, second])
+            machine.judgeDisks(marked: [first])
+            #expect(machine.observed.foreignDisks == [second])
+            machine.judgeDisks(marked: ["SAME"])
+            #expect(machine.observed.foreignDisks == [first, second], "a name that both answer to speaks for neither")
+            machine.noteWiped([second])
+            #expect(machine.observed.foreignDisks == [first] && machine.observed.inventory?.disks[0].contents == foreign)
+            machine.noteWiped([])
+            #expect(machine.observed.foreignDisks == [first])
+        }
+    }
+
     @Test("that hold the machine's system are told from their twins", arguments: [(a, false), (b, true)])
     func systemsDisk(_ wiped: String, _ stays: Bool) throws {
         var machine = try machine(.running)

@@ -18,13 +18,14 @@ extension ControlPlane {
         let own = inventory.installations.filter { markers.isSealed($0.record) && isOf(machine, $0.record) }
         guard let found = own.max(by: { $0.record.generation < $1.record.generation }) else { return nil }
         guard try await !isSuperseded(found.record, on: machine) else { return nil }
-        let disk = inventory.disk(of: found)
+        let names = DiskNames(inventory.disks)
+        let disk = names.disk(recordedAs: found.disk)
         machine.installed = Installation(
             operation: found.record.operation, generation: found.record.generation, image: found.record.image,
             digest: found.record.digest, hostname: found.record.hostname,
             diskSerial: disk.flatMap { inventory.disks[$0].serial }, installedAt: now)
         machine.installed?.disk = disk.flatMap { disk in
-            DiskNames(inventory.disks).name(of: disk).map { DiskTarget(inventory.disks[disk], name: $0, isNamed: true) }
+            names.name(of: disk).map { DiskTarget(inventory.disks[disk], name: $0, isNamed: true) }
         }
         machine.installed?.isAdopted = true
         // The marker has what checks the system's keys; one of before markers had that may be known by its operation.
@@ -85,16 +86,6 @@ extension ControlPlane {
             if operation.id == record.operation { return operation.problem?.code != OperationTransition.restoredCode }
             return operation.generation > record.generation && operation.hasTouchedDisks
         }
-    }
-}
-
-extension Inventory {
-    /// The place of the disk that an installation was found on; nil where several answer to its name.
-    fileprivate func disk(of found: FoundInstallation) -> Int? {
-        if let disk = try? DiskNames(disks).disk(named: found.disk) { return disk }
-        // A disk without a name is told by the kernel's, which holds for one inventory.
-        let named = disks.indices.filter { disks[$0].name == found.disk }
-        return named.count == 1 ? named[0] : nil
     }
 }
 

@@ -51,6 +51,20 @@ public struct DiskNames: Sendable {
         return first
     }
 
+    /// The disk that an earlier report called so: by its name, or by the kernel's where it has none. Nil where several
+    /// answer to it.
+    public func disk(recordedAs name: String) -> Int? {
+        let found = answering(to: name)
+        if found.isEmpty {
+            let named = disks.indices.filter { disks[$0].name == name }
+            return named.count == 1 ? named[0] : nil
+        }
+        return found.count == 1 ? found[0] : nil
+    }
+
+    /// What a disk is called in the record: ``name(of:)``, or the kernel's name where it has none.
+    public func recordName(of index: Int) -> String { name(of: index) ?? disks[index].name }
+
     // MARK: From disks to names
 
     /// The strongest name that no other disk of the machine answers to; nil where there is none.

@@ -37,7 +37,7 @@ struct InventoryReader: Sendable {
         inventory.tpm = Self.tpm()
         inventory.bmc = BMC.find(smbios)
         inventory.installations = disks.indices.compactMap { index in
-            Disks.record(on: disks[index]).map { Inventory.FoundInstallation(disk: names.name(of: index) ?? disks[index].name, record: $0) }
+            Disks.record(on: disks[index]).map { Inventory.FoundInstallation(disk: names.recordName(of: index), record: $0) }
         }
         return inventory
     }
