@@ -121,8 +121,10 @@ public struct InstallWork: Codable, Sendable {
     public var blobPath: String
     /// The image's size on the disk in bytes.
     public var diskBytes: Int64
-    /// By serial or WWN; nil: the default rule.
+    /// By its name; nil: the default rule.
     public var disk: String?
+    /// The disk as the record had it. It is written only if it is that still.
+    public var target: DiskTarget?
     public var seedPath: String
     public var seedDigest: String
     public var seedBytes: Int64
@@ -134,7 +136,7 @@ public struct InstallWork: Codable, Sendable {
     public init(
         record: InstallRecord, done: [StepName], indexPath: String, indexDigest: String, blobPath: String,
         diskBytes: Int64, disk: String?, seedPath: String, seedDigest: String, seedBytes: Int64,
-        restart: RestartMethod, rootUUID: String?, kernelArguments: String?
+        restart: RestartMethod, rootUUID: String?, kernelArguments: String?, target: DiskTarget? = nil
     ) {
         self.record = record
         self.done = done
@@ -143,6 +145,7 @@ public struct InstallWork: Codable, Sendable {
         self.blobPath = blobPath
         self.diskBytes = diskBytes
         self.disk = disk
+        self.target = target
         self.seedPath = seedPath
         self.seedDigest = seedDigest
         self.seedBytes = seedBytes
@@ -160,6 +163,7 @@ public struct InstallWork: Codable, Sendable {
         blobPath = try container.decode(String.self, forKey: .blobPath)
         diskBytes = try container.number(.diskBytes, in: NumberRange.count)
         disk = try container.decodeIfPresent(String.self, forKey: .disk)
+        target = try container.decodeIfPresent(DiskTarget.self, forKey: .target)
         seedPath = try container.decode(String.self, forKey: .seedPath)
         seedDigest = try container.decode(String.self, forKey: .seedDigest)
         seedBytes = try container.number(.seedBytes, in: NumberRange.count)
@@ -170,11 +174,16 @@ public struct InstallWork: Codable, Sendable {
 }
 
 public struct WipeWork: Codable, Sendable {
+    /// By their names. None means none.
     public var disks: [String]
     public var done: [StepName]
-    public init(disks: [String], done: [StepName]) {
+    /// The same disks as the record had them. Each is wiped only if it is that still; nil: nothing is known but the names.
+    public var targets: [DiskTarget]?
+
+    public init(disks: [String], done: [StepName], targets: [DiskTarget]? = nil) {
         self.disks = disks
         self.done = done
+        self.targets = targets
     }
 }
 

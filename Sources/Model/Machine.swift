@@ -176,6 +176,8 @@ public struct Installation: Codable, Sendable, Equatable {
     public var digest: String
     public var hostname: String
     public var diskSerial: String?
+    /// The disk that it is on; nil: an earlier version's record, which has the serial at most.
+    public var disk: DiskTarget?
     public var installedAt: Timestamp
     /// SSH host keys that the machine reported in its proof, in `known_hosts` form without the host.
     public var hostKeys: [String]

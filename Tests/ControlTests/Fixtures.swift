@@ -44,6 +44,15 @@ func inventory(disks: [(String, Int64)] = [("D1", 8_000_000_000)]) -> Inventory 
     return inventory
 }
 
+/// A disk as an agent that looks where it is reports it.
+func reported(
+    _ name: String, serial: String? = nil, wwn: String? = nil, bytes: Int64 = 8_000_000_000, place: DiskPlace = .inside, path: String? = nil
+) -> Inventory.DiskFacts {
+    var disk = Inventory.DiskFacts(name: name, bytes: bytes, kind: .ssd)
+    (disk.serial, disk.wwn, disk.place, disk.path) = (serial, wwn, place, path)
+    return disk
+}
+
 func machine(_ state: MachineState = .ready, now: Timestamp = Timestamp(milliseconds: 0)) throws -> Machine {
     var machine = Machine(
         id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC)], now: now)

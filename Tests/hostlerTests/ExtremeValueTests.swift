@@ -34,6 +34,7 @@ import Wire
         inventory.nics = [nic]
         var disk = Inventory.DiskFacts(name: "sda", bytes: 1 << 40, kind: .ssd)
         disk.serial = "D"
+        (disk.place, disk.path, disk.nguid, disk.eui64) = (.inside, "pci-1", "0025385b000000010025385b00000001", "0025385b71b0f1a2")
         inventory.disks = [disk]
         inventory.pci = [.init(address: "0000:00:00.0", ids: "8086:100e")]
         inventory.tpm = .init(version: "2")
@@ -243,7 +244,8 @@ import Wire
             record: Self.record, done: [.agent], indexPath: "/i", indexDigest: "sha256:00", blobPath: "/b", diskBytes: 1 << 30, disk: "D",
             seedPath: "/s", seedDigest: "sha256:00", seedBytes: 4096, restart: .kexec, rootUUID: "u", kernelArguments: "k")
         for work: AgentWork in [
-            .install(install), .wipe(WipeWork(disks: ["D"], done: [])), .rescue(RescueWork(sshKeys: ["k"])), .reboot(reason: "r"),
+            .install(install), .wipe(WipeWork(disks: ["D"], done: [], targets: [DiskTarget(name: "D")])), .rescue(RescueWork(sshKeys: ["k"])),
+            .reboot(reason: "r"),
         ] {
             let task = AgentTask(operation: OperationID(unchecked: "op-0000"), generation: 1, work: work)
             #expect(try walk(AgentTask.self, task) { _ in } > 5)

@@ -70,10 +70,20 @@ enum Schemas {
             [
                 "operation": id("op"), "generation": integer, "image": text, "digest": text, "hostname": text,
                 "installedAt": time, "hostKeys": list(text),
-            ], optional: ["diskSerial": text, "sshKeys": list(text), "isAdopted": boolean, "keyVerifiers": reference("KeyVerifiers")]),
+            ],
+            optional: [
+                "diskSerial": text, "disk": reference("DiskTarget"), "sshKeys": list(text), "isAdopted": boolean,
+                "keyVerifiers": reference("KeyVerifiers"),
+            ]),
         "KeyVerifiers": [
             "type": "object", "description": "SHA-256 of the random keys of an installation.",
             "properties": ["instance": text, "seed": text], "required": ["instance", "seed"], "additionalProperties": false,
+        ],
+        "DiskTarget": [
+            "type": "object", "description": "A disk that an operation writes: its name, and what the record said of it.",
+            "properties": [
+                "name": text, "wwn": text, "serial": text, "model": text, "bytes": integer, "path": text, "isNamed": boolean,
+            ], "required": ["name", "isNamed"], "additionalProperties": false,
         ],
         "Inventory": [
             "type": "object", "description": "What the machine says of itself; what it does not say is absent.",
@@ -183,7 +193,14 @@ enum Schemas {
                 "userData": ["type": "string", "contentEncoding": "base64"], "restart": words(RestartMethod.self),
                 "dataSource": words(DataSource.self),
             ]),
-        "WipeRequest": object([:], optional: ["disks": list(text)]),
+        "WipeRequest": object(
+            [:],
+            optional: [
+                "disks": [
+                    "type": "array", "items": ["type": "string"],
+                    "description": "By name. Left out: every disk inside the machine. Empty: none.",
+                ]
+            ]),
         "RescueRequest": object(["sshKeys": list(text)]),
         "OperationBulk": object([
             "items": list(

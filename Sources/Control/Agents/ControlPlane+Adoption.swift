@@ -18,10 +18,15 @@ extension ControlPlane {
         let own = inventory.installations.filter { markers.isSealed($0.record) && isOf(machine, $0.record) }
         guard let found = own.max(by: { $0.record.generation < $1.record.generation }) else { return nil }
         guard try await !isSuperseded(found.record, on: machine) else { return nil }
-        let disk = inventory.disks.first { [$0.serial, $0.wwn, $0.name].contains(found.disk) }
+        let names = DiskNames(inventory.disks)
+        let disk = names.disk(recordedAs: found.disk)
         machine.installed = Installation(
             operation: found.record.operation, generation: found.record.generation, image: found.record.image,
-            digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
+            digest: found.record.digest, hostname: found.record.hostname,
+            diskSerial: disk.flatMap { inventory.disks[$0].serial }, installedAt: now)
+        machine.installed?.disk = disk.flatMap { disk in
+            names.name(of: disk).map { DiskTarget(inventory.disks[disk], name: $0, isNamed: true) }
+        }
         machine.installed?.isAdopted = true
         // The marker has what checks the system's keys; one of before markers had that may be known by its operation.
         let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value

@@ -79,7 +79,10 @@ extension ControlPlane {
         for index in inventory.disks.indices where inventory.disks[index].contents == nil {
             let disk = inventory.disks[index]
             inventory.disks[index].contents =
-                old?.disks.first { $0.recordName == disk.recordName && $0.bytes == disk.bytes && $0.model == disk.model }?.contents
+                old?.disks.first {
+                    $0.name == disk.name && $0.worldWideNames == disk.worldWideNames && $0.serial == disk.serial && $0.path == disk.path
+                        && $0.bytes == disk.bytes && $0.model == disk.model
+                }?.contents
         }
         inventory.storageWithoutDriver = inventory.storageWithoutDriver ?? old?.storageWithoutDriver
         return inventory
@@ -161,10 +164,27 @@ extension ControlPlane {
         case .inspect: work = .inspect
         case .install(let request): work = .install(try await installWork(operation, request, machine, base, placement, wantsProof))
         case .wipe(let request):
-            work = .wipe(WipeWork(disks: request.disks, done: operation.steps.filter { $0.state == .succeeded }.map(\.name)))
+            guard let disks = request.disks, !disks.isEmpty else { return try await refuseWipeOfNothing(operation) }
+            let done = operation.steps.filter { $0.state == .succeeded }.map(\.name)
+            work = .wipe(WipeWork(disks: disks, done: done, targets: request.targets))
         case .rescue(let request): work = .rescue(RescueWork(sshKeys: request.sshKeys))
         }
         return AgentTask(operation: operation.id, generation: operation.generation, work: work)
+    }
+
+    /// An operation that an earlier version began without naming disks meant all that its agent would find. That is not asked
+    /// of an agent any more, least of all of an earlier one that still runs.
+    private func refuseWipeOfNothing(_ operation: Model.Operation) async throws -> AgentTask? {
+        let problem = Problem(
+            "wipe-no-disks", status: 409, title: "This wipe names no disks, so nothing was wiped",
+            detail: "It was asked for before wipes carried the disks that the record had.",
+            remedy: "Release the hold, look at its disks with hostler machine show \(operation.machine), then wipe it again.")
+        try await change(operation.machine) { transition, now in
+            guard transition.operation.id == operation.id, let step = transition.operation.currentStep?.name else { return }
+            transition.report(
+                StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .failed, problem: problem), now)
+        }
+        return nil
     }
 
     private func installWork(
@@ -175,15 +195,15 @@ extension ControlPlane {
             throw Problem.notFound("image", request.image, remedy: "It was removed meanwhile; cancel the operation.")
         }
         let seed = try await seed(of: operation.id, base: base, placement: placement, wantsProof: wantsProof)
-        let chosen = operation.step(.chooseDisk).flatMap { $0.state == .succeeded ? $0.evidence["serial"] ?? $0.evidence["wwn"] : nil }
+        let target = operation.installTarget
         return InstallWork(
             record: try markers.sealed(marker(of: operation, request, digest)),
             done: operation.steps.filter { $0.state == .succeeded }.map(\.name),
             indexPath: path(of: image.indexDigest, for: operation.id), indexDigest: "\(image.indexDigest)",
-            blobPath: path(of: image.blobDigest, for: operation.id), diskBytes: image.diskBytes, disk: chosen ?? request.disk,
+            blobPath: path(of: image.blobDigest, for: operation.id), diskBytes: image.diskBytes, disk: target?.name,
             seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
             restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
-            kernelArguments: kernelArguments(image, machine))
+            kernelArguments: kernelArguments(image, machine), target: target)
     }
 
     /// What the disk says of itself once the installation has written it.

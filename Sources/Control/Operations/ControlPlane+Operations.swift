@@ -14,6 +14,7 @@ extension ControlPlane {
             var verifiers: KeyVerifiers?
             var id = OperationID.random(length: 8)
             while try await records.get(Model.Operation.self, id: id.rawValue) != nil { id = .random(length: 8) }
+            if case .wipe(let wanted) = request { request = .wipe(try DiskAdmission.pinned(wanted, machine: machine)) }
             if case .rescue(let wanted) = request { try InstallAdmission.check(keys: wanted.sshKeys) }
             if case .install(let wanted) = request {
                 let image = try await images.image(named: wanted.image)

@@ -39,7 +39,7 @@ public struct OperationTransition: Sendable, Equatable {
             id: id, machine: machine.id, generation: machine.generation, request: request,
             steps: request.stepNames.map(Step.init), requestedBy: actor, createdAt: now)
         var next = OperationTransition(machine: machine, operation: operation)
-        next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started")
+        next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started", request.diskFacts)
         next.startNextStep(now)
         return next
     }
@@ -104,6 +104,7 @@ public struct OperationTransition: Sendable, Equatable {
                 operation: operation.id, generation: operation.generation, image: request.image,
                 digest: request.digest ?? "", hostname: request.hostname ?? machine.id.rawValue,
                 diskSerial: operation.step(.chooseDisk)?.evidence["serial"], installedAt: now, hostKeys: hostKeys)
+            machine.installed?.disk = operation.installTarget
             machine.installed?.sshKeys = request.sshKeys
             machine.installed?.keyVerifiers = operation.keyVerifiers
         }
@@ -195,7 +196,7 @@ public struct OperationTransition: Sendable, Equatable {
             $0.evidence = EvidenceFacts.merged($0.evidence, evidence)
         }
         note("step.succeeded", by: name.isAgentWork ? "agent" : "control", "\(name.rawValue) of \(machine.name) done", evidence)
-        if name == .verifyWipe, case .wipe(let request) = operation.request { machine.noteWiped(request.disks) }
+        if name == .verifyWipe, case .wipe(let request) = operation.request { machine.noteWiped(request.disks ?? []) }
         // Until its restart is over the agent still has its log to send.
         if name == .firstBoot { machine.observed.agent = nil }
         if operation.currentStep == nil { complete(now) } else { startNextStep(now) }
@@ -221,12 +222,8 @@ public struct OperationTransition: Sendable, Equatable {
 
     /// Whether the disks to be wiped hold the machine's system.
     private var wipesTheSystem: Bool {
-        guard case .wipe(let request) = operation.request, let installed = machine.installed else { return false }
-        guard !request.disks.isEmpty, let serial = installed.diskSerial else { return true }
-        if request.disks.contains(serial) { return true }
-        // The record has the serial, the request may have the WWN.
-        let disk = machine.observed.inventory?.disks.first { $0.serial == serial }
-        return disk?.wwn.map { request.disks.contains($0) } ?? false
+        guard operation.kind == .wipe, let installed = machine.installed else { return false }
+        return operation.wipes(installed, disks: machine.observed.inventory?.disks ?? [])
     }
 
     private mutating func failed(_ name: StepName, _ problem: Problem, _ now: Timestamp) {

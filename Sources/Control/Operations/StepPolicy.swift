@@ -31,6 +31,7 @@ public struct StepPolicy: Equatable, Sendable {
     static let finalCodes: Set<String> = [
         "disk-ambiguous", "disk-too-small", "disk-not-found", "no-disk", "chunk-digest-mismatch", "stale-generation",
         "wipe-not-proved", "seed-no-room", "index-digest-mismatch", "seed-digest-mismatch", "image-invalid", "source-gone",
+        "disk-changed", "disk-not-own", "disk-unidentified", "wipe-no-disks",
         "attestation-missing", "boot-differs", "quote-refused", "tpm-changed", "tpm-maker-unknown",
     ]
 }

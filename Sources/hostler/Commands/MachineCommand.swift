@@ -54,22 +54,31 @@ struct MachineCommand: AsyncParsableCommand {
     }
 
     struct Wipe: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Wipe a machine's disks, and read back that they are.")
+        static let configuration = CommandConfiguration(
+            abstract: "Wipe a machine's disks, and read back that they are.",
+            discussion: """
+                Without --disk, the disks inside the machine are wiped, as the record has them now. Disks that other hosts may \
+                share (SAN, NVMe over a fabric, behind a SAS expander, reached by several paths) and disks on USB are wiped \
+                only if --disk names them.
+                """)
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
         @OptionGroup var wait: WaitOptions
         @Argument var machine: String
-        @Option(help: "A disk by serial or WWN; may be repeated. Without it every disk that is not removable.")
+        @Option(help: "A disk by its name in machine show; may be repeated.")
         var disk: [String] = []
         @Flag(help: "Do not ask.") var yes = false
 
         func run() async throws {
             try await APIClient.with(connection) { client in
                 let found = try await client.get(Machine.self, path(machine))
-                try confirm(
-                    yes, "All data on \(disk.isEmpty ? "every disk" : disk.joined(separator: ", ")) of \(found.name) (\(found.id)) will be gone.")
+                try confirm(yes, WipeText.question(found, naming: disk))
                 let operation = try await client.send(
-                    Model.Operation.self, .POST, path(found.id.rawValue) + "/wipe", body: WipeRequest(disks: disk))
+                    Model.Operation.self, .POST, path(found.id.rawValue) + "/wipe", body: WipeRequest(disks: disk.isEmpty ? nil : disk))
+                // Who was not asked has not read it.
+                if yes, case .wipe(let request) = operation.request, let left = request.left {
+                    Terminal.writeError(String(WipeText.left(left).drop(while: \.isNewline)))
+                }
                 try await OperationWait.finish(operation, wait, output, client)
             }
         }

@@ -46,6 +46,17 @@ struct OperationCommand: AsyncParsableCommand {
             }
         }
 
+        /// The disks that it writes.
+        private static func disks(_ request: OperationRequest) -> String {
+            switch request {
+            case .install(let request): request.disk.map { "\ndisk: \(Table.printable($0))" } ?? ""
+            case .wipe(let request):
+                (request.disks ?? []).map { "\ndisk: \(Table.printable($0))" }.joined()
+                    + (request.left ?? []).map { "\nleft: \(Table.printable($0))" }.joined()
+            case .inspect, .rescue: ""
+            }
+        }
+
         static func text(_ operation: Model.Operation) -> String {
             var table = Table(["STEP", "STATE", "ATTEMPTS", "TIME", "PROGRESS", "EVIDENCE"])
             for step in operation.steps {
@@ -62,7 +73,7 @@ struct OperationCommand: AsyncParsableCommand {
             // What holds up an open operation stands in its step.
             let told = operation.problem ?? (operation.isOpen ? operation.currentStep?.problem : nil)
             let problem = told.map { "\n" + ProblemText.text($0, terminal: .standard) } ?? ""
-            return head + "\n" + table.text(terminal: .standard) + problem
+            return head + disks(operation.request) + "\n" + table.text(terminal: .standard) + problem
         }
     }
 
