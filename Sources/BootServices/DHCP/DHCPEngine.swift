@@ -48,7 +48,7 @@ final class DHCPEngine: @unchecked Sendable {
         guard message.mac != DHCPProbe.mac(of: service.network.address.address) else {
             return service.counters.add("own-probe")
         }
-        let now = service.control.now.milliseconds
+        let now = service.control.steady.milliseconds
         let address = source.ipv4 ?? .any
         var receive = ReceiveContext(port: port, source: address, sourcePort: UInt16(source.port ?? 68))
         if message.type == .release || message.type == .decline { receive.frame = frames?.frame(of: bytes) ?? .unseen }
@@ -86,7 +86,7 @@ final class DHCPEngine: @unchecked Sendable {
 
     /// The gate decides whether a boot is answered at all; what it decides is told by the script.
     private func bootAnswer(_ message: DHCPMessage) -> BootAnswer? {
-        let now = service.control.now
+        let now = service.control.steady
         guard let question = BootQuestion(message) else {
             if let mac = message.mac { service.control.bootTraces.note(.system, of: mac, at: now) }
             return nil

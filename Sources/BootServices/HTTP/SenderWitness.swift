@@ -48,7 +48,7 @@ struct SenderWitness: Sendable {
         }
         // Behind a relay the frame is the router's, and the lease says whose the address is.
         guard network.subnet(of: address) != nil else { throw .foreignNetwork }
-        guard let lease = leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds) else { throw .noLease }
+        guard let lease = leases.activeLease(at: address, nowMilliseconds: control.steady.milliseconds) else { throw .noLease }
         return Sender(mac: lease.mac, address: address, interface: network.interface)
     }
 
@@ -64,7 +64,7 @@ struct SenderWitness: Sendable {
             if network.mode == .server, let holder = leases.holder(of: address), !isOneMachine(frame, holder) { throw .foreignLease }
         } else {
             guard network.subnet(of: address) != nil else { throw .foreignNetwork }
-            if let mac = agent.mac, let lease = leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds),
+            if let mac = agent.mac, let lease = leases.activeLease(at: address, nowMilliseconds: control.steady.milliseconds),
                 !isOneMachine(mac, lease.mac)
             {
                 throw .foreignLease
