@@ -87,7 +87,7 @@ final class SimulatedMachine {
             control.bootTraces.note(.script, of: mac, at: control.steady)
             switch control.boots(mac).verdict {
             case .agent: return .agent(nonce: control.nonces.make(for: mac, now: control.steady))
-            case .localDisk: return .disk
+            case .localDisk, .leave: return .disk
             case .refuse: return .refused
             }
         } then: { answer in
