@@ -288,7 +288,7 @@ import Wire
         let ids = EventIDs(after: "0000000000ff-fffd")
         let made = (0..<4).map { _ in ids.next(Timestamp(milliseconds: 5)) }
         #expect(made == ["0000000000ff-fffe", "0000000000ff-ffff", "000000000100-0000", "000000000100-0001"])
-        for broken in ["", "x", "-", "zz-zz", "-5--7"] { #expect(EventIDs(after: broken).next(Timestamp(milliseconds: 1)) == "000000000001-0000") }
+        for broken in ["", "x", "-", "zz-zz", "1-2-3"] { #expect(EventIDs(after: broken).next(Timestamp(milliseconds: 1)) == "000000000001-0000") }
     }
 
     @Test("the newest event is found among many, and none among none")
