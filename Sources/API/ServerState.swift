@@ -17,7 +17,8 @@ struct ServerState: Sendable {
     /// Nil: this server holds no serial consoles.
     var consoles: (any ConsoleControl)?
     var startedAt: Timestamp
-    var now: @Sendable () -> Timestamp
+    /// The same moment for measuring: a wall clock may be set.
+    var began = ContinuousClock.now
     /// Nil where the issuer could not start; the log says why.
     var identity: IdentityService?
     /// Our CA's certificate in PEM, where TLS is ours.

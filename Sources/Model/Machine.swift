@@ -103,12 +103,16 @@ public struct DesiredMachine: Codable, Sendable, Equatable {
 public struct ObservedMachine: Codable, Sendable, Equatable {
     public var inventory: Inventory?
     public var inventoryAt: Timestamp?
+    /// How often the record had been restored from a backup by then.
+    public var inventoryEpoch: Int?
     /// Its address on the provisioning network when last heard.
     public var address: IPv4Address?
     /// The disks with contents that nobody here put there, by serial, WWN or name; nil: no agent has looked.
     public var foreignDisks: [String]?
     /// When it was last heard of: DHCP, a boot file, its agent.
     public var lastSeen: Timestamp?
+    /// When its agent was last heard of, in the control plane's steady time.
+    public var heardAt: Timestamp?
     /// The boot of the agent that is running on it now, if one is.
     public var agent: AgentPresence?
     /// Ports that its agent named and that have not booted by themselves, at most ``claimLimit``. They identify nothing.
@@ -129,6 +133,8 @@ public struct AgentPresence: Codable, Sendable, Equatable {
     public var mac: MACAddress?
     /// The address that its session is bound to.
     public var address: IPv4Address?
+    /// The store's revision when its nonce was spent: boots are ordered by it. Nil in the records of before.
+    public var order: Int64?
 
     public init(boot: String, since: Timestamp, version: String, mac: MACAddress? = nil, address: IPv4Address? = nil) {
         self.boot = boot

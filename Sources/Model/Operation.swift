@@ -18,6 +18,8 @@ public struct Operation: Codable, Sendable, Equatable, Identifiable {
     public var cancelRequested: Bool
     public var createdAt: Timestamp
     public var finishedAt: Timestamp?
+    /// The store's revision when it was made: operations are ordered by it. Nil in the records of before.
+    public var madeAfter: Int64?
     /// Of an installation: what the keys that its system gets are checked with.
     public var keyVerifiers: KeyVerifiers?
 

@@ -49,8 +49,9 @@ enum Schemas {
                 "observed": object(
                     [:],
                     optional: [
-                        "inventory": reference("Inventory"), "inventoryAt": time, "address": text, "lastSeen": time,
-                        "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text, "address": text]),
+                        "inventory": reference("Inventory"), "inventoryAt": time, "inventoryEpoch": integer, "address": text, "lastSeen": time,
+                        "heardAt": time,
+                        "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text, "address": text, "order": integer]),
                         "claimedInterfaces": list(object(["mac": text], optional: ["name": text])), "foreignDisks": list(text),
                     ]),
                 "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
@@ -114,7 +115,7 @@ enum Schemas {
                 "request": ["type": "object", "minProperties": 1, "maxProperties": 1, "description": "Keyed by the kind."],
                 "steps": list(reference("Step")), "state": words(OperationState.self), "requestedBy": text,
                 "cancelRequested": boolean, "createdAt": time,
-            ], optional: ["problem": reference("ProblemRecord"), "finishedAt": time, "keyVerifiers": reference("KeyVerifiers")]),
+            ], optional: ["problem": reference("ProblemRecord"), "finishedAt": time, "madeAfter": integer, "keyVerifiers": reference("KeyVerifiers")]),
         "Step": object(
             [
                 "name": words(StepName.self),
@@ -122,8 +123,8 @@ enum Schemas {
                 "attempts": integer, "evidence": textMap,
             ],
             optional: [
-                "startedAt": time, "finishedAt": time, "deadline": time, "retryAt": time, "progress": reference("Progress"),
-                "problem": reference("ProblemRecord"),
+                "startedAt": time, "finishedAt": time, "deadline": time, "retryAt": time, "begun": integer, "due": integer, "wasPutOff": boolean,
+                "progress": reference("Progress"), "problem": reference("ProblemRecord"),
             ]),
         "Progress": object(["done": integer, "total": integer, "unit": ["type": "string", "enum": ["bytes", "steps"]]]),
         "EventList": page(of: "Event"),

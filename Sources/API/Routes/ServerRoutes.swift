@@ -47,7 +47,7 @@ enum ServerRoutes {
         let operations = try await server.records.all(Model.Operation.self)
         let reply = StatusReply(
             version: server.surroundings.version, startedAt: server.startedAt,
-            uptimeSeconds: (server.now() - server.startedAt).components.seconds,
+            uptimeSeconds: (ContinuousClock.now - server.began).components.seconds,
             revision: try await server.records.store.currentRevision().rawValue,
             machines: Dictionary(grouping: machines, by: \.state.rawValue).mapValues(\.count),
             heldMachines: machines.count { !$0.holds.isEmpty }, openOperations: operations.count { $0.value.isOpen },

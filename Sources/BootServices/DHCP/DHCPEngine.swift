@@ -53,7 +53,7 @@ final class DHCPEngine: @unchecked Sendable {
             noteArrival(message, source, policy)
             return service.counters.add("watched")
         }
-        let now = service.control.now.milliseconds
+        let now = service.control.steady.milliseconds
         let address = source.ipv4 ?? .any
         var receive = ReceiveContext(port: port, source: address, sourcePort: UInt16(source.port ?? 68))
         let subnet = message.networkHint.flatMap(service.network.subnet(of:))
@@ -122,7 +122,7 @@ final class DHCPEngine: @unchecked Sendable {
 
     /// The gate decides whether a boot is answered at all; what it decides is told by the script.
     private func bootAnswer(_ message: DHCPMessage, _ policy: DiscoveryPolicy) -> BootAnswer? {
-        let now = service.control.now
+        let now = service.control.steady
         guard let question = BootQuestion(message) else {
             if let mac = message.mac { service.control.bootTraces.note(.system, of: mac, at: now) }
             return nil

@@ -13,7 +13,7 @@ public import Wire
 public final class DHCPService: Sendable {
     public let counters = Counters()
     /// Other DHCP servers heard on the wire, by address, and when last.
-    public var foreignServers: [IPv4Address: Timestamp] { foreign.known(at: control.now) }
+    public var foreignServers: [IPv4Address: Timestamp] { foreign.known(at: control.steady).mapValues(control.wall) }
     let foreign = ForeignServers()
     private let missingFiles = Mutex<Set<String>>([])
     /// Kept current with what is granted and given back.
@@ -72,7 +72,7 @@ public final class DHCPService: Sendable {
             local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: try await loadLeases()
         ) { [self] in isKnown($0) }
         for lease in server.leases { leases.set(lease) }
-        let now = control.now.milliseconds
+        let now = control.steady.milliseconds
         let live = server.leases.count { $0.state == .bound && $0.expiresMilliseconds > now }
         if network.policy == .watch, network.mode == .server, live > 0 {
             logger.warning(
@@ -131,7 +131,7 @@ public final class DHCPService: Sendable {
     /// Counts another server that gives addresses where this one does, and says so once.
     func note(foreign other: IPv4Address) async {
         counters.add("foreign-server")
-        guard foreign.hear(other, at: control.now) else { return }
+        guard foreign.hear(other, at: control.steady) else { return }
         let interface = network.interface
         logger.warning(
             "another DHCP server answers on this wire", metadata: ["server": "\(other)", "interface": "\(interface)"])

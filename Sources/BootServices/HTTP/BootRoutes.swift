@@ -111,7 +111,7 @@ struct BootRoutes: Sendable {
         let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
         let sender = sender(of: request, named: mac)
         // Anybody can name any port. What a start of the machine rests on is noted of the port itself only.
-        if sender != nil { control.bootTraces.note(.script, of: mac, at: control.now) }
+        if sender != nil { control.bootTraces.note(.script, of: mac, at: control.steady) }
         let policy = network.policy(at: request.remote?.ipv4)
         let (machine, verdict) = control.boots(mac, policy: policy)
         let isStranger = machine == nil && policy != .discover
@@ -161,7 +161,7 @@ struct BootRoutes: Sendable {
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
     private func commandLine(_ mac: MACAddress, _ request: BootRequest, isStranger: Bool) -> String {
         var words = [
-            "hostler.url=\(network.baseURL)", "hostler.nonce=\(control.nonces.make(for: mac, now: control.now))",
+            "hostler.url=\(network.baseURL)", "hostler.nonce=\(control.nonces.make(for: mac, now: control.steady))",
             "hostler.mac=\(mac)", "hostler.server=\(network.address.address)",
         ]
         // iPXE asks from the address that its lease gave it: no need to ask DHCP again.
@@ -218,7 +218,7 @@ struct BootRoutes: Sendable {
                 title: "The hello is of \(hello.mac), and the wire does not show that it comes from there", detail: error.rawValue,
                 remedy: error.mayPass ? "Ask again." : "Boot the machine from the network again.")
         }
-        try pace.check(.hello, of: sender.mac, at: control.now)
+        try pace.check(.hello, of: sender.mac, at: control.steady)
         return Self.json(.ok, try await control.hello(hello, from: sender, wantsProof: wantsProof(request)))
     }
 
@@ -246,7 +246,7 @@ struct BootRoutes: Sendable {
         guard let message = AgentPace.Message(rawValue: verb) else {
             throw Problem("not-found", status: 404, title: "The agent's protocol has no “\(verb.prefix(40))”")
         }
-        try pace.check(message, of: machine.id, at: control.now)
+        try pace.check(message, of: machine.id, at: control.steady)
         switch message {
         case .hello: return try await hello(request)
         case .inventory:

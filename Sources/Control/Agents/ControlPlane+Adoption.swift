@@ -9,11 +9,17 @@ extension ControlPlane {
     /// restored since the machine was last inspected, and where nothing that the record knows came after it. The system gets
     /// no identity by it: see ``Installation/isAdopted``.
     ///
-    /// - Parameter lastInventory: when the machine was inspected before this inventory.
+    /// - Parameter before: what was known of the machine before this inventory.
     func adopt(
-        _ inventory: Inventory, into machine: inout Machine, lastInventory: Timestamp?
+        _ inventory: Inventory, into machine: inout Machine, before: ObservedMachine
     ) async throws -> OperationTransition.Happening? {
-        guard let restoredAt, lastInventory.map({ $0 <= restoredAt }) ?? true else { return nil }
+        guard let restoredAt else { return nil }
+        if let epoch = before.inventoryEpoch {
+            guard epoch < restoreEpoch else { return nil }
+        } else {
+            // A record of before tells it by the wall clock alone.
+            guard before.inventoryAt.map({ $0 <= restoredAt }) ?? true else { return nil }
+        }
         guard machine.installed == nil, machine.openOperation == nil || machine.state == .inspecting else { return nil }
         let own = inventory.installations.filter { markers.isSealed($0.record) && isOf(machine, $0.record) }
         guard let found = own.max(by: { $0.record.generation < $1.record.generation }) else { return nil }

@@ -32,7 +32,9 @@ extension ControlPlane {
             machine.observed.inventory = Self.keepingContents(
                 Self.keepingNeighbours(inventory, of: machine.observed.inventory), of: machine.observed.inventory)
             machine.observed.inventoryAt = now
+            machine.observed.inventoryEpoch = restoreEpoch
             machine.observed.lastSeen = now
+            machine.observed.heardAt = steady
             for index in machine.interfaces.indices {
                 machine.interfaces[index].name =
                     inventory.nics.first { $0.mac == machine.interfaces[index].mac }?.name ?? machine.interfaces[index].name
@@ -40,7 +42,7 @@ extension ControlPlane {
             let sender = machine.observed.agent.flatMap { agent in agent.mac.map { Sender(mac: $0, address: agent.address) } }
             var events = take(
                 claims: inventory.nics.map { Interface(mac: $0.mac, name: $0.name) }, into: &machine, evidence: sender?.evidence ?? [:])
-            if let adopted = try await adopt(inventory, into: &machine, lastInventory: before.inventoryAt) {
+            if let adopted = try await adopt(inventory, into: &machine, before: before) {
                 events.append(adopted)
             } else if let ignored = ignored(inventory, before.inventory, on: machine, evidence: sender?.evidence ?? [:]) {
                 events.append(ignored)
@@ -105,7 +107,7 @@ extension ControlPlane {
         // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
         // an operation that was begun meanwhile is for the agent to ask for again.
         let asking = try machine(session: session)
-        agentPolls.withLock { $0[asking.id] = now }
+        agentPolls.withLock { $0[asking.id] = steady }
         try await welcome(asking)
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let observer = snapshots.observe { _ in wake.yield() }
@@ -291,8 +293,7 @@ extension ControlPlane {
             guard transition.operation.id == id else { return }
             transition.machine.observed.lastSeen = now
             transition.machine.observed.address = address ?? transition.machine.observed.address
-            let start = transition.operation.step(.firstBoot)?.startedAt
-            let times = self.bootTraces.trace(of: transition.machine)?.evidence(from: start, to: now) ?? [:]
+            let times = self.times(of: self.bootTraces.trace(of: transition.machine), since: transition.operation.step(.firstBoot))
             transition.systemIsUp(hostKeys: hostKeys.filter(Self.isHostKey), evidence: evidence.merging(times) { $1 }, now)
         }
     }
@@ -308,10 +309,10 @@ extension ControlPlane {
         let machine = snapshot.machine(with: mac)
         if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged)) }
         let operation = machine.flatMap { snapshot.openOperation(of: $0) }
-        let tries = machine == nil ? inspectionTries.count(of: mac, at: now) : 0
+        let tries = machine == nil ? inspectionTries.count(of: mac, at: steady) : 0
         return (machine, BootGate.decide(machine: machine, operation: operation, policy: policy, tries: tries))
     }
 
     /// An unknown machine is sent into the agent now.
-    public func noteInspection(of mac: MACAddress) { inspectionTries.note(mac, at: now) }
+    public func noteInspection(of mac: MACAddress) { inspectionTries.note(mac, at: steady) }
 }

@@ -58,7 +58,7 @@ extension BMCDesk {
             ] + newMachine)
         if !newMachine.isEmpty { await control.snapshots.reached(revision) }
         keep(Versioned(value: bmc, revision: revision))
-        put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: control.environment.now))
+        put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: { [control] in control.now }, steady: { [control] in control.steady }))
         return bmc
     }
 

@@ -217,8 +217,8 @@ public final class BMCDesk: Sendable {
         }
         let password = try secret.current.map { try vault.open($0, context: BMCSecret.context(bmc.id)) }
         let way = try ways.way(to: bmc, password: password)
-        let now = control.environment.now
-        let old = put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: now))
+        let control = control
+        let old = put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: { control.now }, steady: { control.steady }))
         await old?.power.close()
     }
 

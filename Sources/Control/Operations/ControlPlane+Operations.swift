@@ -31,7 +31,8 @@ extension ControlPlane {
                 pinned.networkConfig = nil
                 request = .install(pinned)
             }
-            var transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now)
+            var transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now, uptime: uptime)
+            transition.operation.madeAfter = try await records.store.currentRevision().rawValue
             transition.operation.keyVerifiers = verifiers
             if try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations) {
                 return transition.operation
@@ -94,7 +95,7 @@ extension ControlPlane {
             guard let machine = try await records.get(Machine.self, id: id.rawValue), let open = machine.value.openOperation,
                 let operation = try await records.get(Model.Operation.self, id: open.rawValue)
             else { return nil }
-            let before = OperationTransition(machine: machine.value, operation: operation.value)
+            let before = OperationTransition(machine: machine.value, operation: operation.value, uptime: uptime)
             var transition = before
             try body(&transition, now)
             guard transition != before else { return transition }
@@ -136,6 +137,8 @@ extension ControlPlane {
             all.append(.check(key: machine.key, .revision(machineRevision)))
         }
         all.append(try transition.operation.put(precondition))
+        // Its deadline is reckoned from now on: no start of the server may go back behind that.
+        if precondition == .absent { all.append(try clockMark()) }
         for happening in transition.events {
             all.append(try event(happening, machine: machine.id, operation: transition.operation.id).put(.absent))
         }
@@ -149,24 +152,36 @@ extension ControlPlane {
     /// Moves operations whose step was silent too long, or is to be tried again.
     func keepDeadlines() async throws {
         while !Task.isCancelled {
-            for machine in snapshot.machines.values {
-                guard let operation = snapshot.openOperation(of: machine) else { continue }
-                var probe = OperationTransition(machine: machine, operation: operation)
-                guard probe.timePassed(now) else { continue }
-                do {
-                    try await change(machine.id) { transition, now in _ = transition.timePassed(now) }
-                } catch StoreError.closed {
-                    throw StoreError.closed
-                } catch {
-                    // A full disk or a busy record passes; machines must boot meanwhile. It is tried again below.
-                    environment.logger.error(
-                        "a deadline could not be kept", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
-                }
-            }
-            try await endLeases()
+            try await timePassed()
             try await tellDamage()
             try await Task.sleep(for: .milliseconds(500))
         }
+    }
+
+    /// What time alone brings about, as of now.
+    func timePassed() async throws {
+        do {
+            try await watchClock()
+        } catch StoreError.closed {
+            throw StoreError.closed
+        } catch {
+            environment.logger.error("the clock's mark could not be kept; tried again", metadata: ["error": "\(error)"])
+        }
+        for machine in snapshot.machines.values {
+            guard let operation = snapshot.openOperation(of: machine) else { continue }
+            var probe = OperationTransition(machine: machine, operation: operation, uptime: uptime)
+            guard probe.timePassed(now) else { continue }
+            do {
+                try await change(machine.id) { transition, now in _ = transition.timePassed(now) }
+            } catch StoreError.closed {
+                throw StoreError.closed
+            } catch {
+                // A full disk or a busy record passes; machines must boot meanwhile. It is tried again the next time.
+                environment.logger.error(
+                    "a deadline could not be kept", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
+            }
+        }
+        try await endLeases()
     }
 
     func event(_ happening: OperationTransition.Happening, machine: MachineID?, operation: OperationID?) -> Event {

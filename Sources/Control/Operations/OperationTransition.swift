@@ -9,6 +9,8 @@ public struct OperationTransition: Sendable, Equatable {
     public var machine: Machine
     public var operation: Operation
     public var events: [Happening] = []
+    /// The server's uptime now. Nil: deadlines are reckoned by the times that the events carry, as in a transcript.
+    public let uptime: Uptime?
     /// The operation is over: its secrets are to be deleted in the same transaction.
     public var dropsSecrets = false
 
@@ -20,16 +22,17 @@ public struct OperationTransition: Sendable, Equatable {
         public var evidence: [String: String] = [:]
     }
 
-    public init(machine: Machine, operation: Operation) {
+    public init(machine: Machine, operation: Operation, uptime: Uptime? = nil) {
         self.machine = machine
         self.operation = operation
+        self.uptime = uptime
     }
 
     // MARK: Events, each with what it does
 
     /// A new operation on `machine`, which must have none open.
     public static func begin(
-        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp
+        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp, uptime: Uptime? = nil
     ) -> OperationTransition {
         var machine = machine
         machine.generation = machine.nextGeneration
@@ -38,7 +41,7 @@ public struct OperationTransition: Sendable, Equatable {
         let operation = Operation(
             id: id, machine: machine.id, generation: machine.generation, request: request,
             steps: request.stepNames.map(Step.init), requestedBy: actor, createdAt: now)
-        var next = OperationTransition(machine: machine, operation: operation)
+        var next = OperationTransition(machine: machine, operation: operation, uptime: uptime)
         next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started", request.diskFacts)
         next.startNextStep(now)
         return next
@@ -69,19 +72,21 @@ public struct OperationTransition: Sendable, Equatable {
         else { return false }
         if operation.isDone(report.step), report.kind == .succeeded { return true }  // said again after a lost reply
         guard current.name == report.step, report.step.isAgentWork else { return false }
+        let uptime = uptime
         switch report.kind {
         case .started, .progress:
             update(report.step) {
                 if $0.state != .running {
                     $0.state = .running
                     $0.startedAt = now
+                    $0.begun = uptime
                 }
                 // A disk that hangs brings nothing new, however often the agent says so. An erasure
                 // that a disk does by itself has nothing to tell but that it goes on.
                 let isNews = report.kind == .started || report.step != .writeImage || report.progress != $0.progress
                 $0.progress = report.progress ?? $0.progress
                 $0.evidence = EvidenceFacts.merged($0.evidence, report.evidence)
-                if isNews { $0.deadline = now + StepPolicy.of(report.step).silence }
+                if isNews { $0.waits(StepPolicy.of(report.step).silence, now, uptime) }
             }
         case .succeeded:
             if let progress = report.progress { update(report.step) { $0.progress = progress } }
@@ -115,12 +120,15 @@ public struct OperationTransition: Sendable, Equatable {
     /// True if that changed anything.
     public mutating func timePassed(_ now: Timestamp) -> Bool {
         guard operation.state == .running, let current = operation.currentStep else { return false }
+        switch isDue(current, now) {
+        case .no: return false
+        case .fromNowOn: return true
+        case .yes: break
+        }
         if current.state == .pending {
-            guard let retryAt = current.retryAt, retryAt <= now else { return false }
             start(current.name, now)
             return true
         }
-        guard let deadline = current.deadline, deadline <= now else { return false }
         let silence = StepPolicy.of(current.name).silence
         failed(
             current.name,
@@ -190,8 +198,7 @@ public struct OperationTransition: Sendable, Equatable {
             $0.startedAt = $0.startedAt ?? now
             $0.state = .succeeded
             $0.finishedAt = now
-            $0.deadline = nil
-            $0.retryAt = nil
+            $0.waitsNoMore()
             $0.problem = nil
             $0.evidence = EvidenceFacts.merged($0.evidence, evidence)
         }
@@ -211,12 +218,14 @@ public struct OperationTransition: Sendable, Equatable {
         if name == .writeImage || (name == .wipeDisks && wipesTheSystem) { machine.installed = nil }
         // Whoever asked for that has given the machine's disks away.
         if name == .writeImage || name == .wipeDisks { machine.takeDisks() }
+        let uptime = uptime
         update(name) {
             $0.state = .running
             $0.attempts += 1
             $0.startedAt = now
+            $0.begun = uptime
             $0.retryAt = nil
-            $0.deadline = now + StepPolicy.of(name).silence
+            $0.waits(StepPolicy.of(name).silence, now, uptime)
         }
     }
 
@@ -236,7 +245,7 @@ public struct OperationTransition: Sendable, Equatable {
         update(name) {
             $0.state = .failed
             $0.finishedAt = now
-            $0.deadline = nil
+            $0.waitsNoMore()
             $0.problem = problem
         }
         operation.problem = problem
@@ -252,7 +261,7 @@ public struct OperationTransition: Sendable, Equatable {
         update(name) {
             $0.problem = problem ?? $0.problem
             $0.progress = nil
-            $0.deadline = nil
+            $0.waitsNoMore()
         }
         if problem == nil {
             // A boot is not a failure of the step, but a machine that boots for ever is one of the machine.
@@ -266,9 +275,10 @@ public struct OperationTransition: Sendable, Equatable {
             }
             start(name, now)
         } else {
+            let uptime = uptime
             update(name) {
                 $0.state = .pending
-                $0.retryAt = now + StepPolicy.backoff(beforeAttempt: attempts + 1)
+                $0.pauses(StepPolicy.backoff(beforeAttempt: attempts + 1), now, uptime)
             }
         }
     }

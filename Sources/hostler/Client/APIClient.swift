@@ -93,7 +93,7 @@ struct APIClient: Sendable {
         do {
             response = try await http.execute(request, deadline: deadline)
         } catch {
-            throw unreachable(error)
+            throw await refused(error)
         }
         guard (200..<300).contains(response.status.code) else {
             let bytes = try? await response.body.collect(upTo: 1 << 20)
@@ -107,8 +107,12 @@ struct APIClient: Sendable {
         return response
     }
 
+    static func isOfTLS(_ error: any Error) -> Bool {
+        error is NIOSSLError || "\(error)".contains("handshake") || "\(error)".contains("CERTIFICATE")
+    }
+
     func unreachable(_ error: any Error) -> Problem {
-        let isTLS = error is NIOSSLError || "\(error)".contains("handshake") || "\(error)".contains("CERTIFICATE")
+        let isTLS = Self.isOfTLS(error)
         return Problem(
             "server-unreachable", status: 0, title: "\(saved.server) cannot be reached", detail: "\(error)",
             remedy: isTLS

@@ -13,7 +13,7 @@ enum ExitStatus: Int32 {
     init(_ problem: Problem) {
         self =
             switch (problem.code, problem.status) {
-            case ("server-unreachable", _), ("server-unknown", _): .unreachable
+            case ("server-unreachable", _), ("server-unknown", _), ("certificate-date", _): .unreachable
             case (_, 401), (_, 403): .unauthorised
             case (_, 404): .notFound
             case (_, 409), (_, 412): .conflict

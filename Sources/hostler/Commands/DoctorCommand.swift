@@ -103,7 +103,8 @@ struct HostCheck {
 
     func findings() -> [Finding] {
         [root(), file("network namespaces", "/proc/self/ns/net", "Use a kernel with CONFIG_NET_NS."), tun(), sandbox()]
-            + tools() + files() + [port(67, "DHCP"), port(69, "TFTP"), port(8080, "HTTP boot", isStream: true), room(), clock()]
+            + tools() + files() + [port(67, "DHCP"), port(69, "TFTP"), port(8080, "HTTP boot", isStream: true), room()]
+            + ClockCheck(stateDirectory: stateDirectory).findings()
     }
 
     private func root() -> Finding {
@@ -187,16 +188,5 @@ struct HostCheck {
         return free >= Self.minimumStateBytes
             ? Finding(what: "disk space", level: .good, found: text)
             : Finding(what: "disk space", level: .warning, found: text, remedy: "Images need some GiB each; give it more room.")
-    }
-
-    private func clock() -> Finding {
-        if Timestamp.now.milliseconds < 1_735_689_600_000 {
-            return Finding(what: "clock", level: .bad, found: "it says \(Timestamp.now)", remedy: "Set it: timedatectl set-ntp true")
-        }
-        // systemd-timesyncd leaves the first once it has the time, chronyd the others while it runs.
-        let signs = ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/ntpd.pid"]
-        return signs.contains { access($0, F_OK) == 0 }
-            ? Finding(what: "clock", level: .good, found: "kept by a time service")
-            : Finding(what: "clock", level: .warning, found: "no time service keeps it", remedy: "timedatectl set-ntp true, or install chrony")
     }
 }

@@ -18,7 +18,7 @@ struct OperationCommand: AsyncParsableCommand {
             try await APIClient.with(connection) { client in
                 let items = try await client.list(
                     Model.Operation.self, "/v1/operations", query: ["machine": machine, "state": state]
-                ).sorted { $0.createdAt < $1.createdAt }
+                ).sorted { ($0.madeAfter ?? 0, $0.createdAt) < ($1.madeAfter ?? 0, $1.createdAt) }
                 try output.printList(
                     items, heading: ["ID", "KIND", "MACHINE", "STATE", "STEP", "STARTED", "TOOK", "BY"],
                     none: "There are no operations."

@@ -29,7 +29,7 @@ enum IdentityWiring {
                     record: { kind, machine, actor, message, evidence in
                         try await control.recordEvent(kind: kind, machine: machine, actor: actor, message: message, evidence: evidence)
                     },
-                    now: ServerProgram.wallClock, logger: logger))
+                    now: { control.now }, steady: { control.steady }, logger: logger))
         } catch let problem as Problem {
             logger.error("no identities are issued: \(problem)")
             return nil

@@ -38,7 +38,7 @@ struct ServerProgram {
         let store = try await SealedStore.open(database, keyFile: KeyFile(stateDirectory + "/seal.key"), logger: logger)
         let images = try ImageStore(path: stateDirectory + "/images")
         var environment = ControlEnvironment(
-            now: Self.wallClock, logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
+            clock: .system(), logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
             endorsementRoots: try identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates,
             consoleDirectory: stateDirectory + "/consoles")
         environment.discovery = discovery
@@ -76,7 +76,8 @@ struct ServerProgram {
             backup: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
             warnings: {
-                services.flatMap(Self.warnings) + control.interfaceWarnings + lossWarnings + (backups?.warnings ?? []) + images.damageWarnings
+                services.flatMap(Self.warnings) + control.interfaceWarnings + control.clockWarnings + lossWarnings
+                    + (backups?.warnings ?? []) + images.damageWarnings
             },
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } },
             backups: { backups?.vitals })
