@@ -46,7 +46,7 @@ func inventory(disks: [(String, Int64)] = [("D1", 8_000_000_000)]) -> Inventory 
 
 func machine(_ state: MachineState = .ready, now: Timestamp = Timestamp(milliseconds: 0)) throws -> Machine {
     var machine = Machine(
-        id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC)], now: now)
+        id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC, bootedAt: now)], now: now)
     machine.state = state
     return machine
 }

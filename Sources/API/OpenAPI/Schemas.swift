@@ -51,9 +51,10 @@ enum Schemas {
                     optional: [
                         "inventory": reference("Inventory"), "inventoryAt": time, "address": text, "lastSeen": time,
                         "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text, "address": text]),
-                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text])),
+                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text, "bootedAt": time])),
+                        "strangeBoard": strangeBoard,
                     ]),
-                "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
+                "interfaces": list(object(["mac": text], optional: ["name": text, "bootedAt": time])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
             ],
             optional: [

@@ -57,7 +57,7 @@ struct ServerProgram {
             version: Hostler.version, backupDirectory: stateDirectory,
             backup: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
-            warnings: { services.flatMap(Self.warnings) + control.interfaceWarnings },
+            warnings: { services.flatMap(Self.warnings) + control.interfaceWarnings + bmcs.bindingWarnings },
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
         let server = APIServer(
             configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
