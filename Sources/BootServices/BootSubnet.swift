@@ -1,3 +1,4 @@
+public import Control
 internal import Metadata
 public import NetBoot
 public import Wire
@@ -21,6 +22,9 @@ extension BootNetwork {
         public var ranges: [AddressRange] = []
         public var reservations: [Reservation] = []
         public var router: IPv4Address?
+        /// The ports on Hostler's own wire by which this network is reached: its relays' and routers'. Empty: the port of the
+        /// relay that was seen first.
+        public var routerPorts: [MACAddress] = []
         /// Empty: those of the network.
         public var dns: [IPv4Address] = []
         /// Nil: that of the network.
@@ -30,6 +34,8 @@ extension BootNetwork {
         public var mtu: UInt16?
         public var routes: [Route] = []
         public var metadata = Metadata()
+        /// Nil: that of the network.
+        public var policy: DiscoveryPolicy?
 
         /// How the metadata service is for the machines of such a network.
         public struct Metadata: Sendable, Codable, Equatable {
