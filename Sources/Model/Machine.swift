@@ -117,6 +117,8 @@ public struct ObservedMachine: Codable, Sendable, Equatable {
     public var agent: AgentPresence?
     /// Ports that its agent named and that have not booted by themselves, at most ``claimLimit``. They identify nothing.
     public var claimedInterfaces: [Interface]?
+    /// Another board that booted by one of its ports, and was refused until a person looks.
+    public var strangeBoard: StrangeBoard?
     public init() {}
 
     /// A server has some ten ports, a switch or a chassis some dozens.
@@ -149,9 +151,12 @@ public struct AgentPresence: Codable, Sendable, Equatable {
 public struct Interface: Codable, Sendable, Equatable {
     public var mac: MACAddress
     public var name: String?
-    public init(mac: MACAddress, name: String? = nil) {
+    /// When the wire first showed that the machine boots by it; nil: not yet, or before that was written down.
+    public var bootedAt: Timestamp?
+    public init(mac: MACAddress, name: String? = nil, bootedAt: Timestamp? = nil) {
         self.mac = mac
         self.name = name
+        self.bootedAt = bootedAt
     }
 }
 

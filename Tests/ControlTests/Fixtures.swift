@@ -55,7 +55,7 @@ func reported(
 
 func machine(_ state: MachineState = .ready, now: Timestamp = Timestamp(milliseconds: 0)) throws -> Machine {
     var machine = Machine(
-        id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC)], now: now)
+        id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC, bootedAt: now)], now: now)
     machine.state = state
     return machine
 }

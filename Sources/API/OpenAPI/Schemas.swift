@@ -52,9 +52,10 @@ enum Schemas {
                         "inventory": reference("Inventory"), "inventoryAt": time, "inventoryEpoch": integer, "address": text, "lastSeen": time,
                         "heardAt": time,
                         "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text, "address": text, "order": integer]),
-                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text])), "foreignDisks": list(text),
+                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text, "bootedAt": time])),
+                        "strangeBoard": strangeBoard, "foreignDisks": list(text),
                     ]),
-                "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
+                "interfaces": list(object(["mac": text], optional: ["name": text, "bootedAt": time])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
             ],
             optional: [

@@ -41,7 +41,8 @@ extension ControlPlane {
             }
             let sender = machine.observed.agent.flatMap { agent in agent.mac.map { Sender(mac: $0, address: agent.address) } }
             var events = take(
-                claims: inventory.nics.map { Interface(mac: $0.mac, name: $0.name) }, into: &machine, evidence: sender?.evidence ?? [:])
+                claims: inventory.nics.filter { !$0.isHostInterface }.map { Interface(mac: $0.mac, name: $0.name) }, into: &machine,
+                evidence: sender?.evidence ?? [:])
             if let adopted = try await adopt(inventory, into: &machine, before: before) {
                 events.append(adopted)
             } else if let ignored = ignored(inventory, before.inventory, on: machine, evidence: sender?.evidence ?? [:]) {

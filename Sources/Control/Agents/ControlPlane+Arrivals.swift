@@ -98,10 +98,11 @@ extension ControlPlane {
         _ hello: HelloRequest, boot: String, _ order: Revision?, from sender: Sender, wantsProof: Bool
     ) async throws -> Machine? {
         let binding = PortBinding.decide(sender.mac, naming: hello.macs, in: snapshot)
+        if case .shared(let machines) = binding { throw try await refuse(hello, from: sender, sharedBy: machines) }
         let known: MachineID? =
             switch binding {
             case .own(let id), .joins(let id): id
-            case .new: nil
+            case .new, .shared: nil
             }
         var found: Versioned<Machine>?
         if let known {
@@ -109,6 +110,7 @@ extension ControlPlane {
             // It was deleted, or has given the port away, since the snapshot was made.
             guard let machine = found?.value, binding == .joins(machine.id) || machine.owns(sender.mac) else { return nil }
         }
+        if let machine = found?.value, machine.observed.agent?.boot != boot { try await check(hello, from: sender, isBoardOf: machine) }
         var arrival = Arrival(machine: found?.value ?? newMachine())
         take(sender, binding, hello, into: &arrival)
         arrival.machine.observed.lastSeen = now
@@ -147,16 +149,17 @@ extension ControlPlane {
     /// The port that it booted by, and those that its agent names beside it.
     private func take(_ sender: Sender, _ binding: PortBinding, _ hello: HelloRequest, into arrival: inout Arrival) {
         switch binding {
-        case .own: break
+        case .own: arrival.machine.markBooted(sender.mac, now)
         case .joins:
-            arrival.machine.interfaces.append(Interface(mac: sender.mac, name: nil))
+            arrival.machine.interfaces.append(Interface(mac: sender.mac, bootedAt: now))
             arrival.events.append(
                 .init(
                     kind: "interface.joined", actor: "agent",
                     message: "port \(sender.mac) has booted and is \(arrival.machine.name)'s now: each had named the other",
                     evidence: sender.evidence))
+        case .shared: break
         case .new:
-            arrival.machine.interfaces.append(Interface(mac: sender.mac))
+            arrival.machine.interfaces.append(Interface(mac: sender.mac, bootedAt: now))
             arrival.events.append(
                 .init(
                     kind: "machine.discovered", actor: "agent", message: "a new machine: \(arrival.machine.id)",

@@ -8,8 +8,10 @@ extension BMCDesk {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
         try refuseWhileUpdating(bmc)
+        let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
         do {
-            let proof = try await line(bmc.id).perform(action, policy: settings.power)
+            let proof = try await line.perform(action, policy: settings.power)
             try await control.recordEvent(
                 kind: "power.\(action.rawValue)", machine: machine.id, actor: actor,
                 message: "\(machine.name): \(action.rawValue), proved: it reads \(proof.state.rawValue)",
@@ -39,7 +41,9 @@ extension BMCDesk {
         }
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
-        let read = try await line(bmc.id).ask { way in
+        let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
+        let read = try await line.ask { way in
             try await way.setBoot(wanted)
             return try await way.bootOverride()
         }
@@ -61,7 +65,9 @@ extension BMCDesk {
     public func clearHardwareLog(machine name: String, by actor: String) async throws {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
-        try await line(bmc.id).ask { try await $0.clearLog() }
+        let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
+        try await line.ask { try await $0.clearLog() }
         try await control.recordEvent(
             kind: "hardware-log.cleared", machine: machine.id, actor: actor, message: "\(machine.name): the BMC's event log was cleared")
     }

@@ -16,7 +16,7 @@ extension BMCDesk {
         guard (1...Self.settingLimit).contains(settings.count), settings.keys.allSatisfy({ (1...128).contains($0.utf8.count) }) else {
             throw Problem("settings-invalid", status: 422, title: "There are 1 to \(Self.settingLimit) settings in one change")
         }
-        let (machine, read) = try await asking(name) { way in
+        let (machine, read) = try await asking(name, changes: true) { way in
             try await way.stage(settings)
             return try await way.firmwareSettings()
         }
@@ -32,7 +32,7 @@ extension BMCDesk {
     }
 
     public func setSecureBoot(_ setting: SecureBootSetting, machine name: String, by actor: String) async throws -> SecureBootSetting {
-        let (machine, read) = try await asking(name) { way in
+        let (machine, read) = try await asking(name, changes: true) { way in
             try await way.setSecureBoot(setting.enabled)
             return try await way.secureBoot()
         }
@@ -45,7 +45,7 @@ extension BMCDesk {
     /// Puts an image by URL into the machine's virtual drive; nil takes out what is in it.
     public func setMedia(_ url: String?, machine name: String, by actor: String) async throws {
         if let url { try Self.check(url) }
-        let (machine, _) = try await asking(name) { way -> Void in
+        let (machine, _) = try await asking(name, changes: true) { way -> Void in
             if let url { try await way.insertMedia(url) } else { try await way.ejectMedia() }
         }
         try await control.recordEvent(
@@ -97,7 +97,9 @@ extension BMCDesk {
         }
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
-        guard try line(bmc.id).power is any MachineSettings else { throw Self.unable(bmc) }
+        let line = try line(bmc.id)
+        guard line.power is any MachineSettings else { throw Self.unable(bmc) }
+        try await proved(bmc, of: machine, by: line)
         let update = FirmwareUpdate(url: source.name, startedAt: control.now)
         let isFirst = updates.withLock { updates in
             guard updates[bmc.id]?.state != .running else { return false }
@@ -206,12 +208,14 @@ extension BMCDesk {
     // MARK: Parts
 
     private func asking<T: Sendable>(
-        _ name: String, _ body: @Sendable @escaping (any MachineSettings) async throws -> T
+        _ name: String, changes: Bool = false, _ body: @Sendable @escaping (any MachineSettings) async throws -> T
     ) async throws -> (Machine, T) {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
         let unable = Self.unable(bmc)
-        let value = try await line(bmc.id).ask(timeout: .seconds(180)) { way in
+        let line = try line(bmc.id)
+        if changes { try await proved(bmc, of: machine, by: line) }
+        let value = try await line.ask(timeout: .seconds(180)) { way in
             guard let settings = way as? any MachineSettings else { throw unable }
             return try await body(settings)
         }

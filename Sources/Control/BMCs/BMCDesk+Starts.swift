@@ -124,6 +124,7 @@ extension BMCDesk {
             try await tell(operation, [Evidence.bmc: bmc.address, Evidence.power: why, Evidence.attempt: attempt], started: begun != nil)
             return
         }
+        try await proved(bmc, of: machine, by: line)
         let override = try await setOverride(machine, operation, bmc, line)
         let goesOn = try await tell(
             operation,

@@ -22,6 +22,9 @@ public struct RackSnapshot: Sendable {
     public func damagedMachine(with mac: MACAddress) -> DamagedMachine? {
         damaged.isEmpty || byMAC[mac] != nil ? nil : damaged.values.first { $0.macs.contains(mac) }
     }
+    /// All machines that have the port in their record. One person's word, or one boot, gives it to one; records of earlier
+    /// versions, and restored ones, may have it twice.
+    public func machines(with mac: MACAddress) -> [Machine] { byMAC[mac]?.compactMap { machines[$0] } ?? [] }
     /// Whether what is said to `neighbour` reaches the machine whose port a frame came from. A machine with several ports on one
     /// wire may answer ARP by another of them.
     public func isReached(_ frame: MACAddress, by neighbour: MACAddress) -> Bool {

@@ -130,6 +130,7 @@ extension ControlPlane {
 
     /// A person has given these a BMC.
     private func machinesWithBMC() async throws -> Set<MachineID> {
-        Set(try await records.all(BMC.self).compactMap(\.value.machine))
+        // One that is only proposed is a question that somebody is to answer.
+        Set(try await records.all(BMC.self).flatMap { [$0.value.machine].compactMap(\.self) + ($0.value.proposals ?? []).map(\.machine) })
     }
 }

@@ -20,7 +20,7 @@ struct InventoryReader: Sendable {
         smbios = try? SMBIOSFacts(entryPoint: entry, table: table)
     }
 
-    var uuid: String? { smbios?.system?.uuid.flatMap { $0.isUnset ? nil : $0.description.lowercased() } }
+    var uuid: String? { smbios?.system?.uuid?.description }
     var serial: String? { smbios?.system?.serial }
 
     func read() -> Inventory {

@@ -54,6 +54,9 @@ enum MachineText {
         }
         add("ports", machine.interfaces.map { ($0.name.map { name in "\(name) " } ?? "") + $0.mac.description }.joined(separator: ", "))
         add("claimed ports", machine.observed.claimedInterfaces?.map(\.mac.description).joined(separator: ", "))
+        if let board = machine.observed.strangeBoard {
+            add("another board", "boots by \(board.port) since \(board.since): \(board.findings.map(\.words).joined(separator: "; "))")
+        }
         add("address", machine.observed.address?.description)
         add("seen", Quantity.ago(machine.observed.lastSeen))
         if let agent = machine.observed.agent { add("agent", "\(agent.version), since \(agent.since)") }

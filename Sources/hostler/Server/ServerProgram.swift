@@ -76,7 +76,7 @@ struct ServerProgram {
             backup: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
             warnings: {
-                services.flatMap(Self.warnings) + control.interfaceWarnings + control.clockWarnings + lossWarnings
+                services.flatMap(Self.warnings) + control.interfaceWarnings + bmcs.bindingWarnings + control.clockWarnings + lossWarnings
                     + (backups?.warnings ?? []) + images.damageWarnings
             },
             counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } },
