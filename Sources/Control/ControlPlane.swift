@@ -26,6 +26,12 @@ public struct ControlEnvironment: Sendable {
     /// How many machines may come into the record by themselves.
     public var discovery = DiscoveryLimits()
 
+    /// How much may be wiped, installed or switched off before somebody is asked again; nil: there are no limits.
+    public var brake: BrakeLimits?
+
+    /// How long the host has been up: what the brake counts hours by.
+    public var uptime: @Sendable () -> HostUptime = HostUptime.ofHost
+
     public init(
         now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
         endorsementRoots: EndorsementRoots? = nil, bringsHostCertificates: Bool = false, consoleDirectory: String? = nil
@@ -62,6 +68,10 @@ public final class ControlPlane: Sendable {
     private let restored = Mutex<Timestamp?>(nil)
     /// Used up by machines that come into the record by themselves.
     let discoveries = Allowances<Int>(limit: 1)
+    /// Machines that are being switched off now.
+    let powerOffs = Mutex(0)
+    /// Images that installations begin with now, or that are being removed.
+    let imageLocks = ImageLocks()
     /// When the boots that are under way were seen.
     public let bootTraces = BootTraces()
 
@@ -126,7 +136,7 @@ public final class ControlPlane: Sendable {
         let revision = try await records.store.currentRevision()
         let machines = try await records.all(Machine.self).map(\.value)
         let operations = try await records.all(Model.Operation.self).map(\.value)
-        snapshots.load(machines, operations, at: revision)
+        snapshots.load(machines, operations, freeze: try await storedFreeze(), at: revision)
     }
 
     private func followStore() async throws {

@@ -143,6 +143,7 @@ public struct ImageStore: Sendable {
         let full = Self.fullName(try Self.localReference(name))
         let bytes = manifest.encoded()
         let digest = BlobHasher.digest(bytes)
+        try refuseIfTaken(full, by: digest)
         try disk.draft.file.synchronize()
         try locked { () throws(Problem) in
             try Directory.rename(disk.draft.file.path, to: blobPath(disk.digest))
@@ -150,6 +151,8 @@ public struct ImageStore: Sendable {
             for blob in [Descriptor.emptyBytes, index, bytes] { try writeBlob(blob) }
             try Directory.synchronize(path + "/blobs/sha256")
             var layout = try readIndex()
+            // Checked before; with the lock nobody is quicker.
+            try refuseIfTaken(full, by: digest)
             layout.manifests.removeAll { $0.annotations?[Self.nameAnnotation] == full }
             layout.manifests.append(
                 Descriptor(
@@ -160,6 +163,20 @@ public struct ImageStore: Sendable {
             try sweep()
         }
         return digest
+    }
+
+    /// Throws where the name stands for an image already: a machine may be reading it, and its blobs would be swept.
+    public func refuseIfTaken(_ name: String) throws(Problem) {
+        try refuseIfTaken(Self.fullName(try Self.localReference(name)), by: nil)
+    }
+
+    private func refuseIfTaken(_ full: String, by digest: OCI.Digest?) throws(Problem) {
+        guard let known = try names().first(where: { $0.name == full }), known.digest != digest else { return }
+        let short = ImageName.short(ofFull: full)
+        throw Problem(
+            "image-exists", status: 409, title: "There is an image “\(short)” already", detail: "It is \(known.digest).",
+            remedy: "Give the new one another name, as \(short.split(separator: ":").first.map(String.init) ?? short):2026-01, "
+                + "or take the old one away first: hostler image remove \(short)")
     }
 
     // MARK: - Files

@@ -19,8 +19,10 @@ struct ServerMetrics {
             "hostler_images", .gauge, "Images that machines can be given.",
             [.init(Double(try await server.images.list().count { $0.state == .ready }))])
         metrics.exposition.add(
+            "hostler_frozen", .gauge, "1 while nothing may change a machine.", [.init(server.control.freeze == nil ? 0 : 1)])
+        metrics.exposition.add(
             "hostler_warnings", .gauge, "What the operator should know, as another DHCP server on the wire.",
-            [.init(Double(await server.surroundings.warnings().count))])
+            [.init(Double(await server.surroundings.warnings().count + (server.control.freeze == nil ? 0 : 1)))])
         metrics.exposition.add(
             "hostler_api_connections", .gauge, "Connections to the API.", [.init(Double(server.connections.total))])
         metrics.exposition.add(

@@ -51,8 +51,10 @@ enum ServerRoutes {
             revision: try await server.records.store.currentRevision().rawValue,
             machines: Dictionary(grouping: machines, by: \.state.rawValue).mapValues(\.count),
             heldMachines: machines.count { !$0.holds.isEmpty }, openOperations: operations.count { $0.value.isOpen },
+            waitingOperations: operations.count { $0.value.state == .waiting }, freeze: server.control.freeze,
             images: try await server.images.list().count { $0.state == .ready }, memoryBytes: residentBytes(),
-            machineNamespace: server.surroundings.machineNamespace, warnings: await server.surroundings.warnings(),
+            machineNamespace: server.surroundings.machineNamespace,
+            warnings: [server.control.freeze?.warning].compactMap(\.self) + (await server.surroundings.warnings()),
             counters: await server.surroundings.counters())
         return try .json(reply)
     }

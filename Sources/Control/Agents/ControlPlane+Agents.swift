@@ -101,7 +101,9 @@ extension ControlPlane {
             if snapshot.openOperation(of: machine)?.currentStep?.name == .agent {
                 return AgentTask(operation: nil, generation: machine.generation, work: .wait)
             }
-            let task = try await task(for: machine, base: base, placement: placement, wantsProof: wantsProof)
+            // In a freeze an agent goes on with the step that it has, and gets nothing new.
+            let isHeldBack = snapshot.freeze != nil && query.operation == nil
+            let task = isHeldBack ? nil : try await task(for: machine, base: base, placement: placement, wantsProof: wantsProof)
             // An agent that has work and asks for other is told at once when its own is over.
             let isNews = task.map { $0.operation != query.operation || $0.generation != query.generation } ?? (query.operation != nil)
             if !isNews, await iterator.next() != nil { continue }
@@ -123,6 +125,7 @@ extension ControlPlane {
     private func task(for machine: Machine, base: String, placement: Placement?, wantsProof: Bool) async throws -> AgentTask? {
         guard let operation = snapshot.openOperation(of: machine) else {
             switch BootGate.decide(machine: machine, operation: nil, policy: DiscoveryPolicy()) {
+            case .localDisk where snapshot.freeze != nil: return nil
             case .localDisk(let why): return AgentTask(operation: nil, generation: machine.nextGeneration, work: .reboot(reason: why))
             case .agent, .refuse: return nil
             }
@@ -267,6 +270,8 @@ extension ControlPlane {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
         let operation = machine.flatMap { snapshot.openOperation(of: $0) }
-        return (machine, BootGate.decide(machine: machine, operation: operation, policy: discovery))
+        return (
+            machine, BootGate.decide(machine: machine, operation: operation, policy: discovery, isFrozen: snapshot.freeze != nil)
+        )
     }
 }

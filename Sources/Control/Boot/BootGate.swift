@@ -26,16 +26,23 @@ public struct DiscoveryPolicy: Equatable, Sendable, Codable {
 /// that carries the machine's newest generation, may lead a machine that runs
 /// away from its disk.
 public enum BootGate {
-    public static func decide(machine: Machine?, operation: Operation?, policy: DiscoveryPolicy) -> BootVerdict {
+    ///
+    /// - Parameter isFrozen: no machine is led away from a system that is still whole.
+    public static func decide(
+        machine: Machine?, operation: Operation?, policy: DiscoveryPolicy, isFrozen: Bool = false
+    ) -> BootVerdict {
         guard let machine else {
             return policy.acceptsUnknown
                 ? .agent(why: "unknown machine: its inventory is taken")
                 : .refuse(why: "unknown machine, and this network takes in none")
         }
-        if let operation, operation.isOpen, machine.openOperation == operation.id {
+        // One that waits for its second word has begun nothing.
+        let waits = operation?.state == .waiting && machine.openOperation == operation?.id
+        if let operation, operation.isOpen, !waits, machine.openOperation == operation.id {
+            if isFrozen, machine.installed != nil { return .localDisk(why: "its system is whole, and the rack is frozen") }
             return decide(machine, during: operation)
         }
-        if let open = machine.openOperation {
+        if let open = machine.openOperation, !waits {
             // The record names an operation that cannot be found open: believe neither.
             return machine.state == .running
                 ? .localDisk(why: "its system runs")

@@ -9,6 +9,8 @@ public struct RackSnapshot: Sendable {
     public fileprivate(set) var revision: Revision = .zero
     public fileprivate(set) var machines: [MachineID: Machine] = [:]
     public fileprivate(set) var operations: [OperationID: Operation] = [:]
+    /// That nothing may change a machine; nil: the rack is not frozen.
+    public fileprivate(set) var freeze: Freeze?
     /// Boards have been sold with one MAC address on all of them: the machine that told of it last is the one.
     fileprivate var byMAC: [MACAddress: [MachineID]] = [:]
     fileprivate var byClaim: [MACAddress: [MachineID]] = [:]
@@ -71,6 +73,8 @@ public struct RackSnapshot: Sendable {
             set(try RecordCoding.decode(Machine.self, from: stored))
         case .put(let stored) where stored.key.hasPrefix(Operation.prefix):
             set(try RecordCoding.decode(Operation.self, from: stored))
+        case .put(let stored) where stored.key == Freeze.key: freeze = Freeze.decode(stored)
+        case .delete(Freeze.key, _): freeze = nil
         case .delete(let key, _) where key.hasPrefix(Machine.prefix):
             if let id = MachineID(rawValue: String(key.dropFirst(Machine.prefix.count))) { remove(id) }
         default: break
@@ -149,11 +153,12 @@ final class SnapshotHolder: Sendable {
 
     func stop(observing id: Int) { state.withLock { $0.observers[id] = nil } }
 
-    func load(_ machines: [Machine], _ operations: [Operation], at revision: Revision) {
+    func load(_ machines: [Machine], _ operations: [Operation], freeze: Freeze? = nil, at revision: Revision) {
         publish(changed: nil) { snapshot in
             snapshot = RackSnapshot()
             for machine in machines { snapshot.set(machine) }
             for operation in operations { snapshot.set(operation) }
+            snapshot.freeze = freeze
             snapshot.revision = revision
         }
     }

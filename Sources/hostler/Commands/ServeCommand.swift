@@ -69,6 +69,7 @@ struct ServeCommand: AsyncParsableCommand {
             api: api, networks: networks, bmcNamespace: bmcNamespace,
             identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api),
             health: file.health ?? HealthPolicy(), consoles: file.consoles ?? ConsolePolicy(), discovery: file.discoveryLimits ?? DiscoveryLimits(),
+            brake: file.brake ?? BrakeLimits(),
             logger: logger)
         try program.health.check()
         try program.check()

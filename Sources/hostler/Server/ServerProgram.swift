@@ -23,6 +23,7 @@ struct ServerProgram {
     var health = HealthPolicy()
     var consoles = ConsolePolicy()
     var discovery = DiscoveryLimits()
+    var brake = BrakeLimits()
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -38,6 +39,7 @@ struct ServerProgram {
             endorsementRoots: try identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates,
             consoleDirectory: stateDirectory + "/consoles")
         environment.discovery = discovery
+        environment.brake = brake
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images), environment: environment,
             restoreEpoch: try await Self.restoreEpoch(database))
