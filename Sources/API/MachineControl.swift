@@ -18,7 +18,7 @@ public protocol MachineControl: Sendable {
     func consequence(of act: MachineAct, on machine: String) async throws -> Consequence
     /// Nil: the rack is not frozen.
     var freeze: Freeze? { get }
-    func freeze(_ reason: String, by actor: String) async throws -> Freeze
+    func beginFreeze(_ reason: String, by actor: String) async throws -> Freeze
     /// False: it was not frozen.
     func thaw(by actor: String) async throws -> Bool
     /// Runs `body` unless an operation needs the image.

@@ -49,7 +49,7 @@ import Testing
     /// The target and body of a request to a route that would work.
     private func request(_ route: Route, _ machine: Machine, _ operation: OperationID, token: String) -> (path: String, body: String?) {
         let path = route.path.replacing("{machine}", with: "one").replacing("{operation}", with: operation.rawValue)
-            .replacing("{hold}", with: "hold-0000").replacing("{token}", with: token).replacing("{image}", with: "web")
+            .replacing("{hold}", with: "hold-0000").replacing("{token}", with: token).replacing("{image}", with: "web").replacing("{bmc}", with: "b")
         let body: String? =
             switch route.name {
             case "installMachine": #"{"image":"web"}"#

@@ -127,7 +127,7 @@ final class StillControl: MachineControl {
 
     private let frozen = Mutex<Freeze?>(nil)
     var freeze: Freeze? { frozen.withLock { $0 } }
-    func freeze(_ reason: String, by actor: String) async throws -> Freeze {
+    func beginFreeze(_ reason: String, by actor: String) async throws -> Freeze {
         let freeze = Freeze(reason: reason, by: actor, since: Timestamp(milliseconds: 0))
         frozen.withLock { $0 = freeze }
         return freeze

@@ -37,9 +37,9 @@ import Wire
         let store = MemoryStore()
         try await store.commit([try machineWithSystem().put(.absent)])
         try await running(try await open(store, clock: clock)) { control in
-            let freeze = try await control.freeze("row 2 has no cooling", by: "token:boss")
+            let freeze = try await control.beginFreeze("row 2 has no cooling", by: "token:boss")
             #expect(control.freeze == freeze)
-            #expect(await problemCode { _ = try await control.freeze("again", by: "x") } == "frozen-already")
+            #expect(await problemCode { _ = try await control.beginFreeze("again", by: "x") } == "frozen-already")
         }
         try await running(try await open(store, clock: clock)) { control in
             #expect(control.freeze?.reason == "row 2 has no cooling")
@@ -63,7 +63,7 @@ import Wire
 
     @Test("takes a reason, on one line", arguments: ["", "  ", "a\nb", String(repeating: "x", count: 513)]) func reason(_ text: String) async throws {
         let control = try await open(MemoryStore(), clock: clock)
-        #expect(await problemCode { _ = try await control.freeze(text, by: "t") } == "freeze-reason")
+        #expect(await problemCode { _ = try await control.beginFreeze(text, by: "t") } == "freeze-reason")
     }
 
     @Test("lets the step end that is under way, begins no next one, and goes on there when it is over; time in it does not count")
@@ -76,7 +76,7 @@ import Wire
             let operation = try await control.order(orderToInstall(["ssh-ed25519 AAAA"]), on: agent.machine.rawValue, by: "t")
             #expect(isInstall(try await task(control, agent)))
             #expect(try await control.report(report(operation, .chooseDisk, .started), of: agent.machine, wantsProof: false))
-            _ = try await control.freeze("stop", by: "t")
+            _ = try await control.beginFreeze("stop", by: "t")
             #expect(
                 try await control.report(report(operation, .chooseDisk, .progress), of: agent.machine, wantsProof: false),
                 "it goes on with what it does")
@@ -117,7 +117,7 @@ import Wire
             _ = try await task(control, agent)
             _ = try await control.report(report(operation, .chooseDisk), of: agent.machine, wantsProof: false)
             _ = try await control.report(report(operation, .writeImage, .progress), of: agent.machine, wantsProof: false)
-            _ = try await control.freeze("stop", by: "t")
+            _ = try await control.beginFreeze("stop", by: "t")
             #expect(isWait(try await task(control, agent)))
             let second = try await boot(control, key: String(repeating: "b", count: 64))
             #expect(isWait(try await task(control, second)))
@@ -132,7 +132,7 @@ import Wire
             let operation = try await control.order(orderToInstall(["ssh-ed25519 AAAA"]), on: agent.machine.rawValue, by: "t")
             _ = try await task(control, agent)
             _ = try await control.report(report(operation, .chooseDisk, .started), of: agent.machine, wantsProof: false)
-            _ = try await control.freeze("stop", by: "t")
+            _ = try await control.beginFreeze("stop", by: "t")
             clock.advance(.seconds(86_400))
             _ = try await control.thaw(by: "t")
             let step = try #require(try await control.operation(operation.id).value.currentStep)
@@ -235,14 +235,14 @@ import Wire
 
     @Test("no order to a BMC that changes something gets through, and reading goes on") func orders() async throws {
         try await withBMC { control, desk, bmc in
-            _ = try await control.freeze("stop", by: "t")
+            _ = try await control.beginFreeze("stop", by: "t")
             for action in PowerAction.allCases {
                 #expect(await problemCode { _ = try await desk.power(action, machine: "one", by: "t") } == "frozen", "\(action)")
             }
             #expect(await problemCode { _ = try await desk.setBoot(BootOverride(target: .pxe), machine: "one", by: "t") } == "frozen")
             #expect(await problemCode { try await desk.clearHardwareLog(machine: "one", by: "t") } == "frozen")
             #expect(await problemCode { try await desk.setMedia(nil, machine: "one", by: "t") } == "frozen")
-            #expect(await problemCode { _ = try await desk.stage(["a": .bool(true)], machine: "one", by: "t") } == "frozen")
+            #expect(await problemCode { _ = try await desk.stage(["a": .flag(true)], machine: "one", by: "t") } == "frozen")
             #expect(await problemCode { _ = try await desk.setSecureBoot(SecureBootSetting(enabled: true), machine: "one", by: "t") } == "frozen")
             #expect(await problemCode { _ = try await desk.updateFirmware(from: "http://x", targets: [], machine: "one", by: "t") } == "frozen")
             #expect(await problemCode { _ = try await desk.rotatePassword("one", by: "t") } == "frozen")
@@ -254,7 +254,7 @@ import Wire
 
     @Test("a pursuit that is under way asks nothing more: a cycle stays off") func pursuit() async throws {
         try await withBMC { control, desk, bmc in
-            bmc.onRequest.withLock { $0 = { _ = try? await control.freeze("stop", by: "t") } }
+            bmc.onRequest.withLock { $0 = { _ = try? await control.beginFreeze("stop", by: "t") } }
             #expect(await problemCode { _ = try await desk.power(.cycle, machine: "one", by: "t") } == "frozen")
             #expect(bmc.asked.withLock { $0 } == ["power off"])
             let told = try await control.records.all(Event.self).map(\.value).last { $0.kind == "power.not-proved" }
@@ -265,7 +265,7 @@ import Wire
     @Test("no machine is started for an operation, and no override taken back, until it is over") func starts() async throws {
         try await withBMC { control, desk, bmc in
             let operation = try await control.order(orderToInstall(["ssh-ed25519 AAAA"]), on: "one", by: "t")
-            _ = try await control.freeze("stop", by: "t")
+            _ = try await control.beginFreeze("stop", by: "t")
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await desk.startMachines() }
                 defer { group.cancelAll() }

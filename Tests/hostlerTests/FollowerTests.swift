@@ -30,7 +30,7 @@ private struct RecordsOnly: MachineControl, ImageShelf {
     func approve(_ id: OperationID, by actor: String, agreement: String?) async throws -> Model.Operation { throw never }
     func consequence(of act: MachineAct, on machine: String) async throws -> Consequence { throw never }
     var freeze: Freeze? { nil }
-    func freeze(_ reason: String, by actor: String) async throws -> Freeze { throw never }
+    func beginFreeze(_ reason: String, by actor: String) async throws -> Freeze { throw never }
     func thaw(by actor: String) async throws -> Bool { throw never }
     func removingImage(digest: String, names: Set<String>, isLast: Bool, _ body: @Sendable () async throws -> Void) async throws { throw never }
     func agentLog(machine: String) async throws -> [String] { [] }

@@ -15,7 +15,7 @@ enum FreezeRoutes {
             access: .role(.admin), body: "FreezeRequest", reply: .json("FreezeState")
         ) { call in
             let request = try await call.body(FreezeRequest.self)
-            return try .json(FreezeReply(freeze: await call.server.control.freeze(request.reason, by: call.actor)))
+            return try .json(FreezeReply(freeze: await call.server.control.beginFreeze(request.reason, by: call.actor)))
         },
         Route(
             method: .post, path: "/v1/thaw", name: "thaw", summary: "End a freeze: operations go on where they stopped",

@@ -25,7 +25,7 @@ extension ControlPlane {
     }
 
     /// Stops all that would change machines, until it is ended by ``thaw(by:)``. Survives restarts.
-    public func freeze(_ reason: String, by actor: String) async throws -> Freeze {
+    public func beginFreeze(_ reason: String, by actor: String) async throws -> Freeze {
         let isPlain = reason.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
         guard (1...Freeze.reasonLimitBytes).contains(reason.utf8.count), isPlain, reason.contains(where: { !$0.isWhitespace }) else {
             throw Problem(

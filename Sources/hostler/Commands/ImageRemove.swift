@@ -36,7 +36,8 @@ struct ImageRemove: AsyncParsableCommand {
         try StateOwner.become(of: state)
         let database = state + "/hostler.db"
         // Without a record there are no operations; with one, nobody else has it open from here on.
-        let store = FileManager.default.fileExists(atPath: database) ? try SQLiteStore(path: database, logger: Logger(label: "hostler")) : nil
+        var store: SQLiteStore?
+        if FileManager.default.fileExists(atPath: database) { store = try SQLiteStore(path: database, logger: Logger(label: "hostler")) }
         let record = store.map { StoppedRecord(store: $0) }
         let images = try ImageStore(path: state + "/images")
         let short = try ImageName.short(of: name)
