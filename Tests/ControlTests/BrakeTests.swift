@@ -141,6 +141,23 @@ final class ManualUptime: Sendable {
         }
     }
 
+    @Test("while an operation waits, its machine's system is told nothing of it, and is itself") func metadata() async throws {
+        let store = MemoryStore()
+        try await store.commit([try machineWithSystem().put(.absent)])
+        try await running(try await open(store, limits(0))) { control in
+            var request = InstallRequest(image: "debian-12", sshKeys: ["ssh-ed25519 AAAA"])
+            request.userData = Base64Bytes(base64: "c2VjcmV0")
+            let waiting = try await control.order(.install(request), on: "one", by: "t")
+            let machine = try #require(control.snapshot.machines.values.first)
+            #expect(control.snapshot.openOperation(of: machine) == nil && control.snapshot.namedOperation(of: machine)?.id == waiting.id)
+            #expect(try await control.userData(of: machine.id, wantsProof: false) == nil)
+            #expect(try await control.vendorData(of: machine.id, base: testBase, wantsProof: false) == nil, "the proof of being up is not given away")
+            #expect(await problemCode { _ = try await control.seed(of: waiting.id, base: testBase, wantsProof: false) } == "seed-not-found")
+            _ = try await control.approve(waiting.id, by: "boss", agreement: control.agreement(to: .approve(waiting.id), on: "one"))
+            #expect(try await control.userData(of: machine.id, wantsProof: false) == Array("secret".utf8))
+        }
+    }
+
     @Test("an agent that waits on its machine gets no work of an operation that waits") func agent() async throws {
         let store = MemoryStore()
         try await running(try await open(store, limits(0))) { control in

@@ -124,7 +124,7 @@ extension ControlPlane {
 
     private func task(for machine: Machine, base: String, placement: Placement?, wantsProof: Bool) async throws -> AgentTask? {
         guard let operation = snapshot.openOperation(of: machine) else {
-            switch BootGate.decide(machine: machine, operation: nil, policy: DiscoveryPolicy()) {
+            switch BootGate.decide(machine: machine, operation: snapshot.namedOperation(of: machine), policy: DiscoveryPolicy()) {
             case .localDisk where snapshot.freeze != nil: return nil
             case .localDisk(let why): return AgentTask(operation: nil, generation: machine.nextGeneration, work: .reboot(reason: why))
             case .agent, .refuse: return nil
@@ -189,7 +189,7 @@ extension ControlPlane {
     /// where it stands. There is none for a machine that has not proved its boot, where its network or, by `wantsProof`,
     /// the one that it asks on wants that.
     public func seed(of id: OperationID, base: String, placement: Placement? = nil, wantsProof: Bool) async throws -> SeedVolume {
-        guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
+        guard let operation = snapshot.operations[id], operation.state != .waiting, case .install(let request) = operation.request,
             let stored = try await records.store.get(SeedSecrets.key(id)), let machine = snapshot.machines[operation.machine],
             isTrusted(machine, wantsProof: wantsProof)
         else { throw Problem.notFound("seed", id.rawValue) }
@@ -269,7 +269,7 @@ extension ControlPlane {
     ) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
-        let operation = machine.flatMap { snapshot.openOperation(of: $0) }
+        let operation = machine.flatMap { snapshot.namedOperation(of: $0) }
         return (
             machine, BootGate.decide(machine: machine, operation: operation, policy: discovery, isFrozen: snapshot.freeze != nil)
         )

@@ -30,10 +30,13 @@ public struct RackSnapshot: Sendable {
     public func machines(claiming mac: MACAddress) -> [Machine] { byClaim[mac]?.compactMap { machines[$0] } ?? [] }
     /// The machines that have the address without a lease telling so: in their desired network, or by calling home from it.
     public func machines(knownAt address: IPv4Address) -> [Machine] { byAddress[address]?.compactMap { machines[$0] } ?? [] }
-    /// The open operation of a machine.
+    /// The open operation of a machine. One that waits for its second word is none: nothing of it has begun.
     public func openOperation(of machine: Machine) -> Operation? {
-        machine.openOperation.flatMap { operations[$0] }
+        namedOperation(of: machine).flatMap { $0.state == .waiting ? nil : $0 }
     }
+
+    /// The open operation that a machine's record names, one that waits included.
+    public func namedOperation(of machine: Machine) -> Operation? { machine.openOperation.flatMap { operations[$0] } }
 
     fileprivate mutating func set(_ machine: Machine) {
         remove(machine.id)
