@@ -18,7 +18,7 @@ import Wire
         return reply
     }
 
-    private func task(_ control: ControlPlane, _ reply: HelloReply, having operation: Model.Operation? = nil) async throws -> AgentTask {
+    private func ask(_ control: ControlPlane, _ reply: HelloReply, having operation: Model.Operation? = nil) async throws -> AgentTask {
         try await control.task(
             for: reply.session, query: TaskQuery(operation: operation?.id, generation: operation?.generation ?? 0), base: testBase,
             wantsProof: false, patience: .milliseconds(50))
@@ -74,7 +74,7 @@ import Wire
         try await running(try await open(store, clock: clock)) { control in
             let agent = try await discover(control)
             let operation = try await control.order(orderToInstall(["ssh-ed25519 AAAA"]), on: agent.machine.rawValue, by: "t")
-            #expect(isInstall(try await task(control, agent)))
+            #expect(isInstall(try await ask(control, agent)))
             #expect(try await control.report(report(operation, .chooseDisk, .started), of: agent.machine, wantsProof: false))
             _ = try await control.beginFreeze("stop", by: "t")
             #expect(
@@ -85,14 +85,14 @@ import Wire
             #expect(held.name == .writeImage && held.state == .pending && held.attempts == 0)
             #expect(try await !control.report(report(operation, .writeImage, .started), of: agent.machine, wantsProof: false), "the agent stops")
             #expect(try await !control.report(report(operation, .writeImage, .progress), of: agent.machine, wantsProof: false))
-            #expect(isWait(try await task(control, agent)))
+            #expect(isWait(try await ask(control, agent)))
             // Nothing is due in a freeze, however long it lasts.
             clock.advance(.seconds(86_400))
             (reply, begun) = (agent, operation)
         }
         let (agent, operation) = (try #require(reply), try #require(begun))
         try await running(try await open(store, clock: clock)) { control in
-            #expect(isWait(try await task(control, agent)), "after a restart of the program as well")
+            #expect(isWait(try await ask(control, agent)), "after a restart of the program as well")
             #expect(try await control.operation(operation.id).value.currentStep?.state == .pending)
             _ = try await control.thaw(by: "t")
             // The next step begins by itself.
@@ -101,7 +101,7 @@ import Wire
             defer { control.snapshots.stop(observing: observer) }
             change.yield()
             for await _ in changes where control.snapshot.operations[operation.id]?.currentStep?.state == .running { break }
-            let task = try await task(control, agent)
+            let task = try await ask(control, agent)
             guard case .install(let work) = task.work else { Issue.record("no work: \(task)"); return }
             #expect(work.done == [.agent, .chooseDisk])
             #expect(try await control.report(report(operation, .writeImage, .started), of: agent.machine, wantsProof: false))
@@ -114,13 +114,13 @@ import Wire
         try await running(try await open(MemoryStore(), clock: clock)) { control in
             let agent = try await discover(control)
             let operation = try await control.order(orderToInstall(["ssh-ed25519 AAAA"]), on: agent.machine.rawValue, by: "t")
-            _ = try await task(control, agent)
+            _ = try await ask(control, agent)
             _ = try await control.report(report(operation, .chooseDisk), of: agent.machine, wantsProof: false)
             _ = try await control.report(report(operation, .writeImage, .progress), of: agent.machine, wantsProof: false)
             _ = try await control.beginFreeze("stop", by: "t")
-            #expect(isWait(try await task(control, agent)))
+            #expect(isWait(try await ask(control, agent)))
             let second = try await boot(control, key: String(repeating: "b", count: 64))
-            #expect(isWait(try await task(control, second)))
+            #expect(isWait(try await ask(control, second)))
             #expect(try await control.operation(operation.id).value.currentStep?.state == .pending)
             if case .agent = control.boots(testMAC).verdict {} else { Issue.record("its disk is half written") }
         }
@@ -130,7 +130,7 @@ import Wire
         try await running(try await open(MemoryStore(), clock: clock)) { control in
             let agent = try await discover(control)
             let operation = try await control.order(orderToInstall(["ssh-ed25519 AAAA"]), on: agent.machine.rawValue, by: "t")
-            _ = try await task(control, agent)
+            _ = try await ask(control, agent)
             _ = try await control.report(report(operation, .chooseDisk, .started), of: agent.machine, wantsProof: false)
             _ = try await control.beginFreeze("stop", by: "t")
             clock.advance(.seconds(86_400))

@@ -111,7 +111,7 @@ import Wire
     }
 
     private func problem(_ machine: Machine, _ operation: Model.Operation? = nil, login: String? = nil) -> Problem? {
-        do {
+        do throws(Problem) {
             _ = try SSHTarget.decide(machine, operation: operation, login: login, port: 22)
             return nil
         } catch { return error }

@@ -156,9 +156,7 @@ struct ImageCommand: AsyncParsableCommand {
                 guard options.expectedDigest != nil else { throw ValidationError("--sha256 is not 64 hex digits") }
             }
             try StateOwner.become(of: local.stateDir, toRead: ImageImporter.isWebAddress(source) ? nil : source)
-            let store = try local.open()
-            try store.refuseIfTaken(name)
-            try await Self.add(source, name: name, options: options, to: store)
+            try await Self.add(source, name: name, options: options, to: local.open())
         }
 
         static func add(_ source: String, name: String, options: ImageImporter.Options, to store: ImageStore) async throws {
