@@ -12,7 +12,7 @@ import Testing
     /// What destroys, stops or forgets something without being called a deletion.
     private static let destructive: Set<String> = [
         "installMachine", "wipeMachine", "rescueMachine", "setPower", "updateFirmware", "pushFirmware", "takeInterface", "replaceIdentityKeys",
-        "approveOperation",
+        "approveOperation", "takeMachine",
     ]
     /// The items of a bulk request have their own confirmations.
     private static let bulk: Set<String> = ["startOperations"]
@@ -20,11 +20,12 @@ import Testing
     private static let changing: Set<String> = [
         "installMachine", "wipeMachine", "inspectMachine", "rescueMachine", "startOperations", "approveOperation", "deleteMachine", "releaseHold",
         "takeInterface", "setPower", "setBootOverride", "clearHardwareLog", "stageFirmwareSettings", "setSecureBoot", "insertMedia", "ejectMedia",
-        "updateFirmware", "pushFirmware", "rotateBMCPassword",
+        "updateFirmware", "pushFirmware", "rotateBMCPassword", "takeMachine",
     ]
     /// What changes no machine, although it is no question.
     private static let recordOnly: Set<String> = [
-        "updateMachine", "updateMachines", "cancelOperation", "importImage", "deleteImage", "createToken", "revokeToken", "addBMC", "removeBMC",
+        "addMachine", "updateMachine", "updateMachines", "cancelOperation", "importImage", "deleteImage", "createToken", "revokeToken", "addBMC",
+        "removeBMC",
         "verifyBMC", "trustBMC", "scanForBMCs", "takeBackup", "freeze", "thaw", "replaceIdentityKeys", "mintIdentityToken", "acceptMachineBoot",
         "forgetMachineTPM", "setAttestationRule", "signSSHUserKey", "signSSHHostKey", "signMachineHostKeys",
     ]

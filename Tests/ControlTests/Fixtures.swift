@@ -90,6 +90,10 @@ extension ControlPlane {
         try await start(request, on: name, by: actor, agreement: agreement(to: .operation(request), on: name))
     }
 
+    func agreedTaking(of name: String, by actor: String) async throws -> Machine {
+        try await takeDisks(of: name, by: actor, agreement: agreement(to: .takeDisks, on: name))
+    }
+
     func agreedRelease(_ id: HoldID, on name: String, by actor: String) async throws -> Machine {
         try await releaseHold(id, on: name, by: actor, agreement: agreement(to: .release(id), on: name))
     }

@@ -148,7 +148,7 @@ import Wire
         let start = OperationTransition.begin(
             id: OperationID(unchecked: "op-0001"), request: orderToInstall(), machine: one, by: "t", now: clock.now)
         func verdict(_ transition: OperationTransition, _ isFrozen: Bool) -> BootVerdict {
-            BootGate.decide(machine: transition.machine, operation: transition.operation, policy: DiscoveryPolicy(), isFrozen: isFrozen)
+            BootGate.decide(machine: transition.machine, operation: transition.operation, policy: .discover, isFrozen: isFrozen)
         }
         if case .agent = verdict(start, false) {} else { Issue.record("not frozen") }
         if case .localDisk = verdict(start, true) {} else { Issue.record("its system is whole") }

@@ -62,7 +62,8 @@ import Wire
         arguments: [
             "machine install m --image i", "machine wipe m", "machine rescue m --ssh-key k", "machine delete m", "machine release m h",
             "machine power off m", "machine power cycle m", "machine firmware m --from http://x", "machine take-interface m 52:54:00:00:00:01",
-            "machine sel m --clear", "machine attestation forget m", "image remove i", "token revoke t-0000", "bmc remove b", "identity replace-keys",
+            "machine take m", "machine sel m --clear", "machine attestation forget m", "image remove i", "token revoke t-0000", "bmc remove b",
+            "identity replace-keys",
             "operation approve op-0000", "restore f",
         ])
     func everyVerb(_ line: String) throws {

@@ -33,6 +33,8 @@ private struct RecordsOnly: MachineControl, ImageShelf {
     func beginFreeze(_ reason: String, by actor: String) async throws -> Freeze { throw never }
     func thaw(by actor: String) async throws -> Bool { throw never }
     func removingImage(digest: String, names: Set<String>, isLast: Bool, _ body: @Sendable () async throws -> Void) async throws { throw never }
+    func add(machine mac: MACAddress, name: String?, by actor: String) async throws -> Machine { throw never }
+    func takeDisks(of machine: String, by actor: String, agreement: String?) async throws -> Machine { throw never }
     func agentLog(machine: String) async throws -> [String] { [] }
     func recordEvent(
         kind: String, machine: MachineID?, operation: OperationID?, actor: String, message: String, evidence: [String: String]

@@ -66,7 +66,8 @@ struct BrakeLedger: Codable, Equatable, Sendable {
             boot = now.boot
         }
         writtenAt = now.milliseconds
-        entries.removeAll { entry in !isYoung(entry) && entry.operation.map(isOpen) != true }
+        let kept = entries.filter { isYoung($0) || $0.operation.map(isOpen) == true }
+        entries = kept
     }
 
     mutating func add(_ kind: BrakedKind, machine: MachineID, operation: OperationID?) {

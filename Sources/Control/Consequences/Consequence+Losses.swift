@@ -49,7 +49,7 @@ extension Consequence {
         switch request {
         case .inspect: break
         case .install(let install):
-            losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install.disk))
+            losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install.disk)) + machine.foreignLoss("it no longer boots it")
             if !hasUserData, install.sshKeys.isEmpty, machine.desired.sshKeys.isEmpty { warnings.append(noWayIn(machine)) }
         case .wipe(let wipe):
             losses = machine.wipeLosses(wipe)
@@ -110,6 +110,10 @@ extension Consequence {
         return naming(.takeInterface, target: machine.id.rawValue, name: machine.name.text, losses: losses ?? [])
     }
 
+    static func taking(disksOf machine: Machine) -> Consequence {
+        naming(.takeMachine, target: machine.id.rawValue, name: machine.name.text, losses: machine.foreignLoss("it no longer boots it"))
+    }
+
     static func forgettingTPM(of machine: Machine) -> Consequence {
         let losses = machine.attestation.map { _ in
             [
@@ -160,6 +164,12 @@ extension Machine {
                 .system, id: installed.operation.rawValue,
                 "\(installed.image) as \(installed.hostname)\(disk), installed by \(installed.operation) at \(installed.installedAt); \(fate)")
         ]
+    }
+
+    /// What its disks hold that Hostler did not put there, and that it boots until somebody takes the machine.
+    fileprivate func foreignLoss(_ fate: String) -> [Consequence.Loss] {
+        guard installed == nil, let contents = foreignContents else { return [] }
+        return [.init(.disk, id: (observed.foreignDisks ?? []).sorted().joined(separator: " "), "\(contents); \(fate)")]
     }
 
     /// Whether its system may be on the disk of that serial or WWN; nil: on whichever is chosen.

@@ -42,6 +42,7 @@ extension ControlPlane {
             return .release(of: hold, on: machine)
         case .take(let mac):
             return .taking(mac, into: machine, from: machine.owns(mac) ? nil : snapshot.machine(with: mac))
+        case .takeDisks: return .taking(disksOf: machine)
         case .forgetTPM: return .forgettingTPM(of: machine)
         case .clearLog: return .clearingLog(of: machine)
         case .updateFirmware(let source): return .firmware(from: source, to: machine, at: now)

@@ -10,6 +10,7 @@ public enum MachineAct: Sendable {
     case delete
     case release(HoldID)
     case take(MACAddress)
+    case takeDisks
     case forgetTPM
     case clearLog
     case updateFirmware(from: String)
