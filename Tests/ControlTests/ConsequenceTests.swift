@@ -92,6 +92,17 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
             "what is not known is lost, too")
     }
 
+    @Test("is what a stranger's disk holds, when the machine is taken or installed") func foreign() throws {
+        var one = try machine(.ready, now: now)
+        one.observed.inventory = inventory(disks: [("D1", 8_000_000_000)])
+        one.observed.foreignDisks = ["D1"]
+        for consequence in [Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now), .taking(disksOf: one)] {
+            #expect(kinds(consequence) == [.disk] && consequence?.losses[0].what.contains("D1") == true)
+        }
+        one.observed.foreignDisks = []
+        #expect(kinds(.taking(disksOf: one)).isEmpty)
+    }
+
     @Test("another disk that was put in meanwhile is noticed") func newDisk() throws {
         var one = try machineWithSystem(now: now)
         let before = Consequence.of(.wipe(WipeRequest()), on: one, hasUserData: false, at: now)
