@@ -16,7 +16,8 @@ public protocol BMCControl: Sendable {
     func remove(_ name: String, by actor: String) async throws
     func trust(_ name: String, fingerprint: String?, by actor: String) async throws -> BMC
     func rotatePassword(_ name: String, by actor: String) async throws -> BMC
-    func power(_ action: PowerAction, machine: String, by actor: String) async throws -> PowerProof
+    /// - Parameter beyondLimits: an admin's word that it may be beyond the limits for the whole rack.
+    func power(_ action: PowerAction, machine: String, by actor: String, beyondLimits: Bool) async throws -> PowerProof
     func powerStatus(machine: String) async throws -> ObservedPower
     func setBoot(_ wanted: BootOverride, machine: String, by actor: String) async throws -> BootOverride
     func bootOverride(machine: String) async throws -> BootOverride

@@ -26,6 +26,12 @@ public struct ControlEnvironment: Sendable {
     /// How many machines may come into the record by themselves.
     public var discovery = DiscoveryLimits()
 
+    /// How much may be wiped, installed or switched off before somebody is asked again; nil: there are no limits.
+    public var brake: BrakeLimits?
+
+    /// How long the host has been up: what the brake counts hours by.
+    public var uptime: @Sendable () -> HostUptime = HostUptime.ofHost
+
     /// - Parameter now: a wall clock that is never set; see ``HostClock/init(wall:)``.
     public init(
         now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
@@ -78,6 +84,10 @@ public final class ControlPlane: Sendable {
     private let restored = Mutex<(epoch: Int, at: Timestamp?)>((0, nil))
     /// Used up by machines that come into the record by themselves.
     let discoveries = Allowances<Int>(limit: 1)
+    /// Machines that are being switched off now.
+    let powerOffs = Mutex(0)
+    /// Images that installations begin with now, or that are being removed.
+    let imageLocks = ImageLocks()
     /// When the boots that are under way were seen.
     public let bootTraces = BootTraces()
     let inspectionTries = InspectionTries()
@@ -155,7 +165,7 @@ public final class ControlPlane: Sendable {
             guard let id = MachineID(rawValue: entry.name), let stored = try await records.store.get(entry.key) else { continue }
             damaged.append(DamagedMachine(id: id, in: stored))
         }
-        snapshots.load(machines, operations, damaged: damaged, at: revision)
+        snapshots.load(machines, operations, damaged: damaged, freeze: try await storedFreeze(), at: revision)
     }
 
     func followStore() async throws {

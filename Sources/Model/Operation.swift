@@ -11,8 +11,12 @@ public struct Operation: Codable, Sendable, Equatable, Identifiable {
     public var request: OperationRequest
     public var steps: [Step]
     public var state: OperationState
-    /// Why it failed or is stuck.
+    /// Why it failed or is stuck, or what it waits for.
     public var problem: Problem?
+    /// What the person who asked should have known, as that nobody will be able to log in.
+    public var warnings: [Problem]?
+    /// Whose second word let it begin.
+    public var approvedBy: String?
     public var requestedBy: String
     /// Set when a person asked for its end.
     public var cancelRequested: Bool
@@ -52,6 +56,8 @@ public struct Operation: Codable, Sendable, Equatable, Identifiable {
 public enum OperationKind: String, Codable, Sendable, CaseIterable { case inspect, install, wipe, rescue }
 
 public enum OperationState: String, Codable, Sendable, CaseIterable {
+    /// It is beyond a limit for the whole rack: nothing of it has begun, and an admin must approve it.
+    case waiting
     case running
     /// A step failed for good or a person cancelled; what was done is being undone.
     case undoing
@@ -59,7 +65,7 @@ public enum OperationState: String, Codable, Sendable, CaseIterable {
     /// An undo failed: what is known is told, and a person must look.
     case stuck
 
-    public var isFinal: Bool { self != .running && self != .undoing }
+    public var isFinal: Bool { self != .waiting && self != .running && self != .undoing }
 }
 
 /// What was asked for, with everything pinned that must not change on the way.

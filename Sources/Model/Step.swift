@@ -93,6 +93,14 @@ public enum StepName: String, Codable, Sendable, CaseIterable {
     /// A shell is open over SSH until the operation is cancelled.
     case shell = "rescue-shell"
 
+    /// Whether it writes to the machine, switches it or leads it away from what it runs; the others only look and wait.
+    public var changesMachine: Bool {
+        switch self {
+        case .inventory, .verifyWipe, .firstBoot: false
+        case .agent, .chooseDisk, .writeImage, .writeSeed, .bootOrder, .restart, .wipeDisks, .shell: true
+        }
+    }
+
     /// Whether the machine's agent does the work and reports it.
     public var isAgentWork: Bool {
         switch self {

@@ -177,7 +177,7 @@ def by_api(scene, host, killers):
     sent = taken = 0
     for method, path, message in api_messages(host):
         for field, text in texts(message, scene.random, 160):
-            status = call(scene, method, path, text)
+            status = call(scene, method, path + agreed(scene, path, text), text)
             sent, taken = sent + 1, taken + (200 <= status < 300)
             if 200 <= status < 300 and path.endswith(("/install", "/wipe")):
                 cancel(scene, host)
@@ -188,6 +188,22 @@ def by_api(scene, host, killers):
         alive(scene, f"GET {path[:200]}", killers)
     scene.check(f"{sent} extreme requests of an operator: each answered, none ends the server", not killers, killers[:5])
     scene.check("some were taken", taken > 5, taken)
+
+
+def agreed(scene, path, text):
+    """What an order that destroys something carries: what its dry run said."""
+    if not path.endswith(("/install", "/wipe")):
+        return ""
+    line = http.client.HTTPConnection("127.0.0.1", scene.port, timeout=10)
+    try:
+        line.request("POST", path + "?dryRun=true", text, {"Authorization": f"Bearer {scene.token}", "Content-Type": "application/json"})
+        reply = line.getresponse()
+        told = json.loads(reply.read()) if reply.status == 200 else {}
+        return f"?confirm={told['confirmation']}" if "confirmation" in told else ""
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        line.close()
 
 
 def call(scene, method, path, text):

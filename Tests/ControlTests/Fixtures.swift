@@ -87,3 +87,23 @@ func hello(nonce: String, key: String) -> HelloRequest {
     HelloRequest(
         nonce: nonce, sessionKey: key, mac: testMAC, macs: [testMAC], uuid: nil, serial: nil, firmware: .bios, version: "test")
 }
+
+extension ControlPlane {
+    /// What a person who was asked, and said yes, agrees to.
+    func agreement(to act: MachineAct, on name: String) async throws -> String? {
+        try await consequence(of: act, on: name).confirmation
+    }
+
+    /// An order by a person who was asked and said yes.
+    func order(_ request: OperationRequest, on name: String, by actor: String) async throws -> Model.Operation {
+        try await start(request, on: name, by: actor, agreement: agreement(to: .operation(request), on: name))
+    }
+
+    func agreedTaking(of name: String, by actor: String) async throws -> Machine {
+        try await takeDisks(of: name, by: actor, agreement: agreement(to: .takeDisks, on: name))
+    }
+
+    func agreedRelease(_ id: HoldID, on name: String, by actor: String) async throws -> Machine {
+        try await releaseHold(id, on: name, by: actor, agreement: agreement(to: .release(id), on: name))
+    }
+}

@@ -82,15 +82,20 @@ public final class TokenStore: Sendable {
     public func revoke(_ id: TokenID) async throws {
         let tokens = try await list()
         guard let token = tokens.first(where: { $0.id == id }) else { throw Problem.notFound("token", id.rawValue) }
-        guard token.role != .admin || token.expiresAt != nil || tokens.contains(where: { $0.role == .admin && $0.id != id && $0.expiresAt == nil })
-        else {
+        try Self.refuseIfLast(token, among: tokens)
+        try await store.commit([.delete(key: Self.key(id), if: .none)])
+        forget(id)
+    }
+
+    /// Throws where without this token nobody could make another.
+    static func refuseIfLast(_ token: Token, among tokens: [Token]) throws(Problem) {
+        let isReplaced = tokens.contains { $0.role == .admin && $0.id != token.id && $0.expiresAt == nil }
+        guard token.role != .admin || token.expiresAt != nil || isReplaced else {
             throw Problem(
                 "last-admin-token", status: 409, title: "This is the last admin token that does not end by itself",
                 detail: "without one, nobody could make a new token",
                 remedy: "Make another first: hostler token create NAME --role admin")
         }
-        try await store.commit([.delete(key: Self.key(id), if: .none)])
-        forget(id)
     }
 
     /// Whose token this is; nil where it is not a valid one.

@@ -27,6 +27,10 @@ public struct StatusReply: Codable, Sendable {
     public var machines: [String: Int]
     public var heldMachines: Int
     public var openOperations: Int
+    /// Of the open ones, those that wait for a second word.
+    public var waitingOperations: Int?
+    /// That nothing may change a machine; nil: the rack is not frozen.
+    public var freeze: Freeze?
     public var images: Int
     /// Resident memory in bytes.
     public var memoryBytes: Int64

@@ -19,8 +19,10 @@ struct ServerMetrics {
             "hostler_images", .gauge, "Images that machines can be given.",
             [.init(Double((try? await server.images.list())?.count { $0.state == .ready } ?? 0))])
         metrics.exposition.add(
+            "hostler_frozen", .gauge, "1 while nothing may change a machine.", [.init(server.control.freeze == nil ? 0 : 1)])
+        metrics.exposition.add(
             "hostler_warnings", .gauge, "What the operator should know, as another DHCP server on the wire.",
-            [.init(Double(await server.warnings().count))])
+            [.init(Double(await server.warnings().count + (server.control.freeze == nil ? 0 : 1)))])
         metrics.exposition.add(
             "hostler_damaged_records", .gauge, "Records that cannot be read and are set aside.",
             [.init(Double(server.records.damaged.all.count))])

@@ -6,6 +6,7 @@ enum Schemas {
 
     static let all: [String: JSONValue] = machine.merging(operation) { $1 }.merging(bmc) { $1 }.merging(server) { $1 }
         .merging(requests) { $1 }.merging(identity) { $1 }.merging(metadata) { $1 }.merging(machineSettings) { $1 }
+        .merging(guarding) { $1 }
 
     static let text: JSONValue = ["type": "string"]
     static let integer: JSONValue = ["type": "integer"]
@@ -44,7 +45,7 @@ enum Schemas {
                     ["labels": textMap, "tags": textMap, "sshKeys": list(text)],
                     optional: [
                         "hostname": text, "userData": reference("UserDataReference"), "network": reference("NetworkConfig"),
-                        "lease": object(["id": text, "endsAt": time], optional: ["endedAt": time]),
+                        "lease": object(["id": text, "endsAt": time], optional: ["endedAt": time, "holder": text]),
                     ]),
                 "observed": object(
                     [:],
@@ -116,7 +117,11 @@ enum Schemas {
                 "request": ["type": "object", "minProperties": 1, "maxProperties": 1, "description": "Keyed by the kind."],
                 "steps": list(reference("Step")), "state": words(OperationState.self), "requestedBy": text,
                 "cancelRequested": boolean, "createdAt": time,
-            ], optional: ["problem": reference("ProblemRecord"), "finishedAt": time, "madeAfter": integer, "keyVerifiers": reference("KeyVerifiers")]),
+            ],
+            optional: [
+                "problem": reference("ProblemRecord"), "finishedAt": time, "madeAfter": integer, "keyVerifiers": reference("KeyVerifiers"),
+                "warnings": list(reference("ProblemRecord")), "approvedBy": text,
+            ]),
         "Step": object(
             [
                 "name": words(StepName.self),
@@ -160,7 +165,7 @@ enum Schemas {
                 "machines": ["type": "object", "additionalProperties": integer], "heldMachines": integer,
                 "openOperations": integer, "images": integer, "memoryBytes": integer,
                 "warnings": list(reference("ProblemRecord")), "counters": map(of: map(of: map(of: integer))),
-            ], optional: ["machineNamespace": text]),
+            ], optional: ["machineNamespace": text, "waitingOperations": integer, "freeze": reference("Freeze")]),
         "Health": object(["status": text]),
         "Document": ["type": "object", "required": ["openapi", "info", "paths"]],
     ]
@@ -180,8 +185,8 @@ enum Schemas {
                 ],
                 "sshKeys": list(text), "userData": reference("UserDataPatch"), "network": reference("NetworkConfig"),
                 "lease": [
-                    "type": "object", "properties": ["endsAt": time],
-                    "description": "Until when it is lent; without endsAt it is lent no longer.",
+                    "type": "object", "properties": ["endsAt": time, "holder": text],
+                    "description": "Until when it is lent, and to whom; without endsAt it is lent no longer.",
                 ],
             ]),
         "MachineBulkPatch": object([
@@ -209,7 +214,7 @@ enum Schemas {
                 object(
                     ["machine": text],
                     optional: [
-                        "install": reference("InstallRequest"), "wipe": reference("WipeRequest"),
+                        "confirm": text, "install": reference("InstallRequest"), "wipe": reference("WipeRequest"),
                         "rescue": reference("RescueRequest"), "inspect": object([:]),
                     ]))
         ]),

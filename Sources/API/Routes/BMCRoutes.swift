@@ -36,7 +36,8 @@ enum BMCRoutes {
         ) { call in try .json(await bmcs(call).bmc(named: call.path("bmc")).value) },
         Route(
             method: .delete, path: "/v1/bmcs/{bmc}", name: "removeBMC", summary: "Forget a BMC and its password",
-            access: .role(.admin), reply: .none
+            access: .role(.admin), reply: .none,
+            foresee: { call in try await removal(of: bmcs(call).bmc(named: call.path("bmc")).value) }
         ) { call in
             try await bmcs(call).remove(call.path("bmc"), by: call.actor)
             return .nothing
@@ -68,7 +69,7 @@ enum BMCRoutes {
         },
         Route(
             method: .post, path: "/v1/bmcs/{bmc}/rotate", name: "rotateBMCPassword",
-            summary: "Give a BMC a new password, prove it, and forget the old one", access: .role(.admin), reply: .json("BMC")
+            summary: "Give a BMC a new password, prove it, and forget the old one", access: .role(.admin), reply: .json("BMC"), stopsInFreeze: true
         ) { call in try .json(await bmcs(call).rotatePassword(call.path("bmc"), by: call.actor)) },
     ]
 
@@ -80,10 +81,22 @@ enum BMCRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/power", name: "setPower",
             summary: "Switch a machine, and prove it by reading back; answers when it is proved or its deadline is over",
-            access: .role(.operator), body: "PowerRequest", reply: .json("PowerProof")
+            access: .role(.operator),
+            query: [
+                .init(name: "beyondLimits", summary: "With an admin's token: also beyond the limits for the whole rack.", type: "boolean")
+            ],
+            body: "PowerRequest", reply: .json("PowerProof"), stopsInFreeze: true,
+            foresee: { call in try await call.consequence(of: .power(call.body(PowerActionRequest.self).action)) }
         ) { call in
             let request = try await call.body(PowerActionRequest.self)
-            return try .json(await bmcs(call).power(request.action, machine: call.path("machine"), by: call.actor))
+            let beyondLimits = try call.flag("beyondLimits")
+            if beyondLimits, call.token?.role != .admin {
+                throw Problem(
+                    "role-too-low", status: 403, title: "Only an admin may go beyond the limits for the whole rack",
+                    remedy: "Wait until the hour is over, or ask an admin.")
+            }
+            return try .json(
+                await bmcs(call).power(request.action, machine: call.path("machine"), by: call.actor, beyondLimits: beyondLimits))
         },
         Route(
             method: .get, path: "/v1/machines/{machine}/boot", name: "getBootOverride", summary: "Where a machine boots from next, read now",
@@ -92,7 +105,7 @@ enum BMCRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/boot", name: "setBootOverride",
             summary: "Say where a machine boots from next, and read it back", access: .role(.operator), body: "BootOverride",
-            reply: .json("BootOverride")
+            reply: .json("BootOverride"), stopsInFreeze: true
         ) { call in
             let wanted = try await call.body(BootOverrideRequest.self).value
             return try .json(await bmcs(call).setBoot(wanted, machine: call.path("machine"), by: call.actor))
@@ -116,12 +129,23 @@ enum BMCRoutes {
         },
         Route(
             method: .delete, path: "/v1/machines/{machine}/hardware-log", name: "clearHardwareLog", summary: "Clear the BMC's event log",
-            access: .role(.operator), reply: .none
+            access: .role(.operator), reply: .none, stopsInFreeze: true, foresee: { try await $0.consequence(of: .clearLog) }
         ) { call in
             try await bmcs(call).clearHardwareLog(machine: call.path("machine"), by: call.actor)
             return .nothing
         },
     ]
+
+    private static func removal(of bmc: BMC) -> Consequence {
+        .naming(
+            .removeBMC, target: bmc.id.rawValue, name: bmc.address,
+            losses: [
+                .init(
+                    .password, id: "\(bmc.id) \(bmc.address)",
+                    "the record of BMC \(bmc.address)\(bmc.machine.map { " of \($0)" } ?? ""), its certificate's fingerprint and its password; where it was rotated, nobody else knows it"
+                )
+            ])
+    }
 
     static func bmcs(_ call: Call) throws(Problem) -> any BMCControl {
         guard let bmcs = call.server.bmcs else {

@@ -51,9 +51,11 @@ enum ServerRoutes {
             revision: try await server.records.store.currentRevision().rawValue,
             machines: Dictionary(grouping: machines, by: \.state.rawValue).mapValues(\.count),
             heldMachines: machines.count { !$0.holds.isEmpty }, openOperations: operations.count { $0.value.isOpen },
+            waitingOperations: operations.count { $0.value.state == .waiting }, freeze: server.control.freeze,
             // Images that cannot be read say nothing of the rest.
             images: (try? await server.images.list())?.count { $0.state == .ready } ?? 0, memoryBytes: residentBytes(),
-            machineNamespace: server.surroundings.machineNamespace, warnings: await server.warnings(),
+            machineNamespace: server.surroundings.machineNamespace,
+            warnings: [server.control.freeze?.warning].compactMap(\.self) + (await server.warnings()),
             counters: await server.surroundings.counters())
         return try .json(reply)
     }

@@ -124,7 +124,10 @@ extension ControlPlane {
             if snapshot.openOperation(of: machine)?.currentStep?.name == .agent {
                 return AgentTask(operation: nil, generation: machine.generation, work: .wait)
             }
-            let task = try await task(for: machine, base: base, placement: placement, wantsProof: wantsProof, policy: policy)
+            // In a freeze an agent goes on with the step that it has, and gets nothing new.
+            let isHeldBack = snapshot.freeze != nil && query.operation == nil
+            var task: AgentTask?
+            if !isHeldBack { task = try await self.task(for: machine, base: base, placement: placement, wantsProof: wantsProof, policy: policy) }
             // An agent that has work and asks for other is told at once when its own is over.
             let isNews = task.map { $0.operation != query.operation || $0.generation != query.generation } ?? (query.operation != nil)
             if !isNews, await iterator.next() != nil { continue }
@@ -147,9 +150,11 @@ extension ControlPlane {
         for machine: Machine, base: String, placement: Placement?, wantsProof: Bool, policy: DiscoveryPolicy
     ) async throws -> AgentTask? {
         guard let operation = snapshot.openOperation(of: machine) else {
-            switch BootGate.decide(machine: machine, operation: nil, policy: policy) {
+            switch BootGate.decide(machine: machine, operation: snapshot.namedOperation(of: machine), policy: policy) {
             // A network that takes in whatever comes keeps what it has, until it is started again.
             case .leave where policy == .discover: return nil
+            // In a freeze no machine is restarted.
+            case .localDisk where snapshot.freeze != nil, .leave where snapshot.freeze != nil: return nil
             case .localDisk(let why), .leave(let why):
                 return AgentTask(operation: nil, generation: machine.nextGeneration, work: .reboot(reason: why))
             case .agent, .refuse: return nil
@@ -231,7 +236,7 @@ extension ControlPlane {
     /// where it stands. There is none for a machine that has not proved its boot, where its network or, by `wantsProof`,
     /// the one that it asks on wants that.
     public func seed(of id: OperationID, base: String, placement: Placement? = nil, wantsProof: Bool) async throws -> SeedVolume {
-        guard let operation = snapshot.operations[id], case .install(let request) = operation.request,
+        guard let operation = snapshot.operations[id], operation.state != .waiting, case .install(let request) = operation.request,
             let stored = try await records.store.get(SeedSecrets.key(id)), let machine = snapshot.machines[operation.machine],
             isTrusted(machine, wantsProof: wantsProof)
         else { throw Problem.notFound("seed", id.rawValue) }
@@ -309,9 +314,12 @@ extension ControlPlane {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
         if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged)) }
-        let operation = machine.flatMap { snapshot.openOperation(of: $0) }
+        let operation = machine.flatMap { snapshot.namedOperation(of: $0) }
         let tries = machine == nil ? inspectionTries.count(of: mac, at: steady) : 0
-        return (machine, BootGate.decide(machine: machine, operation: operation, policy: policy, tries: tries))
+        return (
+            machine,
+            BootGate.decide(machine: machine, operation: operation, policy: policy, tries: tries, isFrozen: snapshot.freeze != nil)
+        )
     }
 
     /// An unknown machine is sent into the agent now.

@@ -210,9 +210,11 @@ extension ControlPlane {
         let trace = bootTraces.trace(of: hello.mac)
         var transition: OperationTransition
         let precondition: Precondition
+        let isFrozen = snapshot.freeze != nil
         if let open = arrival.machine.openOperation {
             guard let operation = try await records.get(Model.Operation.self, id: open.rawValue) else { return }
             transition = OperationTransition(machine: arrival.machine, operation: operation.value, uptime: uptime)
+            transition.isFrozen = isFrozen
             transition.agentArrived(presence, now, evidence: times(of: trace, since: operation.value.step(.agent)))
             precondition = .revision(operation.revision)
         } else if arrival.machine.state == .new {
@@ -231,6 +233,7 @@ extension ControlPlane {
         arrival.events += transition.events
         arrival.operation = transition.operation.id
         arrival.mutations.append(try transition.operation.put(precondition))
+        if !isFrozen { arrival.mutations.append(.check(key: Freeze.key, .absent)) }
         if transition.dropsSecrets { arrival.mutations.append(.delete(key: SeedSecrets.key(transition.operation.id), if: .none)) }
     }
 

@@ -172,6 +172,7 @@ extension BMCDesk {
     ///
     /// Both are in the store before the BMC hears of the new one: a kill at any point leaves one that opens it.
     public func rotatePassword(_ name: String, by actor: String) async throws -> BMC {
+        try control.refuseWhileFrozen()
         let known = try await bmc(named: name).value
         // Two at once would each forget the other's password.
         guard settling.withLock({ $0.insert(known.id).inserted }) else {

@@ -53,7 +53,7 @@ extension BMCDesk {
     }
 
     private func isWaited(for machine: Machine, in snapshot: RackSnapshot) -> Bool {
-        guard let operation = snapshot.openOperation(of: machine), operation.state == .running else { return false }
+        guard snapshot.freeze == nil, let operation = snapshot.openOperation(of: machine), operation.state == .running else { return false }
         guard let step = operation.currentStep, step.name == .agent, step.state == .running else { return false }
         return step.evidence[Evidence.attempt] != "\(step.attempts)"
     }
@@ -149,14 +149,14 @@ extension BMCDesk {
 
     private func perform(_ way: MachineStart, _ line: BMCLine) async throws -> PowerProof {
         switch way {
-        case .on: return try await line.perform(.on, policy: settings.power)
-        case .cycle: return try await line.perform(.cycle, policy: settings.power)
+        case .on: return try await line.perform(.on, policy: settings.power, mayAct: mayAct)
+        case .cycle: return try await line.perform(.cycle, policy: settings.power, mayAct: mayAct)
         case .shutdown:
             var policy = settings.power
             policy.forceAfter = settings.start.shutdownGrace
             policy.deadline += settings.start.shutdownGrace
-            let down = try await line.perform(.shutdown, policy: policy)
-            var up = try await line.perform(.on, policy: settings.power)
+            let down = try await line.perform(.shutdown, policy: policy, mayAct: mayAct)
+            var up = try await line.perform(.on, policy: settings.power, mayAct: mayAct)
             up.evidence = down.evidence + up.evidence
             up.requests += down.requests
             return up
@@ -173,6 +173,7 @@ extension BMCDesk {
         let uri = settings.bootURI(machine)
         var refusals: [String] = []
         do {
+            let mayAct = mayAct
             let first = try await line.ask { try await $0.networkBoot(uri: uri, uefi: isUEFI) }
             var candidates = [first]
             if first.target == .http { candidates.append(BootOverride(target: .pxe, uefi: first.uefi)) }
@@ -182,6 +183,7 @@ extension BMCDesk {
                 try await hold(wanted, for: operation.id, on: bmc.id)
                 do {
                     let read = try await line.ask { way in
+                        try mayAct()
                         try await way.setBoot(wanted)
                         return try await way.bootOverride()
                     }
@@ -211,13 +213,16 @@ extension BMCDesk {
     /// Reads whether the override is gone, takes it away where it is not, and forgets it once it is proved.
     private func takeBack(_ held: HeldOverride, from bmc: BMC) async throws -> Bool {
         let operation = try await records.get(Operation.self, id: held.operation.rawValue)?.value
-        // It is still to serve.
+        // It is still to serve, or nothing may be changed now.
+        if control.snapshot.freeze != nil { return true }
         if let operation, operation.isOpen, !operation.isDone(.agent) { return true }
         do {
             let line = try line(bmc.id)
+            let mayAct = mayAct
             let (found, left) = try await line.ask { way in
                 let found = try await way.bootOverride()
                 guard found.target != .none else { return (found, found) }
+                try mayAct()
                 try await way.setBoot(BootOverride(target: .none))
                 return (found, try await way.bootOverride())
             }

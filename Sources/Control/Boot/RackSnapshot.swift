@@ -11,6 +11,8 @@ public struct RackSnapshot: Sendable {
     public fileprivate(set) var operations: [OperationID: Operation] = [:]
     /// Machines whose records cannot be read.
     public fileprivate(set) var damaged: [MachineID: DamagedMachine] = [:]
+    /// That nothing may change a machine; nil: the rack is not frozen.
+    public fileprivate(set) var freeze: Freeze?
     /// Boards have been sold with one MAC address on all of them: the machine that told of it last is the one.
     fileprivate var byMAC: [MACAddress: [MachineID]] = [:]
     fileprivate var byClaim: [MACAddress: [MachineID]] = [:]
@@ -37,10 +39,13 @@ public struct RackSnapshot: Sendable {
     public func machines(claiming mac: MACAddress) -> [Machine] { byClaim[mac]?.compactMap { machines[$0] } ?? [] }
     /// The machines that have the address without a lease telling so: in their desired network, or by calling home from it.
     public func machines(knownAt address: IPv4Address) -> [Machine] { byAddress[address]?.compactMap { machines[$0] } ?? [] }
-    /// The open operation of a machine.
+    /// The open operation of a machine. One that waits for its second word is none: nothing of it has begun.
     public func openOperation(of machine: Machine) -> Operation? {
-        machine.openOperation.flatMap { operations[$0] }
+        namedOperation(of: machine).flatMap { $0.state == .waiting ? nil : $0 }
     }
+
+    /// The open operation that a machine's record names, one that waits included.
+    public func namedOperation(of machine: Machine) -> Operation? { machine.openOperation.flatMap { operations[$0] } }
 
     fileprivate mutating func set(_ machine: Machine) {
         remove(machine.id)
@@ -89,6 +94,8 @@ public struct RackSnapshot: Sendable {
             if let operation = try? records.decode(Operation.self, stored) { return set(operation) }
             // One that cannot be read is believed neither open nor over.
             OperationID(rawValue: String(stored.key.dropFirst(Operation.prefix.count))).map { operations[$0] = nil }
+        case .put(let stored) where stored.key == Freeze.key: freeze = Freeze.decode(stored)
+        case .delete(Freeze.key, _): freeze = nil
         case .delete(let key, _) where key.hasPrefix(Machine.prefix):
             records.damaged.clear(key)
             if let id = MachineID(rawValue: String(key.dropFirst(Machine.prefix.count))) { remove(id) }
@@ -168,12 +175,15 @@ final class SnapshotHolder: Sendable {
 
     func stop(observing id: Int) { state.withLock { $0.observers[id] = nil } }
 
-    func load(_ machines: [Machine], _ operations: [Operation], damaged: [DamagedMachine] = [], at revision: Revision) {
+    func load(
+        _ machines: [Machine], _ operations: [Operation], damaged: [DamagedMachine] = [], freeze: Freeze? = nil, at revision: Revision
+    ) {
         publish(changed: nil) { snapshot in
             snapshot = RackSnapshot()
             for machine in damaged { snapshot.set(machine) }
             for machine in machines { snapshot.set(machine) }
             for operation in operations { snapshot.set(operation) }
+            snapshot.freeze = freeze
             snapshot.revision = revision
         }
     }

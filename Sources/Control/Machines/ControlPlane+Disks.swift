@@ -28,7 +28,10 @@ extension ControlPlane {
     }
 
     /// A person gives a machine's disks to Hostler: from now on it waits in the agent, whatever they hold. Nothing is written.
-    public func takeDisks(of name: String, by actor: String) async throws -> Machine {
+    ///
+    /// - Parameter agreement: the confirmation of what that costs (``Consequence``).
+    public func takeDisks(of name: String, by actor: String, agreement: String? = nil) async throws -> Machine {
+        try refuseWhileFrozen()
         let known = try await machine(named: name).value
         guard known.observed.inventory != nil else {
             throw Problem(
@@ -39,6 +42,7 @@ extension ControlPlane {
         return try await edit(
             machine: known.id.rawValue, expecting: nil, kind: "machine.taken", by: actor, evidence: contents.map { ["contents": $0] } ?? [:]
         ) { machine, _ in
+            try self.consequence(of: .takeDisks, on: machine).check(agreement)
             machine.takeDisks()
             return "\(machine.name) is taken: it waits for work in the agent from its next start on, whatever its disks hold"
         }.value

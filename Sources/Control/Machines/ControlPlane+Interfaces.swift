@@ -5,7 +5,10 @@ public import Wire
 // The ports that identify machines, by a person's word.
 extension ControlPlane {
     /// Gives a port to a machine. Another machine that had it has it no longer.
-    public func take(interface mac: MACAddress, into name: String, by actor: String) async throws -> Machine {
+    ///
+    /// - Parameter agreement: the confirmation of what that costs (``Consequence``).
+    public func take(interface mac: MACAddress, into name: String, by actor: String, agreement: String? = nil) async throws -> Machine {
+        try refuseWhileFrozen()
         guard !mac.isMulticast, mac.value != 0 else {
             throw Problem("mac-invalid", status: 422, title: "\(mac) is no network port's address", remedy: "Give the port's own MAC address.")
         }
@@ -15,6 +18,7 @@ extension ControlPlane {
             var machine = found.value
             let (isOwn, isStrange) = (machine.owns(mac), machine.observed.strangeBoard?.port == mac)
             if isOwn, !isStrange, snapshot.machines(with: mac).count <= 1 { return machine }
+            if !isOwn { try consequence(of: .take(mac), on: machine).check(agreement) }
             guard machine.interfaces.count < ObservedMachine.claimLimit else {
                 throw Problem("interfaces-too-many", status: 422, title: "\(machine.name) has \(machine.interfaces.count) ports already")
             }

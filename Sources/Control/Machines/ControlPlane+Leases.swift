@@ -5,8 +5,13 @@ internal import Store
 public struct LeasePatch: Codable, Sendable, Equatable {
     /// Nil: it is lent no longer.
     public var endsAt: Timestamp?
+    /// To whom; nil: as before, where the same lease goes on.
+    public var holder: String?
 
-    public init(endsAt: Timestamp?) { self.endsAt = endsAt }
+    public init(endsAt: Timestamp?, holder: String? = nil) {
+        self.endsAt = endsAt
+        self.holder = holder
+    }
 
     /// A lease that goes on keeps its id; after one that is over another begins.
     func applied(to lease: LeaseTerm?, now: Timestamp) throws(Problem) -> LeaseTerm? {
@@ -16,8 +21,13 @@ public struct LeasePatch: Codable, Sendable, Equatable {
                 "lease-end-past", status: 422, title: "A lease cannot end at \(endsAt): that is over", detail: "now it is \(now)",
                 remedy: "Give a time to come; to end the lease at once, take it away.")
         }
-        if let lease, lease.endedAt == nil, lease.endsAt > now { return LeaseTerm(id: lease.id, endsAt: endsAt) }
-        return LeaseTerm(id: LeaseID.random(length: 8).rawValue, endsAt: endsAt)
+        // A name, with the rules of names.
+        var holder = holder
+        if let name = holder { holder = try DisplayName(name).text }
+        if let lease, lease.endedAt == nil, lease.endsAt > now {
+            return LeaseTerm(id: lease.id, endsAt: endsAt, holder: holder ?? lease.holder)
+        }
+        return LeaseTerm(id: LeaseID.random(length: 8).rawValue, endsAt: endsAt, holder: holder)
     }
 }
 

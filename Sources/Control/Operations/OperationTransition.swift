@@ -13,6 +13,8 @@ public struct OperationTransition: Sendable, Equatable {
     public let uptime: Uptime?
     /// The operation is over: its secrets are to be deleted in the same transaction.
     public var dropsSecrets = false
+    /// The rack is frozen: no step begins that changes the machine.
+    public var isFrozen = false
 
     /// An event without its id.
     public struct Happening: Sendable, Equatable {
@@ -31,17 +33,26 @@ public struct OperationTransition: Sendable, Equatable {
     // MARK: Events, each with what it does
 
     /// A new operation on `machine`, which must have none open.
+    ///
+    /// - Parameter waits: why it begins only once an admin approves it; until then the machine stays as it is.
     public static func begin(
-        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp, uptime: Uptime? = nil
+        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp, uptime: Uptime? = nil,
+        waits: Problem? = nil
     ) -> OperationTransition {
         var machine = machine
         machine.generation = machine.nextGeneration
         machine.openOperation = id
-        machine.state = request.machineState
+        if waits == nil { machine.state = request.machineState }
         let operation = Operation(
             id: id, machine: machine.id, generation: machine.generation, request: request,
             steps: request.stepNames.map(Step.init), requestedBy: actor, createdAt: now)
         var next = OperationTransition(machine: machine, operation: operation, uptime: uptime)
+        if let waits {
+            next.operation.state = .waiting
+            next.operation.problem = waits
+            next.note("operation.waits", by: actor, "\(request.kind.rawValue) of \(machine.name) waits for a second word: \(waits.title)")
+            return next
+        }
         next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started", request.diskFacts)
         next.startNextStep(now)
         return next
@@ -72,6 +83,8 @@ public struct OperationTransition: Sendable, Equatable {
         else { return false }
         if operation.isDone(report.step), report.kind == .succeeded { return true }  // said again after a lost reply
         guard current.name == report.step, report.step.isAgentWork else { return false }
+        // A freeze, or one that has just ended, came before this step: it begins by its own transition.
+        if current.state == .pending, isFrozen || current.retryAt == nil { return false }
         let uptime = uptime
         switch report.kind {
         case .started, .progress:
@@ -119,7 +132,12 @@ public struct OperationTransition: Sendable, Equatable {
     /// Time has passed: a step that was silent for too long is tried again or fails.
     /// True if that changed anything.
     public mutating func timePassed(_ now: Timestamp) -> Bool {
-        guard operation.state == .running, let current = operation.currentStep else { return false }
+        guard operation.state == .running, !isFrozen, let current = operation.currentStep else { return false }
+        // A freeze kept one without a time from beginning.
+        if current.state == .pending, current.retryAt == nil {
+            start(current.name, now)
+            return true
+        }
         switch isDue(current, now) {
         case .no: return false
         case .fromNowOn: return true
@@ -160,10 +178,11 @@ public struct OperationTransition: Sendable, Equatable {
             }
         }
         let wipeHasBegun = hasBegunWiping
+        let hasBegun = operation.state != .waiting
         end(.cancelled, now)
         // A wipe that was cut short has proved nothing. A disk that an installation has begun to write
         // is not bootable, and its system went out of the record when the writing began.
-        machine.state = wipeHasBegun ? .wiping : machine.restingState
+        if hasBegun { machine.state = wipeHasBegun ? .wiping : machine.restingState }
         if wipeHasBegun {
             hold(
                 Problem(
@@ -183,8 +202,9 @@ public struct OperationTransition: Sendable, Equatable {
             remedy: "Check the machine, then ask for the work again.")
         operation.problem = problem
         let wipeHasBegun = hasBegunWiping
+        let hasBegun = operation.state != .waiting
         end(.failed, now)
-        machine.state = wipeHasBegun ? .wiping : machine.restingState
+        if hasBegun { machine.state = wipeHasBegun ? .wiping : machine.restingState }
         if wipeHasBegun { hold(problem, now) }
         note("operation.failed", by: "control", "\(operation.kind.rawValue) of \(machine.name): \(problem.title)")
     }
@@ -210,10 +230,11 @@ public struct OperationTransition: Sendable, Equatable {
     }
 
     private mutating func startNextStep(_ now: Timestamp) {
-        if let next = operation.currentStep { start(next.name, now) }
+        guard let next = operation.currentStep, !(isFrozen && next.name.changesMachine) else { return }
+        start(next.name, now)
     }
 
-    private mutating func start(_ name: StepName, _ now: Timestamp) {
+    mutating func start(_ name: StepName, _ now: Timestamp) {
         // From here on the disk does not hold what the record says: no boot may be sent to it.
         if name == .writeImage || (name == .wipeDisks && wipesTheSystem) { machine.installed = nil }
         // Whoever asked for that has given the machine's disks away.
@@ -271,6 +292,13 @@ public struct OperationTransition: Sendable, Equatable {
                     Problem(
                         "boot-loop", title: "\(machine.name) has booted \(attempts) times during \(name.rawValue)",
                         remedy: "Look at its console: something resets it."), now)
+                return
+            }
+            guard !(isFrozen && name.changesMachine) else {
+                update(name) {
+                    $0.state = .pending
+                    $0.retryAt = nil
+                }
                 return
             }
             start(name, now)

@@ -84,10 +84,13 @@ public final class BMCLine: Sendable {
         }
     }
 
+    /// A refusal of our own: nothing was asked of the BMC, and it says nothing about it.
+    private static let frozen = "frozen"
+
     private func note(_ error: any Error) {
         let (wall, now) = (wall(), now())
         state.withLock { state in
-            guard let problem = error as? Problem else { return state.breaker.abandoned() }
+            guard let problem = error as? Problem, problem.code != Self.frozen else { return state.breaker.abandoned() }
             state.problem = problem
             state.problemAt = wall
             // A BMC that refuses with reasons works, unless it refuses us altogether: then each try nears a lockout.
@@ -129,7 +132,11 @@ public final class BMCLine: Sendable {
     }
 
     /// Does it and proves it, or throws what was seen last.
-    public func perform(_ action: PowerAction, policy: PowerPursuit.Policy = .init()) async throws -> PowerProof {
+    ///
+    /// - Parameter mayAct: throws where nothing may be switched any more; asked right before each request.
+    public func perform(
+        _ action: PowerAction, policy: PowerPursuit.Policy = .init(), mayAct: @Sendable @escaping () throws -> Void = {}
+    ) async throws -> PowerProof {
         var pursuit = PowerPursuit(action, address: power.address, at: now(), policy: policy.suiting(power.manners))
         state.withLock { $0.watch.expectChange(until: now() + policy.deadline + .seconds(30)) }
         var step = pursuit.begin()
@@ -144,8 +151,13 @@ public final class BMCLine: Sendable {
                 }
             case .request(let request):
                 do {
-                    try await ask { try await $0.request(request) }
+                    try await ask { way in
+                        try mayAct()
+                        try await way.request(request)
+                    }
                     step = pursuit.requested(nil, at: now())
+                } catch let problem as Problem where problem.code == Self.frozen {
+                    throw problem
                 } catch let problem as Problem {
                     step = pursuit.requested(problem, at: now())
                 }

@@ -56,10 +56,10 @@ struct APIClient: Sendable {
 
     @discardableResult
     func send<T: Decodable>(
-        _ type: T.Type, _ method: HTTPMethod, _ path: String, body: (any Encodable & Sendable)? = nil,
-        headers: [String: String] = [:]
+        _ type: T.Type, _ method: HTTPMethod, _ path: String, query: [String: String?] = [:],
+        body: (any Encodable & Sendable)? = nil, headers: [String: String] = [:]
     ) async throws -> T {
-        try decode(type, await bytes(method, path, body: body, headers: headers))
+        try decode(type, await bytes(method, path, query: query, body: body, headers: headers))
     }
 
     /// Sends a file.
@@ -69,7 +69,7 @@ struct APIClient: Sendable {
         return try decode(type, await response.body.collect(upTo: 1 << 20))
     }
 
-    func delete(_ path: String) async throws { _ = try await bytes(.DELETE, path) }
+    func delete(_ path: String, query: [String: String?] = [:]) async throws { _ = try await bytes(.DELETE, path, query: query) }
 
     func text(_ path: String) async throws -> String { String(buffer: try await bytes(.GET, path)) }
 
@@ -95,6 +95,7 @@ struct APIClient: Sendable {
         } catch {
             throw await refused(error)
         }
+        if let reason = response.headers.first(name: "Hostler-Frozen") { FreezeBanner.show(reason) }
         guard (200..<300).contains(response.status.code) else {
             let bytes = try? await response.body.collect(upTo: 1 << 20)
             let problem = bytes.flatMap { try? JSONDecoder().decode(Problem.self, from: Data($0.readableBytesView)) }

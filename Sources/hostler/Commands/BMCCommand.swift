@@ -184,14 +184,16 @@ struct BMCCommand: AsyncParsableCommand {
     struct Remove: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Forget a BMC and its password.")
         @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var bmc: String
-        @Flag(help: "Do not ask.") var yes = false
 
         func run() async throws {
             try await APIClient.with(connection) { client in
                 let found = try await client.get(BMC.self, path(bmc))
-                try confirm(yes, "The record of \(found.address) and its password will be gone; if it was rotated, nobody else knows it.")
-                try await client.delete(path(found.id.rawValue))
+                let target = path(found.id.rawValue)
+                guard let agreed = try await consent.ask(client, .DELETE, target, output) else { return }
+                try await client.delete(target, query: agreed)
                 print("\(found.id)  \(found.address)  forgotten")
             }
         }

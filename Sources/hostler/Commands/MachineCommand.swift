@@ -67,16 +67,14 @@ struct MachineCommand: AsyncParsableCommand {
         @Argument var machine: String
         @Option(help: "A disk by its name in machine show; may be repeated.")
         var disk: [String] = []
-        @Flag(help: "Do not ask.") var yes = false
+        @OptionGroup var consent: ConsentOptions
 
         func run() async throws {
             try await APIClient.with(connection) { client in
-                let found = try await client.get(Machine.self, path(machine))
-                try confirm(yes, WipeText.question(found, naming: disk))
-                let operation = try await client.send(
-                    Model.Operation.self, .POST, path(found.id.rawValue) + "/wipe", body: WipeRequest(disks: disk.isEmpty ? nil : disk))
-                // Who was not asked has not read it.
-                if yes, case .wipe(let request) = operation.request, let left = request.left {
+                let request = WipeRequest(disks: disk.isEmpty ? nil : disk)
+                guard let agreed = try await consent.ask(client, .POST, path(machine) + "/wipe", body: request, output) else { return }
+                let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/wipe", query: agreed, body: request)
+                if case .wipe(let pinned) = operation.request, let left = pinned.left {
                     Terminal.writeError(String(WipeText.left(left).drop(while: \.isNewline)))
                 }
                 try await OperationWait.finish(operation, wait, output, client)
@@ -104,16 +102,19 @@ struct MachineCommand: AsyncParsableCommand {
             abstract: "Boot a machine into a shell over SSH; ends with: hostler operation cancel.")
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
         @Option(help: "A public key's file; may be repeated.") var sshKey: [String]
 
         func run() async throws {
-            let keys = try sshKey.flatMap(InputFile.publicKeys)
+            let request = RescueRequest(sshKeys: try sshKey.flatMap(InputFile.publicKeys))
             try await APIClient.with(connection) { client in
+                guard let agreed = try await consent.ask(client, .POST, path(machine) + "/rescue", body: request, output) else { return }
                 let operation = try await client.send(
-                    Model.Operation.self, .POST, path(machine) + "/rescue", body: RescueRequest(sshKeys: keys))
+                    Model.Operation.self, .POST, path(machine) + "/rescue", query: agreed, body: request)
                 try output.print(operation) {
-                    "\($0.id)  started; follow it with: hostler operation watch \($0.id)\nthen: ssh root@ADDRESS, end with: hostler operation cancel \($0.id)"
+                    OperationWait.begun($0)
+                        + "\nthen: hostler machine ssh \($0.machine), end with: hostler operation cancel \($0.id)"
                 }
             }
         }
@@ -122,14 +123,16 @@ struct MachineCommand: AsyncParsableCommand {
     struct Delete: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Forget a machine. It comes back as new when it is seen again.")
         @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
-        @Flag(help: "Do not ask.") var yes = false
 
         func run() async throws {
             try await APIClient.with(connection) { client in
                 let found = try await client.get(Machine.self, path(machine))
-                try confirm(yes, "The record of \(found.name) (\(found.id)) will be gone.")
-                try await client.delete(path(found.id.rawValue))
+                let target = path(found.id.rawValue)
+                guard let agreed = try await consent.ask(client, .DELETE, target, output) else { return }
+                try await client.delete(target, query: agreed)
                 print("\(found.id)  \(found.name)  forgotten")
             }
         }
@@ -138,6 +141,8 @@ struct MachineCommand: AsyncParsableCommand {
     struct Release: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Say that a person looked: take holds off a machine.")
         @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
         @Argument(help: "The hold's id; see: hostler machine show.") var hold: String?
         @Flag(help: "All its holds.") var all = false
@@ -151,7 +156,9 @@ struct MachineCommand: AsyncParsableCommand {
                 let found = try await client.get(Machine.self, path(machine))
                 let holds = hold.map { [$0] } ?? found.holds.map(\.id.rawValue)
                 for id in holds {
-                    _ = try await client.send(Machine.self, .DELETE, path(found.id.rawValue) + "/holds/\(id.percentEncoded)")
+                    let target = path(found.id.rawValue) + "/holds/\(id.percentEncoded)"
+                    guard let agreed = try await consent.ask(client, .DELETE, target, output) else { continue }
+                    _ = try await client.send(Machine.self, .DELETE, target, query: agreed)
                     print("\(found.id)  \(id)  taken off")
                 }
                 if holds.isEmpty { print("\(found.id)  has no holds") }

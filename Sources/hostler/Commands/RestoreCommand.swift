@@ -15,6 +15,7 @@ struct RestoreCommand: AsyncParsableCommand {
     @Argument(help: "The backup.") var file: String
     @Option(help: "A file with the passphrase that the backup's keys were encrypted with.") var passphraseFile: String?
     @Flag(help: "Do not ask.") var yes = false
+    @Flag(help: "Do nothing; show what would be replaced.") var dryRun = false
 
     func run() async throws {
         let manifest = try SQLiteStore.verifyBackup(at: file)
@@ -37,7 +38,9 @@ struct RestoreCommand: AsyncParsableCommand {
         let opened = try SQLiteStore.secrets(inBackup: file) { _, _ in false }.filter { !unopened.contains($0) }
         let hints = try hints(opened, Set(files.keys).union(keys.readAll(configuration: nil).keys))
         let made = Timestamp(milliseconds: manifest.createdAtMilliseconds)
-        try confirm(yes, "The state in \(stateDir) will be replaced by the backup of \(made), revision \(manifest.revision).")
+        let consequence = "The state in \(stateDir) will be replaced by the backup of \(made), revision \(manifest.revision)."
+        if dryRun { return print(([consequence] + hints).joined(separator: "\n")) }
+        try confirm(yes, consequence)
         try StateOwner.become(of: stateDir, toRead: file)
         let now = Timestamp.now
         let report = try SQLiteStore.restore(from: file, to: stateDir + "/hostler.db", atMilliseconds: now.milliseconds, keeps: keeps)

@@ -80,7 +80,8 @@ struct ServeCommand: AsyncParsableCommand {
             api: api, networks: networks, bmcNamespace: bmcNamespace,
             identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api),
             health: file.health ?? HealthPolicy(), consoles: file.consoles ?? ConsolePolicy(), discovery: file.discoveryLimits ?? DiscoveryLimits(),
-            backup: file.backup, configurationPath: config ?? ServerConfiguration.defaultPath, logger: logger)
+            brake: file.brake ?? BrakeLimits(), backup: file.backup, configurationPath: config ?? ServerConfiguration.defaultPath,
+            logger: logger)
         Self.announcePolicies(networks, logger: logger)
         try program.health.check()
         try program.backup?.check(stateDirectory: state)

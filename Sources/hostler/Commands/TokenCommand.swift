@@ -73,11 +73,15 @@ struct TokenCommand: AsyncParsableCommand {
     struct Revoke: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Take a token's power away at once.")
         @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument(help: "The token's id, as t-….") var token: String
 
         func run() async throws {
             try await APIClient.with(connection) { client in
-                try await client.delete("/v1/tokens/\(token.percentEncoded)")
+                let path = "/v1/tokens/\(token.percentEncoded)"
+                guard let agreed = try await consent.ask(client, .DELETE, path, output) else { return }
+                try await client.delete(path, query: agreed)
                 print("\(token)  revoked")
             }
         }

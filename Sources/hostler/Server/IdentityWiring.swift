@@ -23,7 +23,7 @@ enum IdentityWiring {
                         let snapshot = control.snapshot
                         let machine = snapshot.machines[id]
                         return IdentityQuestion(
-                            machine: machine, operation: machine.flatMap(snapshot.openOperation), lease: machine?.desired.lease,
+                            machine: machine, operation: machine.flatMap(snapshot.namedOperation), lease: machine?.desired.lease,
                             attestation: machine.map(control.standing) ?? .none, needsAttestation: machine.map(control.requiresAttestation) ?? true)
                     },
                     record: { kind, machine, actor, message, evidence in

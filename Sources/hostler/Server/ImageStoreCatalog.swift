@@ -9,7 +9,7 @@ struct ImageStoreCatalog: ImageCatalog {
 
     func image(named name: String) async throws -> InstallableImage? {
         guard let digest = try? store.resolve(name) else { return nil }
-        return try installable(name: name, digest: digest)
+        return try installable(name: (try? ImageName.short(of: name)) ?? name, digest: digest)
     }
 
     func image(digest text: String) async throws -> InstallableImage? {

@@ -20,6 +20,8 @@ struct ServerConfiguration: Codable, Sendable {
     var discoveryLimits: DiscoveryLimits?
     /// Backups that the server takes by itself.
     var backup: BackupSettings?
+    /// How much may be wiped, installed or switched off before somebody is asked again.
+    var brake: BrakeLimits?
 
     /// Who machines are to others.
     struct Identity: Codable, Sendable {

@@ -24,6 +24,7 @@ struct ServerProgram {
     var health = HealthPolicy()
     var consoles = ConsolePolicy()
     var discovery = DiscoveryLimits()
+    var brake = BrakeLimits()
     var backup: BackupSettings?
     /// The file that the server was configured by.
     var configurationPath: String?
@@ -42,6 +43,7 @@ struct ServerProgram {
             endorsementRoots: try identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates,
             consoleDirectory: stateDirectory + "/consoles")
         environment.discovery = discovery
+        environment.brake = brake
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images), environment: environment,
             restoreEpoch: try await Self.restoreEpoch(database))
