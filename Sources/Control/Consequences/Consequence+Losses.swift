@@ -49,7 +49,7 @@ extension Consequence {
         switch request {
         case .inspect: break
         case .install(let install):
-            losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install.disk)) + machine.foreignLoss("it no longer boots it")
+            losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install)) + machine.foreignLoss("it no longer boots it")
             if !hasUserData, install.sshKeys.isEmpty, machine.desired.sshKeys.isEmpty { warnings.append(noWayIn(machine)) }
         case .wipe(let wipe):
             losses = machine.wipeLosses(wipe)
@@ -172,33 +172,27 @@ extension Machine {
         return [.init(.disk, id: (observed.foreignDisks ?? []).sorted().joined(separator: " "), "\(contents); \(fate)")]
     }
 
-    /// Whether its system may be on the disk of that serial or WWN; nil: on whichever is chosen.
-    fileprivate func systemIsOn(_ name: String?) -> Bool {
-        guard let name, let serial = installed?.diskSerial else { return true }
-        return serial == name || observed.inventory?.disks.contains { $0.serial == serial && $0.wwn == name } == true
+    /// Whether its system may be on the disk that the installation writes; where that is not known, it is.
+    fileprivate func systemIsOn(_ install: InstallRequest) -> Bool {
+        guard let installed else { return false }
+        if let target = install.target, let disk = installed.disk, disk.wwn != nil || disk.serial != nil { return target.isSameDisk(as: disk) }
+        guard let name = install.disk, let serial = installed.diskSerial else { return true }
+        return serial == name || install.target?.serial == serial
+            || observed.inventory?.disks.contains { $0.serial == serial && $0.wwn == name } == true
     }
 
-    /// The disks that a wipe takes. Where they are not known, all that there are.
+    /// The disks that a wipe takes, as admission pinned them.
     fileprivate func wipeLosses(_ request: WipeRequest) -> [Consequence.Loss] {
+        let targets = request.targets ?? (request.disks ?? []).map { DiskTarget(name: $0) }
         let known = observed.inventory?.disks ?? []
-        func isNamed(_ disk: Inventory.DiskFacts) -> Bool {
-            [disk.serial, disk.wwn].contains { name in name.map(request.disks.contains) == true }
-        }
-        let disks = request.disks.isEmpty ? known.filter { !$0.removable } : known.filter(isNamed)
-        var losses = disks.map { disk in
-            let name = disk.serial ?? disk.wwn ?? disk.name
+        let losses = targets.map { target in
+            let size = target.bytes.map { "\($0 / 1_000_000) MB" }
+            let facts = [target.model, size].compactMap(\.self).joined(separator: ", ")
             return Consequence.Loss(
-                .disk, id: "\(name) \(disk.wwn ?? "")",
-                "all that is on \(name) (\(disk.model ?? disk.kind.rawValue), \(disk.bytes / 1_000_000) MB, \(disk.name))")
+                .disk, id: "\(target.name) \(target.wwn ?? "")", "all that is on \(target.name)" + (facts.isEmpty ? "" : " (\(facts))"))
         }
-        let unknown = request.disks.filter { name in !known.contains { $0.serial == name || $0.wwn == name } }
-        losses += unknown.map { .init(.disk, id: $0, "all that is on \($0), which the machine's last inventory does not have") }
-        if losses.isEmpty { losses.append(.init(.disk, id: "all", "all that is on every disk of the machine; it was not inspected yet")) }
-        let takesSystem = installed.map { installed in
-            request.disks.isEmpty
-                || installed.diskSerial.map { serial in disks.contains { $0.serial == serial } || request.disks.contains(serial) } ?? true
-        }
-        return (takesSystem == true ? systemLoss(isOverwritten: true, "it is wiped") : []) + losses
+        guard let installed, request.wipes(installed, disks: known) else { return losses }
+        return systemLoss(isOverwritten: true, "it is wiped") + losses
     }
 
     /// What runs there, known or not, unless it is an agent without work.

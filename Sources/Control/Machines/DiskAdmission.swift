@@ -88,13 +88,20 @@ extension Model.Operation {
 
     /// Whether the disks to be wiped hold this system. Where that is not known, they do.
     func wipes(_ installed: Installation, disks: [Inventory.DiskFacts]) -> Bool {
-        guard case .wipe(let request) = request, let wiped = request.disks, !wiped.isEmpty else { return true }
-        if let disk = installed.disk, disk.wwn != nil || disk.serial != nil, let targets = request.targets {
+        if case .wipe(let request) = request { request.wipes(installed, disks: disks) } else { true }
+    }
+}
+
+extension WipeRequest {
+    /// Whether the disks to be wiped hold this system. Where that is not known, they do.
+    func wipes(_ installed: Installation, disks: [Inventory.DiskFacts]) -> Bool {
+        guard let wiped = self.disks, !wiped.isEmpty else { return true }
+        if let disk = installed.disk, disk.wwn != nil || disk.serial != nil, let targets {
             return targets.contains { $0.isSameDisk(as: disk) }
         }
         // An earlier version's record has the serial of the system's disk, and its requests may have the WWN.
         guard let serial = installed.diskSerial ?? installed.disk?.serial else { return true }
-        if wiped.contains(serial) || request.targets?.contains(where: { $0.serial == serial }) ?? false { return true }
+        if wiped.contains(serial) || targets?.contains(where: { $0.serial == serial }) ?? false { return true }
         return disks.contains { disk in disk.serial == serial && disk.wwn.map { wiped.contains($0) } ?? false }
     }
 }
