@@ -33,15 +33,4 @@ struct DiskTextTests {
         let lun = try #require(lines.first { $0.hasPrefix("sdc") })
         #expect(lun.contains("LUN1") && lun.contains("Fibre Channel"))
     }
-
-    @Test("are named one by one before a wipe, and those that stay too")
-    func question() throws {
-        let text = WipeText.question(try machine(), naming: [])
-        let parts = text.split(separator: "These stay as they are")
-        #expect(parts.count == 2 && !text.contains("\u{1b}"))
-        #expect(parts[0].contains("600605b00d1e2f3a2c0a1b2c3d4e5f60") && parts[0].contains("600605b00d1e2f3a2c0a1b2c3d4e5f61"))
-        #expect(!parts[0].contains("LUN1") && parts[1].contains("LUN1") && parts[1].contains("Fibre Channel"))
-        let named = WipeText.question(try machine(), naming: ["LUN1"])
-        #expect(named.contains("LUN1") && !named.contains("SAME") && !named.contains("stay"))
-    }
 }

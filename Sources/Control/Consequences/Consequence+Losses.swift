@@ -52,7 +52,9 @@ extension Consequence {
             losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install)) + machine.foreignLoss("it no longer boots it")
             if !hasUserData, install.sshKeys.isEmpty, machine.desired.sshKeys.isEmpty { warnings.append(noWayIn(machine)) }
         case .wipe(let wipe):
+            let wipe = wipe.targets == nil ? (try? DiskAdmission.pinned(wipe, machine: machine)) ?? wipe : wipe
             losses = machine.wipeLosses(wipe)
+            if let left = wipe.left { warnings.append(staying(left)) }
         case .rescue:
             losses = machine.uptimeLoss("for as long as the rescue shell is open")
         }
@@ -148,6 +150,13 @@ extension Consequence {
             remedy: "Give --ssh-key FILE, or --user-data FILE; or set keys for good: hostler machine set \(machine.id) --ssh-key FILE")
     }
 
+    /// A wipe that names no disk takes only those inside the machine.
+    private static func staying(_ disks: [String]) -> Problem {
+        Problem(
+            "disks-left", title: "These disks stay as they are, as they are not the machine's own: \(disks.joined(separator: "; "))",
+            remedy: "To wipe one of them, name it: --disk NAME")
+    }
+
     private static func lent(_ machine: Machine, _ lease: Loss) -> Problem {
         Problem("machine-lent", title: "\(machine.name) is lent: \(lease.what)", remedy: "Ask its holder first.")
     }
@@ -181,16 +190,17 @@ extension Machine {
             || observed.inventory?.disks.contains { $0.serial == serial && $0.wwn == name } == true
     }
 
-    /// The disks that a wipe takes, as admission pinned them.
+    /// The disks that a wipe takes, as admission pinned them. Where they are not known, all that there are.
     fileprivate func wipeLosses(_ request: WipeRequest) -> [Consequence.Loss] {
         let targets = request.targets ?? (request.disks ?? []).map { DiskTarget(name: $0) }
         let known = observed.inventory?.disks ?? []
-        let losses = targets.map { target in
+        var losses = targets.map { target in
             let size = target.bytes.map { "\($0 / 1_000_000) MB" }
             let facts = [target.model, size].compactMap(\.self).joined(separator: ", ")
             return Consequence.Loss(
                 .disk, id: "\(target.name) \(target.wwn ?? "")", "all that is on \(target.name)" + (facts.isEmpty ? "" : " (\(facts))"))
         }
+        if losses.isEmpty { losses = [.init(.disk, id: "all", "all that is on every disk of the machine; it was not inspected yet")] }
         guard let installed, request.wipes(installed, disks: known) else { return losses }
         return systemLoss(isOverwritten: true, "it is wiped") + losses
     }

@@ -74,9 +74,6 @@ struct MachineCommand: AsyncParsableCommand {
                 let request = WipeRequest(disks: disk.isEmpty ? nil : disk)
                 guard let agreed = try await consent.ask(client, .POST, path(machine) + "/wipe", body: request, output) else { return }
                 let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/wipe", query: agreed, body: request)
-                if case .wipe(let pinned) = operation.request, let left = pinned.left {
-                    Terminal.writeError(String(WipeText.left(left).drop(while: \.isNewline)))
-                }
                 try await OperationWait.finish(operation, wait, output, client)
             }
         }
