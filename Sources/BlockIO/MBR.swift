@@ -16,6 +16,8 @@ public struct MBR: Hashable, Sendable {
     /// FAT with LBA addressing.
     static let fatType: UInt8 = 0x0c
     static let protectiveType: UInt8 = 0xee
+    /// An EFI system partition.
+    static let systemType: UInt8 = 0xef
     private static let tableOffset = 446
 
     public let blockBytes: Int

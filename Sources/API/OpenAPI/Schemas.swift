@@ -126,9 +126,14 @@ enum Schemas {
             optional: [
                 "image": reference("ImageSummary"), "progress": reference("Progress"), "problem": reference("ProblemRecord"),
             ]),
-        "ImageSummary": object([
-            "name": text, "digest": text, "diskBytes": integer, "dataBytes": integer, "storedBytes": integer,
-            "chunkCount": integer, "annotations": textMap,
+        "ImageSummary": object(
+            [
+                "name": text, "digest": text, "diskBytes": integer, "dataBytes": integer, "storedBytes": integer,
+                "chunkCount": integer, "annotations": textMap,
+            ], optional: ["facts": reference("ImageFacts")]),
+        "ImageFacts": object([
+            "scheme": words(ImageFacts.Scheme.self), "sectorBytes": integer, "endBytes": integer, "tailBytes": integer,
+            "hasFreeEntry": boolean, "firmware": list(["type": "string", "enum": ["bios", "uefi"]]), "loaders": list(text),
         ]),
         "TokenList": page(of: "Token"),
         "Token": object(["id": id("t"), "name": text, "role": words(Role.self), "createdAt": time], optional: ["expiresAt": time]),

@@ -171,8 +171,11 @@ struct BootRoutes: Sendable {
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
         let machine = try agent(of: request)
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
+        let sectorBytes = request.query["sector"].map { Int($0) ?? 0 } ?? 512
+        guard ImageFit.sectorSizes.contains(sectorBytes) else { throw Problem.notFound("seed", name) }
         let seed = try await control.seed(
-            of: id, base: network.baseURL, placement: network.placement(of: request.remote?.ipv4), wantsProof: wantsProof(request))
+            of: id, base: network.baseURL, placement: network.placement(of: request.remote?.ipv4), wantsProof: wantsProof(request),
+            sectorBytes: sectorBytes)
         return .bytes(.ok, type: "application/octet-stream", seed.bytes)
     }
 

@@ -21,6 +21,7 @@ extension ControlPlane {
                 if pinned.userData == nil, let data = try await storedUserData(of: machine.id) {
                     pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
                 }
+                if let image { try FitAdmission.check(pinned, image: image, machine: machine) }
                 let access = image?.properties.userDataAccess.flatMap(UserDataAccess.init(rawValue:))
                 let secrets = SeedSecrets(for: pinned, of: machine.id, access: access)
                 verifiers = secrets.keys?.verifiers

@@ -9,10 +9,11 @@ enum BootOrder {
     private static let folder = "/sys/firmware/efi/efivars"
     private static let prefix = "Hostler: "
     #if arch(arm64)
-        private static let loader = "\\EFI\\BOOT\\BOOTAA64.EFI"
+        static let loaderName = "BOOTAA64.EFI"
     #else
-        private static let loader = "\\EFI\\BOOT\\BOOTX64.EFI"
+        static let loaderName = "BOOTX64.EFI"
     #endif
+    private static let loader = "\\EFI\\BOOT\\" + loaderName
 
     static var isUEFI: Bool { SystemFile.exists("/sys/firmware/efi") }
 

@@ -17,15 +17,16 @@ struct SeedWriter: Sendable {
     }
 
     private func fetchSeed() async throws -> [UInt8] {
-        let limit = Int(clamping: work.seedBytes)
+        guard let seed = work.seed(sectorBytes: device.blockBytes) else { throw FitCheck.noSeed(device) }
+        let limit = Int(clamping: seed.bytes)
         let bytes = try await session.fetchSource("first-boot data") { client throws(TalkError) in
-            try await client.fetch(work.seedPath, limit: limit)
+            try await client.fetch(seed.path, limit: limit)
         }
         let digest = Checksum.sha256(bytes)
-        guard bytes.readableBytes == limit, let digest, digest == BlobDigest(work.seedDigest) else {
+        guard bytes.readableBytes == limit, let digest, digest == BlobDigest(seed.digest) else {
             throw Problem(
                 "seed-digest-mismatch", status: 502, title: "The first-boot data came damaged",
-                detail: "expected \(work.seedBytes) bytes of \(work.seedDigest), got \(bytes.readableBytes) of "
+                detail: "expected \(seed.bytes) bytes of \(seed.digest), got \(bytes.readableBytes) of "
                     + "\(digest.map(\.description) ?? "nothing")",
                 remedy: "Install again.")
         }
@@ -62,10 +63,14 @@ struct SeedWriter: Sendable {
                 blockBytes: device.blockBytes)
         } catch {
             switch error {
-            case .noRoom, .noFreeSlot:
+            case .noRoom:
                 throw Problem(
                     "seed-no-room", status: 409, title: "There is no room for the first-boot data on \(device.name)",
                     detail: "\(error)", remedy: "Take a disk at least 20 MiB larger than the image.")
+            case .noFreeSlot:
+                throw Problem(
+                    "seed-no-entry", status: 409, title: "The image's partition table has no free entry for the first-boot data",
+                    detail: "\(error)", remedy: "Use an edition of the image with a GPT, or with a partition fewer.")
             default:
                 throw Problem(
                     "image-invalid", status: 409, title: "The image's partition table cannot be extended",
