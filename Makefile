@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
+.PHONY: local-disk-cases help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -79,6 +79,10 @@ judges:
 	$(SWIFT) build --product attestation-judge
 	scripts/identity-judges.sh
 	scripts/attestation-judges.sh
+
+## make local-disk-cases  which of several disks GRUB starts, decided by GRUB itself (grub-emu)
+local-disk-cases:
+	scripts/local-disk-cases.sh
 
 ## make attested-boot  a machine with a TPM boots and is believed; with one changed byte it is not
 attested-boot: binaries boot-files

@@ -28,6 +28,12 @@ public struct MBR: Hashable, Sendable {
     /// Whether some boot code is there at all.
     public var hasBootCode: Bool { block0.prefix(440).contains { $0 != 0 } }
 
+    /// The slot of its first EFI system partition.
+    public var systemSlot: Int? { partitions.firstIndex { $0?.type == Self.systemType } }
+
+    /// The disk's signature, which firmware and kernels know it by; zeros: none.
+    public var signature: [UInt8] { Array(block0[440..<444]) }
+
     public init(parsing head: [UInt8], blockBytes: Int) throws(MBRError) {
         guard blockBytes >= 512 else { throw .invalidBlockBytes(blockBytes) }
         guard head.count >= blockBytes else { throw .truncated }

@@ -46,6 +46,18 @@ extension PartitionTable {
         }
     }
 
+    /// Where its partitions are, in bytes; the last on the disk first.
+    public var partitionRanges: [Range<UInt64>] {
+        let ranges =
+            switch self {
+            case .gpt(let gpt):
+                gpt.partitions.values.map { Self.bytes($0.firstBlock, gpt.blockBytes)..<Self.bytes($0.lastBlock + 1, gpt.blockBytes) }
+            case .mbr(let mbr):
+                mbr.partitions.compactMap { $0 }.map { Self.bytes(UInt64($0.firstBlock), mbr.blockBytes)..<Self.bytes($0.endBlock, mbr.blockBytes) }
+            }
+        return ranges.sorted { $0.upperBound > $1.upperBound }
+    }
+
     /// Block numbers have up to 62 bits.
     private static func bytes(_ blocks: UInt64, _ blockBytes: Int) -> UInt64 {
         min(blocks, (1 << 60) / UInt64(blockBytes)) * UInt64(blockBytes)

@@ -59,6 +59,8 @@ public final class ControlPlane: Sendable {
     let seeds = SeedCache()
     /// When the agents asked for work last.
     let agentPolls = Mutex<[MachineID: Timestamp]>([:])
+    /// When it was last noted that a machine's BIOS does not show its system.
+    let missingSystems = Mutex<[MachineID: Timestamp]>([:])
     private let restored = Mutex<Timestamp?>(nil)
     /// Used up by machines that come into the record by themselves.
     let discoveries = Allowances<Int>(limit: 1)

@@ -134,6 +134,8 @@ public struct InstallWork: Codable, Sendable {
     public var facts: ImageFacts?
     /// The first-boot data for a disk with sectors of 4096 bytes; nil: the machine has none that is known of.
     public var seed4096: SeedFile?
+    /// Former installations on other disks that are to be put out of force.
+    public var retires: [RetiredSeed]?
 
     public init(
         record: InstallRecord, done: [StepName], indexPath: String, indexDigest: String, blobPath: String,
@@ -172,6 +174,7 @@ public struct InstallWork: Codable, Sendable {
         kernelArguments = try container.decodeIfPresent(String.self, forKey: .kernelArguments)
         facts = try container.decodeIfPresent(ImageFacts.self, forKey: .facts)
         seed4096 = try container.decodeIfPresent(SeedFile.self, forKey: .seed4096)
+        retires = try container.decodeIfPresent([RetiredSeed].self, forKey: .retires)
     }
 
     /// The first-boot data for a disk with such sectors; nil: there is none.

@@ -20,6 +20,8 @@ public struct Operation: Codable, Sendable, Equatable, Identifiable {
     public var finishedAt: Timestamp?
     /// Of an installation: what the keys that its system gets are checked with.
     public var keyVerifiers: KeyVerifiers?
+    /// Of an installation: whether its seed has a file with the operation's id, by which its disk is found; nil: it has none.
+    public var seedNamesOperation: Bool?
 
     public init(
         id: OperationID, machine: MachineID, generation: UInt64, request: OperationRequest, steps: [Step],
@@ -91,6 +93,8 @@ public struct InstallRequest: Codable, Sendable, Equatable {
     public var restart: RestartMethod?
     /// Nil: `nocloud`.
     public var dataSource: DataSource?
+    /// Former installations on other disks that are put out of force; found by the control plane.
+    public var retires: [RetiredSeed]?
 
     public init(
         image: String, hostname: String? = nil, sshKeys: [String] = [], userData: Base64Bytes? = nil,
@@ -117,6 +121,7 @@ public struct InstallRequest: Codable, Sendable, Equatable {
         disk = try container.decodeIfPresent(String.self, forKey: .disk)
         restart = try container.decodeIfPresent(RestartMethod.self, forKey: .restart)
         dataSource = try container.decodeIfPresent(DataSource.self, forKey: .dataSource)
+        retires = try container.decodeIfPresent([RetiredSeed].self, forKey: .retires)
     }
 }
 

@@ -29,6 +29,9 @@ public enum IPXEScript: Equatable, Sendable {
     case localDisk(Platform)
     /// Start the UEFI program at `loaderURL`, which starts the disk's own loader.
     case diskLoader(loaderURL: String)
+    /// Start the program at `programURL`, which starts the disk with the machine's system. It only returns where the BIOS shows no
+    /// such disk: `missingURL` is asked then.
+    case markedDisk(programURL: String, missingURL: String)
     /// Say why nothing is booted, wait, ask again.
     case refuse(reason: String, retryURL: String, seconds: Int)
 
@@ -53,6 +56,13 @@ public enum IPXEScript: Equatable, Sendable {
             lines = ["echo Hostler: booting the next boot entry", "exit 1"]
         case .diskLoader(let loader):
             lines = ["echo Hostler: booting the local disk", "chain \(try Self.url(loader)) || exit 1"]
+        case .markedDisk(let program, let missing):
+            lines = [
+                "echo Hostler: looking for the disk with the system of this machine", "imgfree ||",
+                "imgfetch --name local-disk \(try Self.url(program)) || goto plain", "imgexec local-disk ||", "imgfree ||",
+                "chain --replace --autofree \(try Self.url(missing)) || goto plain", ":plain",
+                "sanboot --no-describe --drive 0x80 || exit 0",
+            ]
         case .refuse(let reason, let retry, let seconds):
             lines = ["echo Hostler: \(try Self.text(reason))"] + Self.again(try Self.url(retry), max(1, seconds))
         }

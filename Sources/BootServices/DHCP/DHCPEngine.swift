@@ -95,7 +95,9 @@ final class DHCPEngine: @unchecked Sendable {
         let (machine, verdict) = service.control.boots(question.mac, discovery: service.network.discoveryPolicy)
         // A stranger that is refused gets no boot file; a known machine hears why from the script.
         if machine == nil, case .refuse = verdict { return nil }
-        if case .localDisk = verdict { return files.answer(to: question, toLocalDisk: true) }
+        if case .localDisk = verdict {
+            return files.answer(to: question, toLocalDisk: true, system: service.control.diskSystem(at: question.mac).operation)
+        }
         return files.answer(to: question, toLocalDisk: false)
     }
 

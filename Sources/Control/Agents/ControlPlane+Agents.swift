@@ -165,6 +165,8 @@ extension ControlPlane {
             kernelArguments: kernelArguments(image, machine))
         work.facts = image.facts
         work.seed4096 = large
+        // A machine that was not inspected when the work was asked for is by now.
+        work.retires = request.retires ?? formerSystems(of: machine, besides: work.disk, digest: digest)
         return work
     }
 

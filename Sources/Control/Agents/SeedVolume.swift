@@ -58,7 +58,9 @@ public struct SeedVolume: Sendable {
     init(_ source: SeedSource, sectorBytes: Int = 512) throws {
         // The key to the machine's identity, which only root can read here; no data source looks at it.
         let key = FATVolume.File(name: "hostler/key", contents: Array((source.instanceKey + "\n").utf8))
-        bytes = try FATVolume(label: source.label, files: Self.files(source) + [key], sectorBytes: sectorBytes).bytes
+        // By this the system's disk is found when it is to be started: see packaging/boot/local-disk.cfg.
+        let name = FATVolume.File(name: "hostler/\(source.operation.id)", contents: Array("\(source.operation.id)\n".utf8))
+        bytes = try FATVolume(label: source.label, files: Self.files(source) + [key, name], sectorBytes: sectorBytes).bytes
         digest = "sha256:" + Hex.encode(SHA256.hash(data: bytes))
     }
 

@@ -21,6 +21,7 @@ extension ControlPlane {
                 if pinned.userData == nil, let data = try await storedUserData(of: machine.id) {
                     pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
                 }
+                pinned.retires = formerSystems(of: machine, besides: pinned.disk, digest: pinned.digest)
                 if let image { try FitAdmission.check(pinned, image: image, machine: machine) }
                 let access = image?.properties.userDataAccess.flatMap(UserDataAccess.init(rawValue:))
                 let secrets = SeedSecrets(for: pinned, of: machine.id, access: access)
@@ -33,6 +34,7 @@ extension ControlPlane {
             }
             var transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now)
             transition.operation.keyVerifiers = verifiers
+            if request.kind == .install { transition.operation.seedNamesOperation = true }
             if try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations) {
                 return transition.operation
             }

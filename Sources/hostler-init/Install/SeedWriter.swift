@@ -4,6 +4,7 @@ internal import FoundationEssentials
 internal import Model
 internal import NIOCore
 internal import OCI
+internal import Wire
 
 /// Writes the first-boot data (NoCloud seed) and the record of the installation to the disk's end.
 struct SeedWriter: Sendable {
@@ -38,7 +39,8 @@ struct SeedWriter: Sendable {
         let plan = try plan(head: head, seedBytes: UInt64(seed.count))
         var volume = seed
         volume.append(contentsOf: repeatElement(0, count: Int(plan.markerOffset - plan.partitionOffset) - seed.count))
-        volume += try marker().encoded()
+        let marker = try marker().encoded()
+        volume += marker
         // The partition before the table that names it: a power cut in between leaves the image as it was.
         try device.write(volume, at: plan.partitionOffset)
         try device.flush()
@@ -50,10 +52,12 @@ struct SeedWriter: Sendable {
             throw readBackProblem("the partition table", at: write.offset)
         }
         try? device.rereadPartitions()
+        let retired = try SeedRetirer(orders: work.retires ?? [], target: device.name).run()
         return [
             "offset": String(plan.partitionOffset), "bytes": String(plan.partitionBytes),
             "digest": Checksum.sha256(back.prefix(seed.count))?.description ?? "",
-        ]
+            "marker": Hex.encode(marker.prefix(BootMark.headBytes)),
+        ].merging(retired) { own, _ in own }
     }
 
     private func plan(head: [UInt8], seedBytes: UInt64) throws -> PartitionTable.SeedPlan {
