@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: local-disk-cases help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install stolen-backup bmc-judges chaos interop local-disk-cases bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -18,7 +18,7 @@ demo: deps binaries boot-files image
 	scripts/demo.sh
 
 ## make test        all tests, the end-to-end ones included
-test: deps test-deps check unit contained attacks e2e
+test: deps test-deps check unit local-disk-cases contained attacks e2e
 
 ## make deps        install what is missing, with apt
 deps:
@@ -73,6 +73,10 @@ e2e: binaries boot-files image
 	scripts/e2e.sh
 	scripts/bmc-install.py redfish
 
+## make chaos       installations under faults at random moments (SEED=7 RUNS=20)
+chaos: binaries boot-files image
+	PYTHONDONTWRITEBYTECODE=1 Tests/EndToEnd/storm.py --images $(CACHE)/state/images $(if $(SEED),--seed $(SEED)) --runs $(or $(RUNS),1)
+
 ## make judges      other people's programs judge our identities: PyJWT, OpenSSL, OpenSSH, swtpm, tpm2-tools
 judges:
 	$(SWIFT) build --product hostler
@@ -103,6 +107,24 @@ bmc-install: binaries boot-files image
 ## make network-install  machines behind a DHCP relay, and beside another's DHCP server, are installed
 network-install: binaries boot-files image
 	scripts/network-install.py $(NETWORK_INSTALL)
+
+## make stolen-backup  what a thief learns from a backup
+stolen-backup: binaries
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/stolen-backup.sh
+
+## make bmc-judges  other people's BMCs judge our client, other people's clients our virtual BMC and our metrics
+bmc-judges: binaries
+	scripts/bmc-judges.sh
+	scripts/power-judges.sh
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/vbmc-judges.sh
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/vbmc-ipmi.sh
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/vbmc-lab.py
+	HOSTLER=$(CURDIR)/out/bin/hostler scripts/metrics-judges.sh
+
+## make interop     everything slow and from outside that make test leaves out: hours
+interop: judges bmc-judges stolen-backup metadata-clients attested-boot metadata-lab network-install attacks-install
+	scripts/bmc-install.py ipmi
+	$(MAKE) chaos SEED=$(or $(SEED),1) RUNS=$(or $(RUNS),20)
 
 ## make bench       figures beside the peers', in one run (BENCH='--only dhcp --runs 3' for less)
 bench: deps binaries boot-files image

@@ -17,16 +17,21 @@ clean() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
     ip netns del "$space" 2>/dev/null || true
+    ip netns del "$space-m" 2>/dev/null || true
     rm -rf "$work"
 }
 trap clean EXIT
-ip netns add "$space"
-ip -n "$space" link set lo up
-ip -n "$space" link add rack0 type veth peer name rack1
-ip -n "$space" link set rack1 up
+# The machine is in a namespace of its own: what identifies it is the frames of its port.
+for name in "$space" "$space-m"; do
+    ip netns add "$name"
+    ip -n "$name" link set lo up
+done
+ip -n "$space" link add rack0 type veth peer name eth0 netns "$space-m"
 ip -n "$space" address add 10.78.0.1/24 dev rack0
-ip -n "$space" address add 10.78.0.2/24 dev rack0
 ip -n "$space" link set rack0 up
+ip -n "$space-m" link set eth0 address 52:54:00:aa:00:01
+ip -n "$space-m" address add 10.78.0.2/24 dev eth0
+ip -n "$space-m" link set eth0 up
 
 HOSTLER=$hostler SPACE=$space WORK=$work "$tools/bin/python" scripts/identity_judges.py &
 pids+=($!)

@@ -69,7 +69,7 @@ def refused(path, body):
 
 def play(*arguments):
     return subprocess.Popen(
-        ["ip", "netns", "exec", SPACE, sys.executable, HERE / "played_machine.py", "http://10.78.0.1:8080", MAC, *map(str, arguments)])
+        ["ip", "netns", "exec", f"{SPACE}-m", sys.executable, HERE / "played_machine.py", "http://10.78.0.1:8080", MAC, *map(str, arguments)])
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -201,7 +201,7 @@ try:
         f"HostKey {WORK}/host_ecdsa\nTrustedUserCAKeys {WORK}/user_ca.pub\nAuthorizedKeysFile none\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n")
     pathlib.Path("/run/sshd").mkdir(exist_ok=True)
-    sshd = subprocess.Popen(["ip", "netns", "exec", SPACE, "/usr/sbin/sshd", "-D", "-e", "-f", str(WORK / "sshd_config")],
+    sshd = subprocess.Popen(["ip", "netns", "exec", f"{SPACE}-m", "/usr/sbin/sshd", "-D", "-e", "-f", str(WORK / "sshd_config")],
                             stderr=open(WORK / "sshd.log", "w"))
     wait_for("sshd", lambda: "listening" in (WORK / "sshd.log").read_text())
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", WORK / "ann")
@@ -240,7 +240,7 @@ try:
         f"HostCertificate {WORK}/host_ed25519-cert.pub\n", "")
     (WORK / "sshd_config").write_text(config)
     (WORK / "sshd.log").write_text("")
-    sshd = subprocess.Popen(["ip", "netns", "exec", SPACE, "/usr/sbin/sshd", "-D", "-e", "-f", str(WORK / "sshd_config")],
+    sshd = subprocess.Popen(["ip", "netns", "exec", f"{SPACE}-m", "/usr/sbin/sshd", "-D", "-e", "-f", str(WORK / "sshd_config")],
                             stderr=open(WORK / "sshd.log", "w"))
     wait_for("sshd", lambda: "listening" in (WORK / "sshd.log").read_text())
     result = run(HOSTLER, *own, "--state-dir", STATE, machine, "--", "echo", "here")

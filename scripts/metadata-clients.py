@@ -245,16 +245,10 @@ def read_user_data_script(seed):
 
 
 def metadata_url(rack, one, operation):
-    """The URL with the key, from a drive that has it; it is the installation's, whatever its data source."""
-    import base64
-    import hashlib
-    import hmac
-    import sqlite3
-    database = sqlite3.connect(f"file:{rack.state}/hostler.db?mode=ro", uri=True)
-    secret = database.execute("SELECT v.value FROM entries e JOIN versions v ON v.id = e.id WHERE e.key = '/secrets/boot'").fetchone()[0]
-    derived = hmac.new(secret, b"metadata", hashlib.sha256).digest()
-    key = hmac.new(derived, f"instance-key|{one.id}|{operation}".encode(), hashlib.sha256).hexdigest()
-    return f"http://169.254.169.254/k/{one.id}.{key}"
+    """The URL with the key that root finds on the installation's drive, whatever its data source."""
+    key = read_drive(rack.work / f"{operation}.img", "hostler/key").decode().strip()
+    assert key.startswith(f"{one.id}."), key
+    return f"http://169.254.169.254/k/{key}"
 
 
 def call_home(rack, one, source, seed):

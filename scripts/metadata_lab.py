@@ -87,7 +87,7 @@ class Trial:
             self.rack.power(node, "on")
         for number, node in enumerate(nodes, 1):
             record = until(BOOT_SECONDS, f"{node} is discovered", lambda: self.ready(node))
-            self.ids[node], self.macs[node] = record["id"], [port["mac"] for port in record["interfaces"]]
+            self.ids[node], self.macs[node] = record["id"], self.ports(record)
             network = self.rack.work / f"network-{node}.json"
             network.write_text(json.dumps(self.network(number, self.macs[node])))
             self.rack.admin("machine", "set", record["id"], "--network", network, "--tag", "role=web")
@@ -95,7 +95,12 @@ class Trial:
 
     def ready(self, node):
         record = self.rack.machine_of(node)
-        return record if record and record["state"] == "ready" and len(record["interfaces"]) == 2 else None
+        return record if record and record["state"] == "ready" and len(self.ports(record)) == 2 else None
+
+    @staticmethod
+    def ports(record):
+        """The MAC addresses of the port that booted, and of those that the agent named."""
+        return [port["mac"] for port in record["interfaces"] + record["observed"].get("claimedInterfaces", [])]
 
     @staticmethod
     def network(number, macs):

@@ -21,6 +21,9 @@ extension BootNetwork {
         public var ranges: [AddressRange] = []
         public var reservations: [Reservation] = []
         public var router: IPv4Address?
+        /// The ports on Hostler's own wire by which this network is reached: its relays' and routers'. Empty: the port of the
+        /// relay that was seen first.
+        public var routerPorts: [MACAddress] = []
         /// Empty: those of the network.
         public var dns: [IPv4Address] = []
         /// Nil: that of the network.

@@ -54,7 +54,7 @@ public final class MachineServices: Sendable {
         let counters = Counters()
         let bootRefusals = RefusalLog(service: "boot", book: book, counters: counters)
         let routes = BootRoutes(
-            network: network, control: control, files: files, leases: dhcp.leases, refusals: bootRefusals, logger: logger
+            network: network, control: control, files: files, leases: dhcp.leases, routers: dhcp.routers, refusals: bootRefusals, logger: logger
         ) { neighbours.mac(of: $0) }
         http = BootHTTPServer(
             limits: .init(total: budget.http),
@@ -62,7 +62,7 @@ public final class MachineServices: Sendable {
             refusals: bootRefusals
         ) { await routes.respond(to: $0) }
         metadata = MetadataService(
-            network: network, control: control, leases: dhcp.leases, neighbours: neighbours, tokens: tokens, refusals: book,
+            network: network, control: control, leases: dhcp.leases, routers: dhcp.routers, neighbours: neighbours, tokens: tokens, refusals: book,
             connectionLimit: budget.metadata, logger: logger)
     }
 

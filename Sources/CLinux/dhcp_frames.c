@@ -14,12 +14,16 @@
 // From the IP header on (SOCK_DGRAM). A load past the packet's end refuses it.
 static struct sock_filter program[] = {
     BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9), // protocol
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 17, 0, 11),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 17, 0, 15),
     BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 6), // fragment offset
-    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x1fff, 9, 0),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x1fff, 13, 0),
     BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), // the IP header's bytes
     BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2), // UDP destination port
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 67, 0, 6),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 67, 0, 10),
+    BPF_STMT(BPF_LD | BPF_W | BPF_IND, 8 + 12), // ciaddr (RFC 2131 §2)
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 7),
+    BPF_STMT(BPF_LD | BPF_W | BPF_IND, 8 + 24), // giaddr
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 5),
     BPF_STMT(BPF_LD | BPF_H | BPF_IND, 8 + 240), // first option: 53, of one byte (RFC 2132 §9.6)
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x3501, 0, 4),
     BPF_STMT(BPF_LD | BPF_B | BPF_IND, 8 + 242),

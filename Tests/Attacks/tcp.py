@@ -113,16 +113,18 @@ def parse_reply(reply):
 class Impersonator:
     """Speaks with a MAC address and an IP address of its choice. Like a switch's monitor port it hears what is for others."""
 
-    def __init__(self, port, mac, address, server, says=None):
-        """`says`: the MAC address that its ARP tells, where that is another than its frames have."""
+    def __init__(self, port, mac, address, server, says=None, router=None):
+        """`says`: the MAC address that its ARP tells, where that is another than its frames have. `router`: the IP address that
+        its ARP takes, where `address` is of a network behind that router."""
         self.port, self.mac, self.address, self.server, self.says = port, mac, address, server, says or mac
+        self.taken = router or address
         self.server_mac = None
 
     def resolve(self, seconds=3):
         """The server's MAC address. Asking says, too, who has our address."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            self.port.send(wire.arp(1, self.says, self.address, self.server, frame_source=self.mac))
+            self.port.send(wire.arp(1, self.says, self.taken, self.server, frame_source=self.mac))
             turn = time.monotonic() + 0.3
             while (left := turn - time.monotonic()) > 0:
                 packet = self.port.receive(left)
@@ -160,8 +162,8 @@ class Impersonator:
         return parse_reply(talk.reply)
 
     def answer_arp(self, packet):
-        if packet.payload[24:28] == socket.inet_aton(self.address) and packet.payload[7] == 1:
+        if packet.payload[24:28] == socket.inet_aton(self.taken) and packet.payload[7] == 1:
             asking = packet.payload[8:14]
             self.port.send(wire.arp(
-                2, self.says, self.address, socket.inet_ntoa(packet.payload[14:18]), wire.mac_text(asking), frame_source=self.mac,
+                2, self.says, self.taken, socket.inet_ntoa(packet.payload[14:18]), wire.mac_text(asking), frame_source=self.mac,
                 destination=wire.mac_text(asking)))

@@ -15,7 +15,7 @@ final class DHCPEngine: @unchecked Sendable {
     private var server: DHCPNetworks
     private let service: DHCPService
     private let files: BootFiles
-    private let frames: LeaseEndFrames?
+    private let frames: DHCPFrames?
     /// Leases that wait for a slow store.
     private var waiting: LeaseQueue<Pending>
     private var commitIsUnderWay = false
@@ -30,7 +30,7 @@ final class DHCPEngine: @unchecked Sendable {
     }
 
     /// - Parameter frames: nil where they cannot be looked at.
-    init(server: DHCPNetworks, service: DHCPService, frames: LeaseEndFrames?) {
+    init(server: DHCPNetworks, service: DHCPService, frames: DHCPFrames?) {
         self.server = server
         self.service = service
         self.frames = frames
@@ -51,7 +51,9 @@ final class DHCPEngine: @unchecked Sendable {
         let now = service.control.now.milliseconds
         let address = source.ipv4 ?? .any
         var receive = ReceiveContext(port: port, source: address, sourcePort: UInt16(source.port ?? 68))
-        if message.type == .release || message.type == .decline { receive.frame = frames?.frame(of: bytes) ?? .unseen }
+        let subnet = message.networkHint.flatMap(service.network.subnet(of:))
+        if message.type == .release || message.type == .decline || subnet != nil { receive.frame = frames?.frame(of: bytes) ?? .unseen }
+        if let subnet, !cameByRouter(message, receive, of: subnet, context) { return }
         let action = server.receive(message, on: receive, nowMilliseconds: now, boot: bootAnswer(message))
         // Before what the message itself leads to: it may be of the same address.
         for address in server.takeForgotten() {
@@ -81,6 +83,34 @@ final class DHCPEngine: @unchecked Sendable {
             tell("declines", message, receive, evidence: ["address": address.description])
         case .foreignServer(let other):
             noteForeign(other, context)
+        }
+    }
+
+    /// Whether a message that says it is of a network behind a router came by a router of that network.
+    private func cameByRouter(
+        _ message: DHCPMessage, _ receive: ReceiveContext, of subnet: BootNetwork.Subnet, _ context: ChannelHandlerContext
+    ) -> Bool {
+        let mac: MACAddress
+        switch receive.frame {
+        case .unseen: return true
+        case .missing:
+            service.counters.add("dropped")
+            service.counters.add("dropped-no-frame")
+            return false
+        case .from(let source): mac = source
+        }
+        switch service.routers.judge(mac, of: subnet) {
+        case .router: return true
+        case .none:
+            // Where the client names its address itself, no relay speaks.
+            guard message.relayAddress != .any, service.routers.learn(mac, of: subnet) else { return true }
+            _ = context.eventLoop.makeFutureWithTask { [service] in await service.keep(router: mac, of: subnet) }
+            return true
+        case .foreign(let known):
+            service.counters.add("dropped")
+            service.counters.add("dropped-foreign-router")
+            tell("foreign-router", message, receive, evidence: RouterPorts.evidence(of: subnet, known))
+            return false
         }
     }
 

@@ -18,6 +18,7 @@ public final class DHCPService: Sendable {
     private let missingFiles = Mutex<Set<String>>([])
     /// Kept current with what is granted and given back.
     let leases = LeaseTable()
+    let routers: RouterPorts
 
     let network: BootNetwork
     let control: ControlPlane
@@ -43,6 +44,7 @@ public final class DHCPService: Sendable {
         self.refusals = RefusalLog(service: "dhcp", book: book, counters: counters)
         self.queueLimits = queueLimits
         self.network = network
+        routers = RouterPorts(network: network)
         self.bootFolder = BootFolder(path: bootFolder)
         self.control = control
         self.store = store
@@ -70,12 +72,14 @@ public final class DHCPService: Sendable {
             local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: try await loadLeases()
         ) { [self] in isKnown($0) }
         for lease in server.leases { leases.set(lease) }
+        try await routers.load(from: store)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()
         let engine = try await loop.submit { [self] in
-            let frames = LeaseEndFrames(interface: network.interface)
+            let frames = DHCPFrames(interface: network.interface)
             if frames == nil {
-                logger.warning("frames cannot be looked at (CAP_NET_RAW): who ends a lease is believed by its IP header")
+                logger.warning(
+                    "frames cannot be looked at (CAP_NET_RAW): who ends a lease, and who is a relay, is believed by IP headers")
             }
             return DHCPEngine(server: server, service: self, frames: frames)
         }.get()

@@ -35,10 +35,12 @@ struct BootRoutes: Sendable {
 
     /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
     init(
-        network: BootNetwork, control: ControlPlane, files: BootFilePaths, leases: LeaseTable, counters: Counters = Counters(),
-        refusals: RefusalLog? = nil, logger: Logger, neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
+        network: BootNetwork, control: ControlPlane, files: BootFilePaths, leases: LeaseTable, routers: RouterPorts? = nil,
+        counters: Counters = Counters(), refusals: RefusalLog? = nil, logger: Logger,
+        neighbour: @escaping @Sendable (IPv4Address) -> MACAddress?
     ) {
-        witness = SenderWitness(network: network, control: control, leases: leases, neighbour: neighbour)
+        witness = SenderWitness(
+            network: network, control: control, leases: leases, routers: routers ?? RouterPorts(network: network), neighbour: neighbour)
         self.refusals = refusals ?? RefusalLog(service: "boot", control: control, counters: counters, logger: logger)
         self.network = network
         self.control = control

@@ -19,6 +19,8 @@ struct SenderWitness: Sendable {
         case noLease = "no-lease"
         /// The address is another port's by the neighbour table: the answer would go there.
         case foreignNeighbour = "foreign-neighbour"
+        /// The address is of a network behind a router, and the frame is none of that router's.
+        case foreignRouter = "foreign-router"
         /// The address is leased to another machine.
         case foreignLease = "foreign-lease"
         /// The port, or the address, is not the one that is named, or that the session is bound to.
@@ -32,6 +34,7 @@ struct SenderWitness: Sendable {
     let network: BootNetwork
     let control: ControlPlane
     let leases: LeaseTable
+    let routers: RouterPorts
     /// What the kernel's neighbour table has for an address on this wire.
     let neighbour: @Sendable (IPv4Address) -> MACAddress?
 
@@ -47,7 +50,7 @@ struct SenderWitness: Sendable {
             return Sender(mac: frame, address: address, interface: network.interface)
         }
         // Behind a relay the frame is the router's, and the lease says whose the address is.
-        guard network.subnet(of: address) != nil else { throw .foreignNetwork }
+        try checkRouter(of: address, request.frameSource)
         guard let lease = leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds) else { throw .noLease }
         return Sender(mac: lease.mac, address: address, interface: network.interface)
     }
@@ -63,7 +66,7 @@ struct SenderWitness: Sendable {
             guard agent.mac == nil || agent.mac == frame else { throw .foreignMAC }
             if network.mode == .server, let holder = leases.holder(of: address), !isOneMachine(frame, holder) { throw .foreignLease }
         } else {
-            guard network.subnet(of: address) != nil else { throw .foreignNetwork }
+            try checkRouter(of: address, request.frameSource)
             if let mac = agent.mac, let lease = leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds),
                 !isOneMachine(mac, lease.mac)
             {
@@ -78,6 +81,13 @@ struct SenderWitness: Sendable {
         guard let neighbour = neighbour(address) else { throw .noNeighbour }
         guard control.snapshot.isReached(frame, by: neighbour) else { throw .foreignNeighbour }
         return frame
+    }
+
+    private func checkRouter(of address: IPv4Address, _ frame: MACAddress?) throws(Refusal) {
+        guard let subnet = network.subnet(of: address) else { throw .foreignNetwork }
+        guard routers.hasPorts(of: subnet) else { return }
+        guard let frame else { throw .noFrame }
+        guard case .router = routers.judge(frame, of: subnet) else { throw .foreignRouter }
     }
 
     private func isOneMachine(_ port: MACAddress, _ other: MACAddress) -> Bool {

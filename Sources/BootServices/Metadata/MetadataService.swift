@@ -23,6 +23,7 @@ public final class MetadataService: Sendable {
     private let network: BootNetwork
     private let control: ControlPlane
     private let leases: LeaseTable
+    private let routers: RouterPorts
     private let neighbours: NeighbourTable
     private let tokens: (any WorkloadTokens)?
     private let logger: Logger
@@ -34,7 +35,7 @@ public final class MetadataService: Sendable {
     ///   - tokens: gives machines their identity; nil: none is given.
     ///   - connectionLimit: open at once.
     init(
-        network: BootNetwork, control: ControlPlane, leases: LeaseTable, neighbours: NeighbourTable,
+        network: BootNetwork, control: ControlPlane, leases: LeaseTable, routers: RouterPorts? = nil, neighbours: NeighbourTable,
         tokens: (any WorkloadTokens)? = nil, refusals: RefusalBook? = nil, connectionLimit: Int = MetadataDoor.connectionLimit,
         logger: Logger
     ) {
@@ -43,6 +44,7 @@ public final class MetadataService: Sendable {
         self.network = network
         self.control = control
         self.leases = leases
+        self.routers = routers ?? RouterPorts(network: network)
         self.neighbours = neighbours
         self.tokens = tokens
         self.logger = logger
@@ -98,7 +100,8 @@ public final class MetadataService: Sendable {
         let policy = MetadataPolicy(allowsTokenless: settings.tokenless, secretsNeedKey: settings.secretsNeedKey)
         return MetadataDoor(
             control: control, desk: MetadataDesk(sessions: control.metadataSessions, policy: policy),
-            witness: WireWitness(network: network, control: control, leases: leases, lookUp: lookUp), network: network, tokens: tokens,
+            witness: WireWitness(network: network, control: control, leases: leases, routers: routers, lookUp: lookUp), network: network,
+            tokens: tokens,
             refusals: RefusalLog(service: "metadata", book: refusals, counters: counters), patience: patience, connectionLimit: connectionLimit)
     }
 

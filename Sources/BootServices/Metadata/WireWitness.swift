@@ -25,14 +25,17 @@ final class WireWitness: Sendable {
     private let network: BootNetwork
     private let control: ControlPlane
     private let leases: LeaseTable
+    private let routers: RouterPorts
     private let lookUp: @Sendable (MetadataSource) -> MACAddress?
 
     init(
-        network: BootNetwork, control: ControlPlane, leases: LeaseTable, lookUp: @escaping @Sendable (MetadataSource) -> MACAddress?
+        network: BootNetwork, control: ControlPlane, leases: LeaseTable, routers: RouterPorts? = nil,
+        lookUp: @escaping @Sendable (MetadataSource) -> MACAddress?
     ) {
         self.network = network
         self.control = control
         self.leases = leases
+        self.routers = routers ?? RouterPorts(network: network)
         self.lookUp = lookUp
     }
 
@@ -49,13 +52,21 @@ final class WireWitness: Sendable {
     }
 
     /// - Parameters:
-    ///   - frame: what opened the connection; it matters on this wire only.
+    ///   - frame: what opened the connection: the machine's own on this wire, its router's behind one.
     ///   - claim: what the request says of itself; it matters behind a router, and of a port that no machine has shown to be its
     ///     own.
     func testimony(
         on source: MetadataSource, _ frame: FrameEvidence, claiming claim: MachineClaim?, in snapshot: RackSnapshot
     ) -> Testimony {
         if case .v4(let address) = source, let subnet = network.subnet(of: address) {
+            switch frame {
+            case .lost where routers.hasPorts(of: subnet): return .stranger(why: "no frame shows who has \(source)")
+            case .port(let port):
+                if case .foreign(let known) = routers.judge(port, of: subnet) {
+                    return .impostor(mac: port, rightful: known.first, machine: nil)
+                }
+            case .lost, .noDevice: break
+            }
             return testimony(on: address, behindRouterIn: subnet, claiming: claim, in: snapshot)
         }
         guard let neighbour = lookUp(source) else { return .stranger(why: "no neighbour has \(source)") }

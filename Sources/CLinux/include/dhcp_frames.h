@@ -1,14 +1,15 @@
-// The frames in which DHCP clients end their leases: whose they are, a UDP
-// socket does not tell.
+// The frames of those DHCP messages whose sender must be known: a UDP socket
+// does not say which port a message came from.
 #ifndef HOSTLER_DHCP_FRAMES_H
 #define HOSTLER_DHCP_FRAMES_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/// A socket that gets DHCPDECLINE and DHCPRELEASE sent to UDP port 67 on an
-/// interface of the thread's namespace, with the message type as first option,
-/// as clients have it. Needs CAP_NET_RAW. A negated errno when it failed.
+/// A socket that gets what is sent to UDP port 67 on an interface of the
+/// thread's namespace: DHCPDECLINE and DHCPRELEASE with the message type as
+/// first option, as clients have it, and every message that names a relay or
+/// an address that its client has. Needs CAP_NET_RAW. A negated errno when it failed.
 int clinux_dhcp_frames(const char *interface);
 
 /// The next one, from its IP header on, without waiting, and its frame's source.

@@ -10,6 +10,7 @@ extension ServerConfiguration.Network {
         var ranges: [String]?
         var reservations: [BootNetwork.Reservation]?
         var router: IPv4Address?
+        var routerPorts: [MACAddress]?
         var dns: [IPv4Address]?
         var domain: String?
         var ntp: [IPv4Address]?
@@ -22,6 +23,7 @@ extension ServerConfiguration.Network {
             subnet.ranges = try (ranges ?? []).map(ServerConfiguration.Network.range)
             subnet.reservations = reservations ?? []
             subnet.router = router
+            subnet.routerPorts = routerPorts ?? []
             subnet.dns = dns ?? []
             subnet.domain = domain
             subnet.ntp = ntp ?? []

@@ -19,6 +19,8 @@ struct RelayTests {
         let (relay, machine) = (wire.client, far.client)
         try TestWire.ip("-n \(relay) link add near0 type veth peer name wire0 netns \(machine)")
         try TestWire.ip("-n \(relay) address add 10.79.0.1/24 dev near0")
+        let port = try #require(MACAddress("02:00:5e:00:53:02"))
+        try TestWire.ip("-n \(relay) link set wire0 address \(port)")
         try TestWire.ip("-n \(relay) link set near0 up")
         try TestWire.ip("-n \(machine) link set wire0 up")
         try TestWire.waitForLink(relay, "near0")
@@ -80,6 +82,43 @@ struct RelayTests {
                 #expect(try await eventually { try await DHCPServiceTests.lease(store, given)?.state == .released })
             }
             #expect(service.counters["malformed"] == 0)
+            // The relay was the first: its port is the one of that network from now on, over restarts.
+            let later = RouterPorts(network: network)
+            #expect(
+                try await eventually {
+                    try await later.load(from: store)
+                    return later.judge(port, of: network.subnets[0]) == .router
+                })
+        }
+    }
+
+    @Test("who makes up a relay on our own wire gets no lease there: its frame is none of the router's", arguments: [true, false])
+    func madeUpRelay(isConfigured: Bool) async throws {
+        let (wire, store) = (try TestWire(), MemoryStore())
+        let router = try #require(MACAddress("02:00:5e:00:53:01"))
+        let network = try DHCPServiceTests.network(wire) { network in
+            var subnet = BootNetwork.Subnet(prefix: try #require(IPv4Prefix("10.79.0.0/24")))
+            subnet.ranges = [.init(first: try address("10.79.0.100"), last: try address("10.79.0.110"))]
+            if isConfigured { subnet.routerPorts = [router] }
+            network.subnets = [subnet]
+        }
+        if !isConfigured { try await RouterPorts(network: network).keep(router, of: network.subnets[0], in: store) }
+        let (server, mac, given) = (network.address.address, DHCPServiceTests.mac, try address("10.79.0.100"))
+        try await DHCPServiceTests.serving(network, store: store) { service, _ in
+            try await DHCPTestClient.open(wire.client, port: 67) { thief in
+                var messages = [
+                    DHCPMessage.discover(mac: mac, transactionID: 1),
+                    .request(mac: mac, transactionID: 2, address: given, server: server),
+                ]
+                for index in messages.indices { messages[index].relayAddress = try address("10.79.0.1") }
+                // Without a relay's name: as a machine that has the address and renews it through its router.
+                messages.append(.renew(mac: mac, transactionID: 3, address: given))
+                for message in messages { try await thief.send(message, to: server) }
+                #expect(await eventually { service.counters["dropped-foreign-router"] == 3 }, "\(service.counters.all)")
+            }
+            #expect(service.counters["sent"] == 0 && service.counters["granted"] == 0)
+            #expect(service.leases.lease(at: given) == nil)
+            #expect(try await DHCPServiceTests.lease(store, given) == nil)
         }
     }
 

@@ -74,6 +74,29 @@ struct BootRoutesTests {
         #expect(reply.text.contains("is not the one that was given to"))
     }
 
+    @Test(
+        "behind a router a nonce goes where the lease says, by the router's port only",
+        arguments: [("02:00:5e:00:53:01", true), ("02:00:5e:00:53:66", false), (nil, false)] as [(String?, Bool)])
+    func routerPort(frame: String?, isGiven: Bool) async throws {
+        var network = BootNetwork(name: "test", interface: "eth0", address: try #require(IPv4Prefix("10.78.0.1/24")))
+        var subnet = BootNetwork.Subnet(prefix: try #require(IPv4Prefix("10.79.0.0/24")))
+        subnet.routerPorts = [try #require(MACAddress("02:00:5e:00:53:01"))]
+        network.subnets = [subnet]
+        let leases = LeaseTable()
+        leases.set(
+            DHCPLease(
+                address: try address("10.79.0.50"), client: .mac(Self.mac), mac: Self.mac, grantedMilliseconds: 0, expiresMilliseconds: .max,
+                state: .bound))
+        let routes = BootRoutes(
+            network: network, control: try await openControl(MemoryStore()), files: BootFilePaths(boot: folder.path, blobs: folder.path),
+            leases: leases, logger: Logger(label: "test")
+        ) { _ in nil }
+        var request = request(.GET, "/boot/script?mac=\(Self.mac)")
+        request.remote = try SocketAddress(ipAddress: "10.79.0.50", port: 1234)
+        request.frameSource = frame.flatMap(MACAddress.init)
+        #expect(text(await routes.respond(to: request)).text.contains("hostler.nonce=") == isGiven)
+    }
+
     @Test("a nonce goes to no machine whose frames tell of another MAC address, nor is its hello heard")
     func otherNeighbour() async throws {
         let routes = try await routes(neighbour: MACAddress("52:54:00:78:00:66"))

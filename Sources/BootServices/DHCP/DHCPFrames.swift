@@ -4,16 +4,18 @@ internal import NIOCore
 internal import NetBoot
 internal import Wire
 
-/// Which port a DHCPRELEASE or a DHCPDECLINE came from: the source of its frame. What the message itself names anybody can
-/// write.
-final class LeaseEndFrames {
+/// Says which port a DHCP message came from: the source of its frame. What the message itself names anybody can write.
+/// It sees messages that end a lease, that came by a relay, or whose client has an address.
+final class DHCPFrames {
     private let descriptor: CInt
     private var packet = [UInt8](repeating: 0, count: 2_048)
-    /// Seen, and not asked for yet: a message may be dropped before it is asked for.
+    /// Seen, and not asked for yet, the oldest first.
     private var seen: [(message: [UInt8], mac: MACAddress)] = []
-    private static let seenLimit = 64
+    /// A relay's socket and ours may hold some hundred datagrams (Linux, rmem_default) that came before the one that is
+    /// asked for now.
+    private static let seenLimit = 1_024
     /// Read at once, at most.
-    private static let readLimit = 256
+    private static let readLimit = 1_024
 
     /// Nil where frames cannot be looked at. On a thread of the interface's namespace.
     init?(interface: String) {
@@ -27,7 +29,10 @@ final class LeaseEndFrames {
     func frame(of message: [UInt8]) -> ReceiveContext.Frame {
         read()
         guard let index = seen.firstIndex(where: { $0.message == message }) else { return .missing }
-        return .from(seen.remove(at: index).mac)
+        let mac = seen[index].mac
+        // Frames come in the order of their messages: what was before is not asked for any more.
+        seen.removeFirst(index + 1)
+        return .from(mac)
     }
 
     private func read() {
