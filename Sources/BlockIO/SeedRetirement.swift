@@ -17,6 +17,7 @@ public enum SeedRetirement {
     /// marker is the last: until then, another try finds it all again.
     /// - Parameter partition: the seed's, in bytes.
     public static func seed(_ partition: Range<UInt64>, read: Read) throws -> [DiskWrite] {
+        guard partition.count >= InstallMarker.byteCount else { return [] }
         var marker = try read(InstallMarker.byteCount, partition.upperBound - UInt64(InstallMarker.byteCount))
         marker.replaceSubrange(0..<InstallMarker.magic.count, with: InstallMarker.retiredMagic)
         return try relabelled(partition, read)

@@ -123,4 +123,20 @@ struct FitAdmissionTests {
             #expect(Int64(seed.bytes.count) <= expected)
         }
     }
+
+    @Test("what is weighed for first-boot data is never less than what is written", arguments: DataSource.allCases, [512, 4096])
+    func seedBound(_ source: DataSource, _ sector: Int) async throws {
+        let control = try await open(MemoryStore(), images: OneImage(facts: Self.mbr))
+        try await running(control) { control in
+            let id = try await boot(control).machine
+            try await control.record(inventory(Bad(name: "", facts: Self.mbr, code: "")), of: id, wantsProof: false)
+            let data = Base64Bytes(base64: String(repeating: "QUFB", count: 1_000_000))
+            let network = source == .configDrive ? nil : "version: 2\nethernets: {}\n# " + String(repeating: "x", count: 200_000)
+            let request = InstallRequest(image: "debian-12", userData: data, networkConfig: network, dataSource: source)
+            let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
+            let seed = try await control.seed(of: operation.id, base: testBase, wantsProof: false, sectorBytes: sector)
+            let machine = try await control.machine(named: id.rawValue).value
+            #expect(Int64(seed.bytes.count) <= SeedVolume.expectedBytes(request, of: machine))
+        }
+    }
 }

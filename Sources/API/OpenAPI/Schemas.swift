@@ -68,7 +68,11 @@ enum Schemas {
             [
                 "operation": id("op"), "generation": integer, "image": text, "digest": text, "hostname": text,
                 "installedAt": time, "hostKeys": list(text),
-            ], optional: ["diskSerial": text, "sshKeys": list(text), "isAdopted": boolean, "keyVerifiers": reference("KeyVerifiers")]),
+            ],
+            optional: [
+                "diskSerial": text, "sshKeys": list(text), "isAdopted": boolean, "keyVerifiers": reference("KeyVerifiers"),
+                "seedNamesOperation": boolean, "bootMark": object(["sector": integer, "head": text]),
+            ]),
         "KeyVerifiers": [
             "type": "object", "description": "SHA-256 of the random keys of an installation.",
             "properties": ["instance": text, "seed": text], "required": ["instance", "seed"], "additionalProperties": false,
@@ -95,7 +99,11 @@ enum Schemas {
                 "request": ["type": "object", "minProperties": 1, "maxProperties": 1, "description": "Keyed by the kind."],
                 "steps": list(reference("Step")), "state": words(OperationState.self), "requestedBy": text,
                 "cancelRequested": boolean, "createdAt": time,
-            ], optional: ["problem": reference("ProblemRecord"), "finishedAt": time, "keyVerifiers": reference("KeyVerifiers")]),
+            ],
+            optional: [
+                "problem": reference("ProblemRecord"), "finishedAt": time, "keyVerifiers": reference("KeyVerifiers"),
+                "seedNamesOperation": boolean,
+            ]),
         "Step": object(
             [
                 "name": words(StepName.self),
