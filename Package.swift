@@ -231,7 +231,7 @@ let package = Package(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard", "Wire", "CLinux"], swiftSettings: settings),
         .testTarget(
             name: "HostlerInitTests",
-            dependencies: ["hostler-init", "Attestation", "HostFacts", "OCI", "Model", "TPM", "Wire", crypto],
+            dependencies: ["hostler-init", "Attestation", "BlockIO", "HostFacts", "OCI", "Model", "TPM", "Wire", crypto],
             swiftSettings: settings),
     ]
 )

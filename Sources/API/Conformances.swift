@@ -39,6 +39,7 @@ extension ImageStore: ImageShelf {
         return ImageSummary(
             name: try ImageName.short(of: entry.name), digest: entry.digest.description, diskBytes: Int64(clamping: index.diskBytes),
             dataBytes: Int64(clamping: index.dataBytes), storedBytes: Int64(clamping: entry.manifest.disk.size),
-            chunkCount: index.chunkCount, annotations: entry.manifest.annotations ?? [:])
+            chunkCount: index.chunkCount, annotations: entry.manifest.annotations ?? [:],
+            facts: try? facts(of: entry.digest))
     }
 }

@@ -80,6 +80,8 @@ public final class ControlPlane: Sendable {
     let seeds = SeedCache()
     /// When the agents asked for work last.
     let agentPolls = Mutex<[MachineID: Timestamp]>([:])
+    /// When it was last noted that a machine's BIOS does not show its system.
+    let missingSystems = Mutex<[MachineID: Timestamp]>([:])
     /// The newest restore from a backup that was settled, and when.
     private let restored = Mutex<(epoch: Int, at: Timestamp?)>((0, nil))
     /// Used up by machines that come into the record by themselves.

@@ -132,6 +132,12 @@ public struct InstallWork: Codable, Sendable {
     /// For kexec: the installed root file system's UUID and kernel arguments.
     public var rootUUID: String?
     public var kernelArguments: String?
+    /// What the image is made for; nil: not known.
+    public var facts: ImageFacts?
+    /// The first-boot data for a disk with sectors of 4096 bytes; nil: the machine has none that is known of.
+    public var seed4096: SeedFile?
+    /// Former installations on other disks that are to be put out of force.
+    public var retires: [RetiredSeed]?
 
     public init(
         record: InstallRecord, done: [StepName], indexPath: String, indexDigest: String, blobPath: String,
@@ -170,6 +176,39 @@ public struct InstallWork: Codable, Sendable {
         restart = try container.decode(RestartMethod.self, forKey: .restart)
         rootUUID = try container.decodeIfPresent(String.self, forKey: .rootUUID)
         kernelArguments = try container.decodeIfPresent(String.self, forKey: .kernelArguments)
+        facts = try container.decodeIfPresent(ImageFacts.self, forKey: .facts)
+        seed4096 = try container.decodeIfPresent(SeedFile.self, forKey: .seed4096)
+        retires = try container.decodeIfPresent([RetiredSeed].self, forKey: .retires)
+    }
+
+    /// The first-boot data for a disk with such sectors; nil: there is none.
+    public func seed(sectorBytes: Int) -> SeedFile? {
+        switch sectorBytes {
+        case 512: SeedFile(path: seedPath, digest: seedDigest, bytes: seedBytes)
+        case 4096: seed4096
+        default: nil
+        }
+    }
+}
+
+/// A volume with first-boot data: where it is on the server that the agent talks to, and what it must be.
+public struct SeedFile: Codable, Sendable, Equatable {
+    public var path: String
+    /// `sha256:…`
+    public var digest: String
+    public var bytes: Int64
+
+    public init(path: String, digest: String, bytes: Int64) {
+        self.path = path
+        self.digest = digest
+        self.bytes = bytes
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        path = try container.decode(String.self, forKey: .path)
+        digest = try container.decode(String.self, forKey: .digest)
+        bytes = try container.number(.bytes, in: NumberRange.count)
     }
 }
 

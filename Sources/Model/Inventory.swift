@@ -93,6 +93,8 @@ public struct Inventory: Codable, Sendable, Equatable {
         public var version: String?
         public var date: String?
         public var secureBoot: Bool?
+        /// What its UEFI starts from a disk that its settings do not name, as `BOOTX64.EFI`.
+        public var loader: String?
         public init() {}
 
         public init(from decoder: any Decoder) throws {
@@ -102,6 +104,7 @@ public struct Inventory: Codable, Sendable, Equatable {
             version = try container.wordIfPresent(.version)
             date = try container.wordIfPresent(.date)
             secureBoot = try container.decodeIfPresent(Bool.self, forKey: .secureBoot)
+            loader = try container.wordIfPresent(.loader, limitBytes: 32)
         }
     }
 

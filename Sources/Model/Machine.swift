@@ -198,6 +198,10 @@ public struct Installation: Codable, Sendable, Equatable {
     public var isAdopted: Bool?
     /// What the system's keys are checked with; nil: it has none that count.
     public var keyVerifiers: KeyVerifiers?
+    /// Whether its seed has a file with the operation's id, by which its disk is found; nil: it has none.
+    public var seedNamesOperation: Bool?
+    /// By which a BIOS finds its disk; nil: not known.
+    public var bootMark: BootMark?
 
     public init(
         operation: OperationID, generation: UInt64, image: String, digest: String, hostname: String,

@@ -26,6 +26,8 @@ public struct Operation: Codable, Sendable, Equatable, Identifiable {
     public var madeAfter: Int64?
     /// Of an installation: what the keys that its system gets are checked with.
     public var keyVerifiers: KeyVerifiers?
+    /// Of an installation: whether its seed has a file with the operation's id, by which its disk is found; nil: it has none.
+    public var seedNamesOperation: Bool?
 
     public init(
         id: OperationID, machine: MachineID, generation: UInt64, request: OperationRequest, steps: [Step],
@@ -104,6 +106,8 @@ public struct InstallRequest: Codable, Sendable, Equatable {
     public var restart: RestartMethod?
     /// Nil: `nocloud`.
     public var dataSource: DataSource?
+    /// Former installations on other disks that are put out of force; found by the control plane.
+    public var retires: [RetiredSeed]?
 
     public init(
         image: String, hostname: String? = nil, sshKeys: [String] = [], userData: Base64Bytes? = nil,
@@ -131,6 +135,7 @@ public struct InstallRequest: Codable, Sendable, Equatable {
         target = try container.decodeIfPresent(DiskTarget.self, forKey: .target)
         restart = try container.decodeIfPresent(RestartMethod.self, forKey: .restart)
         dataSource = try container.decodeIfPresent(DataSource.self, forKey: .dataSource)
+        retires = try container.decodeIfPresent([RetiredSeed].self, forKey: .retires)
     }
 }
 

@@ -16,6 +16,7 @@ final class ManualClock: Sendable {
 struct OneImage: ImageCatalog {
     static let digest = "sha256:" + String(repeating: "ab", count: 32)
     var diskBytes: Int64 = 2_000_000_000
+    var facts: ImageFacts?
     static let blob = OCI.Digest(digest)
     static let other = OCI.Digest("sha256:" + String(repeating: "cd", count: 32))
 
@@ -24,7 +25,7 @@ struct OneImage: ImageCatalog {
         guard let digest = OCI.Digest(text), text == Self.digest else { return nil }
         return InstallableImage(
             name: "debian-12", digest: text, diskBytes: diskBytes, blobDigest: digest, indexDigest: digest,
-            properties: ImageProperties(name: "debian-12"))
+            properties: ImageProperties(name: "debian-12"), facts: facts)
     }
 }
 

@@ -76,7 +76,8 @@ enum Schemas {
             ],
             optional: [
                 "diskSerial": text, "disk": reference("DiskTarget"), "sshKeys": list(text), "isAdopted": boolean,
-                "keyVerifiers": reference("KeyVerifiers"),
+                "keyVerifiers": reference("KeyVerifiers"), "seedNamesOperation": boolean,
+                "bootMark": object(["sector": integer, "head": text]),
             ]),
         "KeyVerifiers": [
             "type": "object", "description": "SHA-256 of the random keys of an installation.",
@@ -120,7 +121,7 @@ enum Schemas {
             ],
             optional: [
                 "problem": reference("ProblemRecord"), "finishedAt": time, "madeAfter": integer, "keyVerifiers": reference("KeyVerifiers"),
-                "warnings": list(reference("ProblemRecord")), "approvedBy": text,
+                "warnings": list(reference("ProblemRecord")), "approvedBy": text, "seedNamesOperation": boolean,
             ]),
         "Step": object(
             [
@@ -152,9 +153,14 @@ enum Schemas {
             optional: [
                 "image": reference("ImageSummary"), "progress": reference("Progress"), "problem": reference("ProblemRecord"),
             ]),
-        "ImageSummary": object([
-            "name": text, "digest": text, "diskBytes": integer, "dataBytes": integer, "storedBytes": integer,
-            "chunkCount": integer, "annotations": textMap,
+        "ImageSummary": object(
+            [
+                "name": text, "digest": text, "diskBytes": integer, "dataBytes": integer, "storedBytes": integer,
+                "chunkCount": integer, "annotations": textMap,
+            ], optional: ["facts": reference("ImageFacts")]),
+        "ImageFacts": object([
+            "scheme": words(ImageFacts.Scheme.self), "sectorBytes": integer, "endBytes": integer, "tailBytes": integer,
+            "hasFreeEntry": boolean, "firmware": list(["type": "string", "enum": ["bios", "uefi"]]), "loaders": list(text),
         ]),
         "TokenList": page(of: "Token"),
         "Token": object(["id": id("t"), "name": text, "role": words(Role.self), "createdAt": time], optional: ["expiresAt": time]),

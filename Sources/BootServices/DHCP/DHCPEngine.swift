@@ -129,7 +129,8 @@ final class DHCPEngine: @unchecked Sendable {
         }
         service.control.bootTraces.note(.firmware, of: question.mac, at: now)
         switch service.control.boots(question.mac, policy: policy).verdict {
-        case .localDisk: return files.answer(to: question, toLocalDisk: true)
+        case .localDisk:
+            return files.answer(to: question, toLocalDisk: true, system: service.control.diskSystem(at: question.mac).operation)
         // Without a boot file firmware goes on as if nobody had answered.
         case .leave: return nil
         // A known machine that is refused hears why from the script.

@@ -31,6 +31,7 @@ struct BootRoutes: Sendable {
     private let witness: SenderWitness
     private let refusals: RefusalLog
     private let pace = AgentPace()
+    private let folder: BootFolder
 
     /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
     init(
@@ -45,11 +46,13 @@ struct BootRoutes: Sendable {
         self.control = control
         self.files = files
         self.logger = logger
+        folder = BootFolder(path: files.boot)
     }
 
     /// The files that firmware and iPXE may have. Nothing else of the folder is served.
     static let bootFiles: Set<String> = [
         "vmlinuz", "hostler-initrd.img", "undionly.kpxe", "ipxe.efi", "local-disk.efi", "snponly.efi", "ipxe-arm64.efi",
+        DiskLoader.biosTemplate,
     ]
 
     /// How long an unknown machine stays in the agent without work: an inspection takes one minute, with a hundred disks five.
@@ -85,7 +88,8 @@ struct BootRoutes: Sendable {
         let parts = request.path.split(separator: "/").map(String.init)
         switch (request.method, parts.first, parts.count) {
         case (.GET, "boot", 2), (.HEAD, "boot", 2):
-            if parts[1] == "script" { return try script(request) }
+            if parts[1] == "script" { return try await script(request) }
+            if let loader = DiskLoader(name: parts[1]) { return try copy(of: loader) }
             guard Self.bootFiles.contains(parts[1]) else { throw Problem.notFound("boot file", parts[1]) }
             return .file(path: files.boot + "/" + parts[1], type: "application/octet-stream", etag: nil)
         case (.GET, "images", 3...4) where parts[1] == "blobs", (.HEAD, "images", 3...4) where parts[1] == "blobs":
@@ -103,7 +107,15 @@ struct BootRoutes: Sendable {
 
     // MARK: Boot scripts
 
-    private func script(_ request: BootRequest) throws -> BootReply {
+    private func copy(of loader: DiskLoader) throws -> BootReply {
+        do throws(FileOpenError) {
+            return .bytes(.ok, type: "application/octet-stream", try folder.copy(loader))
+        } catch .absent {
+            throw Problem.notFound("boot file", loader.template)
+        }
+    }
+
+    private func script(_ request: BootRequest) async throws -> BootReply {
         guard let mac = request.query["mac"].flatMap({ MACAddress($0) }) else {
             throw Problem("mac-missing", title: "The boot script needs the machine's MAC address", remedy: "Ask with ?mac=…")
         }
@@ -129,11 +141,35 @@ struct BootRoutes: Sendable {
                 .agent(
                     kernelURL: "\(network.baseURL)/boot/vmlinuz", initrdURLs: ["\(network.baseURL)/boot/hostler-initrd.img"],
                     commandLine: commandLine(mac, request, isStranger: isStranger), retryURL: retry)
-            case .localDisk: isEFI ? .diskLoader(loaderURL: "\(network.baseURL)/boot/local-disk.efi") : .localDisk(.bios)
+            case .localDisk: try await localDisk(mac, sender, isEFI: isEFI, retry, request)
             case .refuse(let why): .refuse(reason: IPXEScript.printable(why), retryURL: retry, seconds: 30)
             }
         logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])
         return .bytes(.ok, type: "text/plain", Array(try script.render().utf8))
+    }
+
+    /// To the disk that has the machine's system, whichever it is.
+    ///
+    /// - Parameter sender: nil: the wire does not show that the machine itself asks.
+    private func localDisk(
+        _ mac: MACAddress, _ sender: Sender?, isEFI: Bool, _ retry: String, _ request: BootRequest
+    ) async throws -> IPXEScript {
+        let system = control.diskSystem(at: mac)
+        if isEFI {
+            let name = system.operation.map { DiskLoader.uefi($0).name } ?? DiskLoader.uefiTemplate
+            return .diskLoader(loaderURL: "\(network.baseURL)/boot/\(name)")
+        }
+        guard let mark = system.mark, folder.has(DiskLoader.biosTemplate) else { return .localDisk(.bios) }
+        let program = DiskLoader.bios(mark).name
+        guard request.query["missing"] == mark.head else {
+            return .markedDisk(programURL: "\(network.baseURL)/boot/\(program)", missingURL: "\(retry)&missing=\(mark.head)")
+        }
+        // Anybody can say so in a machine's name: only what the wire shows to be the machine counts.
+        guard let sender else {
+            return .refuse(reason: "this address is not the one that was given to \(mac)", retryURL: retry, seconds: 30)
+        }
+        let why = try await control.systemIsMissing(at: mac, evidence: sender.evidence)
+        return why.map { .refuse(reason: IPXEScript.printable($0), retryURL: retry, seconds: 30) } ?? .localDisk(.bios)
     }
 
     /// The sender of a request that names its own port; nil, with an event, where the wire shows another or none.
@@ -186,8 +222,11 @@ struct BootRoutes: Sendable {
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
         let machine = try agent(of: request)
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
+        let sectorBytes = request.query["sector"].map { Int($0) ?? 0 } ?? 512
+        guard ImageFit.sectorSizes.contains(sectorBytes) else { throw Problem.notFound("seed", name) }
         let seed = try await control.seed(
-            of: id, base: network.baseURL, placement: network.placement(of: request.remote?.ipv4), wantsProof: wantsProof(request))
+            of: id, base: network.baseURL, placement: network.placement(of: request.remote?.ipv4), wantsProof: wantsProof(request),
+            sectorBytes: sectorBytes)
         return .bytes(.ok, type: "application/octet-stream", seed.bytes)
     }
 

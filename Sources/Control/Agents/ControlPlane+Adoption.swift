@@ -37,6 +37,7 @@ extension ControlPlane {
         // The marker has what checks the system's keys; one of before markers had that may be known by its operation.
         let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value
         machine.installed?.keyVerifiers = found.record.keyVerifiers ?? (known?.machine == machine.id ? known?.keyVerifiers : nil)
+        machine.installed?.seedNamesOperation = known?.seedNamesOperation
         // The record may be older than the disk: what is asked for next must be newer than what is there.
         machine.generation = max(machine.generation, found.record.generation)
         if machine.openOperation == nil { machine.state = .running }

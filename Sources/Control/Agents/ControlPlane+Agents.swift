@@ -203,8 +203,9 @@ extension ControlPlane {
             throw Problem.notFound("image", request.image, remedy: "It was removed meanwhile; cancel the operation.")
         }
         let seed = try await seed(of: operation.id, base: base, placement: placement, wantsProof: wantsProof)
+        let large = try await largeSectorSeed(operation.id, machine, base, placement, wantsProof)
         let target = operation.installTarget
-        return InstallWork(
+        var work = InstallWork(
             record: try markers.sealed(marker(of: operation, request, digest)),
             done: operation.steps.filter { $0.state == .succeeded }.map(\.name),
             indexPath: path(of: image.indexDigest, for: operation.id), indexDigest: "\(image.indexDigest)",
@@ -212,6 +213,20 @@ extension ControlPlane {
             seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
             restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
             kernelArguments: kernelArguments(image, machine), target: target)
+        work.facts = image.facts
+        work.seed4096 = large
+        // A machine that was not inspected when the work was asked for is by now.
+        work.retires = request.retires ?? formerSystems(of: machine, besides: work.disk, digest: digest)
+        return work
+    }
+
+    /// The seed for a disk with sectors of 4096 bytes, where the machine has one or may have one.
+    private func largeSectorSeed(
+        _ id: OperationID, _ machine: Machine, _ base: String, _ placement: Placement?, _ wantsProof: Bool
+    ) async throws -> SeedFile? {
+        guard machine.observed.inventory?.disks.contains(where: { $0.logicalBlockBytes == 4096 }) ?? true else { return nil }
+        let seed = try await seed(of: id, base: base, placement: placement, wantsProof: wantsProof, sectorBytes: 4096)
+        return SeedFile(path: "/seeds/\(id)?sector=4096", digest: seed.digest, bytes: Int64(seed.bytes.count))
     }
 
     /// What the disk says of itself once the installation has written it.
@@ -235,19 +250,23 @@ extension ControlPlane {
     /// The seed of an open installation. Its system calls home at `base`, `http://address:port`; its network is told of
     /// where it stands. There is none for a machine that has not proved its boot, where its network or, by `wantsProof`,
     /// the one that it asks on wants that.
-    public func seed(of id: OperationID, base: String, placement: Placement? = nil, wantsProof: Bool) async throws -> SeedVolume {
+    ///
+    /// - Parameter sectorBytes: of the disk that it goes to, 512 or 4096.
+    public func seed(
+        of id: OperationID, base: String, placement: Placement? = nil, wantsProof: Bool, sectorBytes: Int = 512
+    ) async throws -> SeedVolume {
         guard let operation = snapshot.operations[id], operation.state != .waiting, case .install(let request) = operation.request,
             let stored = try await records.store.get(SeedSecrets.key(id)), let machine = snapshot.machines[operation.machine],
             isTrusted(machine, wantsProof: wantsProof)
         else { throw Problem.notFound("seed", id.rawValue) }
-        return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)") {
+        return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)|\(sectorBytes)") {
             let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
             guard let keys = secrets.keys else { throw StoreError.corrupt("the record at \(stored.key) has no keys") }
             return try SeedVolume(
                 SeedSource(
                     operation: operation, request: request, secrets: secrets, callHome: "\(base)/call-home/\(id)", machine: machine,
                     placement: placement, instanceKey: keys.instance, seedKey: keys.seed,
-                    bringsHostCertificates: environment.bringsHostCertificates))
+                    bringsHostCertificates: environment.bringsHostCertificates), sectorBytes: sectorBytes)
         }
     }
 

@@ -50,6 +50,8 @@ extension ControlPlane {
                     pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
                 }
                 hasUserData = pinned.userData.map { !$0.text.isEmpty } ?? false
+                pinned.retires = formerSystems(of: machine, besides: pinned.disk, digest: pinned.digest)
+                if let image { try FitAdmission.check(pinned, image: image, machine: machine) }
                 let access = image?.properties.userDataAccess.flatMap(UserDataAccess.init(rawValue:))
                 let secrets = SeedSecrets(for: pinned, of: machine.id, access: access)
                 verifiers = secrets.keys?.verifiers
@@ -65,6 +67,7 @@ extension ControlPlane {
                 id: id, request: request, machine: machine, by: actor, now: now, uptime: uptime, waits: brake.objection)
             transition.operation.madeAfter = try await records.store.currentRevision().rawValue
             transition.operation.keyVerifiers = verifiers
+            if request.kind == .install { transition.operation.seedNamesOperation = true }
             transition.operation.warnings = consequence.flatMap { $0.warnings.isEmpty ? nil : $0.warnings }
             let started = Start(operation: transition.operation, consequence: consequence)
             guard case .to(let confirmation) = agreement else { return started }

@@ -125,8 +125,16 @@ public struct OperationTransition: Sendable, Equatable {
             machine.installed?.disk = operation.installTarget
             machine.installed?.sshKeys = request.sshKeys
             machine.installed?.keyVerifiers = operation.keyVerifiers
+            machine.installed?.seedNamesOperation = operation.seedNamesOperation
+            machine.installed?.bootMark = operation.step(.writeSeed).flatMap { BootMark(evidence: $0.evidence) }
         }
         succeed(.firstBoot, evidence: evidence, now)
+    }
+
+    /// The firmware shows no disk with the system that was installed.
+    public mutating func systemIsMissing(_ problem: Problem, _ now: Timestamp) {
+        guard operation.state == .running, operation.currentStep?.name == .firstBoot else { return }
+        failed(.firstBoot, problem, now)
     }
 
     /// Time has passed: a step that was silent for too long is tried again or fails.

@@ -61,6 +61,7 @@ struct InventoryReader: Sendable {
     private func firmware() -> Inventory.FirmwareFacts {
         var facts = Inventory.FirmwareFacts()
         facts.mode = BootOrder.isUEFI ? .uefi : .bios
+        facts.loader = BootOrder.isUEFI ? BootOrder.loaderName : nil
         facts.vendor = smbios?.bios?.vendor
         facts.version = smbios?.bios?.version
         facts.date = smbios?.bios?.releaseDate

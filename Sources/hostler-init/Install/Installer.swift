@@ -22,6 +22,7 @@ struct Installer: Sendable {
         if !work.done.contains(.writeImage) {
             try await reporter.step(.writeImage, total: work.diskBytes) { counter in
                 try checkNotStale(device)
+                try FitCheck.check(work, device)
                 return try await ImageWriter(work: work, session: session, device: device, counter: counter).write()
             }
         }
@@ -55,7 +56,9 @@ struct Installer: Sendable {
         let chosen = Chosen()
         try await reporter.step(.chooseDisk) { _ in
             let disk = try await DiskChoosing.choose(work, drivers: drivers)
-            try checkNotStale(try BlockDevice.unused(disk.disk))
+            let device = try BlockDevice.unused(disk.disk)
+            try checkNotStale(device)
+            try FitCheck.check(work, device)
             chosen.disk.withLock { $0 = disk }
             return DiskChoosing.evidence(disk)
         }
