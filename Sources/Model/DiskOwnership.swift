@@ -60,7 +60,7 @@ extension Machine {
     ///
     /// - Parameter marked: the disks with a marker that this control plane made.
     public mutating func judgeDisks(marked: Set<String>) {
-        let marked = marked.union([installed?.disk?.name ?? installed?.diskSerial].compactMap { $0 })
+        let marked = marked.union([systemOnDisk?.disk?.name ?? systemOnDisk?.diskSerial].compactMap { $0 })
         observed.foreignDisks = observed.inventory?.foreignDisks(marked: marked, taken: takenDisks ?? [])
     }
 

@@ -21,6 +21,8 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     public var generation: UInt64
     /// The operating system that Hostler put on its disk, once proved.
     public var installed: Installation?
+    /// A system that an installation has put on its disk and that has not proved itself in time: it may run.
+    public var unproved: Installation?
     /// The disks that a person has given to Hostler; nil: none.
     public var takenDisks: [TakenDisk]?
     /// Who put it into the record; nil: it came by itself, or by its BMC.
@@ -58,8 +60,8 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     /// Its ports, those that it only claims too.
     public var allInterfaces: [Interface] { interfaces + (observed.claimedInterfaces ?? []) }
 
-    /// Where it stands when nothing is being done to it: a system of ours on its disk runs, or it waits for work.
-    public var restingState: MachineState { installed == nil ? .ready : .running }
+    /// Where it stands when nothing is being done to it: a system of ours on its disk runs or may run, or it waits for work.
+    public var restingState: MachineState { installed == nil && unproved == nil ? .ready : .running }
 }
 
 public enum MachineKind: String, Codable, Sendable, CaseIterable {

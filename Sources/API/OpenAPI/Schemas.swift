@@ -60,7 +60,8 @@ enum Schemas {
                 "generation": integer, "createdAt": time, "updatedAt": time,
             ],
             optional: [
-                "openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation"),
+                "openOperation": id("op"), "installed": reference("Installation"), "unproved": reference("Installation"),
+                "attestation": reference("Attestation"),
                 "attestationRule": words(AttestationRule.self), "addedBy": text,
                 "takenDisks": list(object(["name": text, "isWiped": boolean])),
             ]),

@@ -98,6 +98,8 @@ struct BootRoutes: Sendable {
             return try await seed(parts[1], request)
         case (.POST, "agent", 3) where parts[1] == "v1":
             return try await agent(parts[2], request)
+        case (.POST, "call-home", 2):
+            return try await callHomeUntilAcknowledged(parts[1], request)
         case (.POST, "call-home", 3):
             return try await callHome(parts[1], parts[2], request)
         default:
@@ -264,6 +266,21 @@ struct BootRoutes: Sendable {
     /// The machine whose session a request shows, if it comes from where the session is bound to.
     private func agent(of request: BootRequest) throws -> Machine {
         let machine = try control.machine(session: request.bearer ?? "")
+        try check(request, isOfAgentOn: machine)
+        return machine
+    }
+
+    /// Shows an agent that this is the server that it has its session from. It shows no session yet, but asks from where that is
+    /// bound to.
+    private func prove(_ request: BootRequest) throws -> BootReply {
+        let question: ServerQuestion = try decode(request)
+        guard let machine = control.snapshot.machines[question.machine] else { throw ControlPlane.sessionInvalid }
+        try check(request, isOfAgentOn: machine)
+        try pace.check(.prove, of: machine.id, at: control.now)
+        return Self.json(.ok, try control.prove(question))
+    }
+
+    private func check(_ request: BootRequest, isOfAgentOn machine: Machine) throws {
         guard let agent = machine.observed.agent else { throw ControlPlane.sessionInvalid }
         do throws(SenderWitness.Refusal) {
             try witness.check(request, isFrom: agent)
@@ -275,11 +292,11 @@ struct BootRoutes: Sendable {
                     "session-foreign", status: 401, title: "This session is bound to another port or address",
                     remedy: "Boot the machine from the network again.")
         }
-        return machine
     }
 
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
         if verb == "hello" { return try await hello(request) }
+        if verb == "prove" { return try prove(request) }
         let session = request.bearer ?? ""
         let machine = try agent(of: request)
         guard let message = AgentPace.Message(rawValue: verb) else {
@@ -288,6 +305,7 @@ struct BootRoutes: Sendable {
         try pace.check(message, of: machine.id, at: control.steady)
         switch message {
         case .hello: return try await hello(request)
+        case .prove: return try prove(request)
         case .inventory:
             try await control.record(try decode(request) as Inventory, of: machine.id, wantsProof: wantsProof(request))
             return .bytes(.noContent, type: "text/plain", [])
@@ -323,6 +341,21 @@ struct BootRoutes: Sendable {
             operation: id, proof: proof, from: request.remote?.ipv4, hostKeys: keys,
             evidence: evidence)
         return .bytes(.ok, type: "text/plain", Array("welcome\n".utf8))
+    }
+
+    /// The call home that is repeated until its answer, which only this server could make, has come.
+    private func callHomeUntilAcknowledged(_ operation: String, _ request: BootRequest) async throws -> BootReply {
+        let message = try CallHomeMessage(parsing: request.body)
+        guard message.operation.rawValue == operation else { throw Problem.notFound("operation", operation) }
+        do {
+            let line = try await control.callHome(
+                message, from: request.remote?.ipv4, evidence: ["call-home": request.remote?.ipAddress ?? ""])
+            // 200 for both: wget shows the contents of no other.
+            return .bytes(.ok, type: "text/plain", Array(line.utf8))
+        } catch let problem as Problem where problem.status == 403 {
+            refusals.note("call-home", source: request.remote?.ipAddress ?? "", mac: request.frameSource)
+            throw problem
+        }
     }
 
     // MARK: JSON

@@ -64,7 +64,7 @@ extension ControlPlane {
     func ignored(
         _ inventory: Inventory, _ before: Inventory?, on machine: Machine, evidence: [String: String]
     ) -> OperationTransition.Happening? {
-        let expected = [machine.installed?.operation, machine.openOperation].compactMap { $0 }
+        let expected = [machine.installed?.operation, machine.unproved?.operation, machine.openOperation].compactMap { $0 }
         let known = before?.installations ?? []
         let odd = inventory.installations.filter { found in !expected.contains(found.record.operation) && !known.contains(found) }
         guard let first = odd.first else { return nil }

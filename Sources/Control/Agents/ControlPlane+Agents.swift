@@ -48,6 +48,7 @@ extension ControlPlane {
             } else if let ignored = ignored(inventory, before.inventory, on: machine, evidence: sender?.evidence ?? [:]) {
                 events.append(ignored)
             }
+            if let missing = missing(inventory, on: &machine) { events.append(missing) }
             machine.judgeDisks(marked: markedDisks(inventory))
             if let found = foreignDisksFound(on: machine, before, evidence: sender?.evidence ?? [:]) { events.append(found) }
             var mutations = [try machine.put(.revision(found.revision))]
@@ -266,6 +267,7 @@ extension ControlPlane {
                 SeedSource(
                     operation: operation, request: request, secrets: secrets, callHome: "\(base)/call-home/\(id)", machine: machine,
                     placement: placement, instanceKey: keys.instance, seedKey: keys.seed,
+                    delivery: CallHomeDelivery(operation: id, key: markers.callHomeKey(of: operation), base: base),
                     bringsHostCertificates: environment.bringsHostCertificates), sectorBytes: sectorBytes)
         }
     }
@@ -292,41 +294,6 @@ extension ControlPlane {
     }
 
     public func log(_ batch: LogBatch, of machine: MachineID) { logs.append(batch, of: machine) }
-
-    /// The installed system calls home: the proof that it is up.
-    public func callHome(
-        operation id: OperationID, proof: String, from address: IPv4Address? = nil, hostKeys: [String],
-        evidence: [String: String]
-    ) async throws {
-        let refused = Problem("proof-invalid", status: 403, title: "That proof is not the operation's")
-        guard let operation = try await records.get(Model.Operation.self, id: id.rawValue)?.value else { throw refused }
-        // Said again after a lost reply: the secret is gone by now, and nothing is given away.
-        if operation.state == .succeeded { return }
-        guard let stored = try await records.store.get(SeedSecrets.key(id)),
-            constantTimeEqual(try RecordCoding.decode(SeedSecrets.self, from: stored).proof, proof)
-        else { throw refused }
-        // The call home of these data sources is on the disk: it would come as well from a system that found nothing else.
-        if case .install(let request) = operation.request, request.dataSource == .ec2 || request.dataSource == .noCloudHTTP,
-            evidence["instance-id"] != id.rawValue
-        {
-            throw Problem(
-                "instance-foreign", status: 409, title: "The system is up, but did not find its first-boot data",
-                detail: "It calls itself \(evidence["instance-id"] ?? "nothing").",
-                remedy: "See what the metadata service refused: hostler event list")
-        }
-        try await change(operation.machine) { transition, now in
-            guard transition.operation.id == id else { return }
-            transition.machine.observed.lastSeen = now
-            transition.machine.observed.address = address ?? transition.machine.observed.address
-            let times = self.times(of: self.bootTraces.trace(of: transition.machine), since: transition.operation.step(.firstBoot))
-            transition.systemIsUp(hostKeys: hostKeys.filter(Self.isHostKey), evidence: evidence.merging(times) { $1 }, now)
-        }
-    }
-
-    /// What is said to be a host key is the system's text until it has a key's form: a type and base64, printable.
-    private static func isHostKey(_ line: String) -> Bool {
-        line.utf8.allSatisfy { (0x20...0x7e).contains($0) } && (try? InstallAdmission.check(keys: [line])) != nil
-    }
 
     /// What a machine that asks by this port boots, on a network with this policy.
     public func boots(_ mac: MACAddress, policy: DiscoveryPolicy = .discover) -> (machine: Machine?, verdict: BootVerdict) {

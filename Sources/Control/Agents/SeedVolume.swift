@@ -18,6 +18,8 @@ struct SeedSource {
     var instanceKey: String
     /// What its first boot shows.
     var seedKey: String
+    /// What has its system call home until that is acknowledged.
+    var delivery: CallHomeDelivery
     /// Whether its SSH host certificates are brought to it.
     var bringsHostCertificates = false
 
@@ -25,7 +27,7 @@ struct SeedSource {
     var callHomeURL: String { callHome + "/" + secrets.proof }
     /// The seed volume's.
     var label: String { SeedVolume.label(request.dataSource) }
-    var vendorData: [UInt8] { Array(SeedVolume.vendorData(callHomeURL, certificatesFrom: bringsHostCertificates ? label : nil).utf8) }
+    var vendorData: [UInt8] { Array(SeedVolume.vendorData(callHomeURL, delivery, certificatesFrom: bringsHostCertificates ? label : nil).utf8) }
     /// Where the metadata service is, with the key to it in the path: clients that know no header can have it too.
     var metadataURL: String { "http://169.254.169.254/k/\(seedKey)" }
 
@@ -133,10 +135,11 @@ public struct SeedVolume: Sendable {
     }
 
     /// Vendor data, which the user's own data overrules: the call home at the end of
-    /// cloud-init's last stage, when everything of the user's has been applied.
+    /// cloud-init's last stage, when everything of the user's has been applied, and what repeats it from then on. The latter is a
+    /// script, so that no key of the user's cloud-config takes its place.
     ///
     /// - Parameter label: of the volume with the key that SSH host certificates are fetched with; nil: none are.
-    static func vendorData(_ url: String, certificatesFrom label: String?) -> String {
+    static func vendorData(_ url: String, _ delivery: CallHomeDelivery, certificatesFrom label: String?) -> String {
         let config = """
             #cloud-config
             phone_home:
@@ -145,9 +148,9 @@ public struct SeedVolume: Sendable {
               tries: 20
 
             """
-        guard let label else { return config }
         // RFC 2046 §5.1.3, as cloud-init reads it.
-        let parts = [("text/cloud-config", config), ("text/x-shellscript", HostCertificateDelivery.script(from: label, starts: true))]
+        var parts = [("text/cloud-config", config), ("text/x-shellscript", delivery.script(starts: true))]
+        if let label { parts.append(("text/x-shellscript", HostCertificateDelivery.script(from: label, starts: true))) }
         return "Content-Type: multipart/mixed; boundary=\"hostler\"\nMIME-Version: 1.0\n\n"
             + parts.map { "--hostler\nContent-Type: \($0.0); charset=\"utf-8\"\nMIME-Version: 1.0\n\n\($0.1)\n" }.joined() + "--hostler--\n"
     }
@@ -180,7 +183,8 @@ public struct SeedVolume: Sendable {
         // The key is in it: nobody but root reads it.
         let script =
             (["umask 077"] + files.map { "echo \(Data($0.1).base64EncodedString()) | base64 -d > \($0.0)" }
-            + (source.bringsHostCertificates ? [certificates(source.label)] : [])
+            + [aside(source.delivery.script(starts: false))]
+            + (source.bringsHostCertificates ? [aside(HostCertificateDelivery.script(from: source.label, starts: false))] : [])
             + ["sync", "systemctl reboot --force"]).joined(separator: " && ")
         let userData: JSONTree = ["bootcmd": [["sh", "-c", .string(script)]]]
         let seed: JSONTree = [
@@ -191,10 +195,9 @@ public struct SeedVolume: Sendable {
             network: source.networkConfig)
     }
 
-    /// Without its certificates a system is still to be started.
-    private static func certificates(_ label: String) -> String {
-        let script = Data(HostCertificateDelivery.script(from: label, starts: false).utf8).base64EncodedString()
-        return "{ echo \(script) | base64 -d | sh || true; }"
+    /// Whatever becomes of it, the system is started.
+    private static func aside(_ script: String) -> String {
+        "{ echo \(Data(script.utf8).base64EncodedString()) | base64 -d | sh || true; }"
     }
 
     // MARK: Config drive

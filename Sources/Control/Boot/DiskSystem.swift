@@ -19,7 +19,7 @@ public struct DiskSystem: Equatable, Sendable {
         if let open, open.kind == .install, open.isDone(.restart) {
             operation = open.seedNamesOperation == true ? open.id : nil
             mark = open.step(.writeSeed).flatMap { BootMark(evidence: $0.evidence) }
-        } else if let installed = machine?.installed {
+        } else if let installed = machine?.systemOnDisk {
             operation = installed.seedNamesOperation == true ? installed.operation : nil
             mark = installed.bootMark
         }

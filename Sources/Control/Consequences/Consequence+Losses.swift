@@ -165,7 +165,7 @@ extension Consequence {
 extension Machine {
     /// - Parameter fate: what becomes of it; nil: it is overwritten, or no longer started.
     fileprivate func systemLoss(isOverwritten: Bool, _ fate: String? = nil) -> [Consequence.Loss] {
-        guard let installed else { return [] }
+        guard let installed = systemOnDisk else { return [] }
         let fate = fate ?? (isOverwritten ? "it is overwritten" : "it is not started any more")
         let disk = installed.diskSerial.map { " on disk \($0)" } ?? ""
         return [
@@ -177,13 +177,13 @@ extension Machine {
 
     /// What its disks hold that Hostler did not put there, and that it boots until somebody takes the machine.
     fileprivate func foreignLoss(_ fate: String) -> [Consequence.Loss] {
-        guard installed == nil, let contents = foreignContents else { return [] }
+        guard systemOnDisk == nil, let contents = foreignContents else { return [] }
         return [.init(.disk, id: (observed.foreignDisks ?? []).sorted().joined(separator: " "), "\(contents); \(fate)")]
     }
 
     /// Whether its system may be on the disk that the installation writes; where that is not known, it is.
     fileprivate func systemIsOn(_ install: InstallRequest) -> Bool {
-        guard let installed else { return false }
+        guard let installed = systemOnDisk else { return false }
         if let target = install.target, let disk = installed.disk, disk.wwn != nil || disk.serial != nil { return target.isSameDisk(as: disk) }
         guard let name = install.disk, let serial = installed.diskSerial else { return true }
         return serial == name || install.target?.serial == serial
@@ -201,13 +201,13 @@ extension Machine {
                 .disk, id: "\(target.name) \(target.wwn ?? "")", "all that is on \(target.name)" + (facts.isEmpty ? "" : " (\(facts))"))
         }
         if losses.isEmpty { losses = [.init(.disk, id: "all", "all that is on every disk of the machine; it was not inspected yet")] }
-        guard let installed, request.wipes(installed, disks: known) else { return losses }
+        guard let installed = systemOnDisk, request.wipes(installed, disks: known) else { return losses }
         return systemLoss(isOverwritten: true, "it is wiped") + losses
     }
 
     /// What runs there, known or not, unless it is an agent without work.
     fileprivate func uptimeLoss(_ howLong: String) -> [Consequence.Loss] {
-        if let installed {
+        if let installed = systemOnDisk {
             return [
                 .init(
                     .uptime, id: installed.operation.rawValue,

@@ -13,7 +13,7 @@ extension ControlPlane {
     func foreignDisksFound(
         on machine: Machine, _ before: ObservedMachine, evidence: [String: String]
     ) -> OperationTransition.Happening? {
-        guard let contents = machine.foreignContents, machine.observed.foreignDisks != before.foreignDisks, machine.installed == nil
+        guard let contents = machine.foreignContents, machine.observed.foreignDisks != before.foreignDisks, machine.systemOnDisk == nil
         else { return nil }
         var facts = evidence
         let names = DiskNames(machine.observed.inventory?.disks ?? [])

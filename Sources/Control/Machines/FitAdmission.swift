@@ -11,7 +11,7 @@ enum FitAdmission {
         let host = ImageFit.Host(firmware: inventory.firmware.mode, loader: inventory.firmware.loader)
         let names = DiskNames(inventory.disks)
         guard let chosen = try? names.disk(named: wanted) else { return }
-        func reasons(_ index: Int) -> [ImageFit.Reason] {
+        func reasons(_ index: Int) -> [Problem] {
             let disk = names.disks[index]
             let fitting = ImageFit.Disk(name: names.recordName(of: index), bytes: disk.bytes, sectorBytes: disk.logicalBlockBytes)
             return ImageFit.fits(subject, on: fitting, of: host)

@@ -51,9 +51,15 @@ enum InstallAdmission {
     /// Vendor-data carries the proof that the system is up, by cloud-init's `phone_home`; user-data overrules it key by key.
     private static func check(userData: [UInt8]) throws(Problem) {
         let text = String(decoding: userData.prefix(1 << 20), as: UTF8.self)
-        guard text.hasPrefix("#cloud-config"), text.contains("phone_home"),
-            let map = try? Yams.load(yaml: text) as? [String: Any], map["phone_home"] != nil
+        guard text.hasPrefix("#cloud-config"), text.contains("phone_home") || text.contains("vendor_data"),
+            let map = try? Yams.load(yaml: text) as? [String: Any]
         else { return }
+        if let vendor = map["vendor_data"] as? [String: Any], vendor["enabled"] as? Bool == false {
+            throw Problem(
+                "user-data-vendor-data", status: 422, title: "user-data turns vendor-data off",
+                detail: "Hostler's vendor-data has what proves that the machine is up.", remedy: "Leave vendor_data out.")
+        }
+        guard map["phone_home"] != nil else { return }
         throw Problem(
             "user-data-phone-home", status: 422, title: "user-data has a phone_home of its own",
             detail: "cloud-init runs one phone_home, and Hostler's is the proof that the machine is up.",

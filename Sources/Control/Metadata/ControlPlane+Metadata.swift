@@ -90,7 +90,8 @@ extension ControlPlane {
         let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
         let callHome = "\(base)/call-home/\(operation.id)/\(secrets.proof)"
         let label = environment.bringsHostCertificates ? SeedVolume.label(request.dataSource) : nil
-        return Array(SeedVolume.vendorData(callHome, certificatesFrom: label).utf8)
+        let delivery = CallHomeDelivery(operation: operation.id, key: markers.callHomeKey(of: operation), base: base)
+        return Array(SeedVolume.vendorData(callHome, delivery, certificatesFrom: label).utf8)
     }
 
     /// The URL at which a system's raw configuration (Ignition, Talos) is read once, within minutes, by this MAC address.

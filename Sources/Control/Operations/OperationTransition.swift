@@ -113,22 +113,22 @@ public struct OperationTransition: Sendable, Equatable {
     }
 
     /// The installed system said that it is up, with what proves it.
-    public mutating func systemIsUp(hostKeys: [String], evidence: [String: String], _ now: Timestamp) {
-        guard operation.state == .running, operation.currentStep?.name == .firstBoot else { return }
-        // A key in known_hosts' form is plain ASCII, the longest below 1 KiB.
-        let hostKeys = hostKeys.prefix(8).filter { $0.utf8.count <= 4096 && $0.utf8.allSatisfy { (0x20..<0x7f).contains($0) } }
-        if case .install(let request) = operation.request {
-            machine.installed = Installation(
-                operation: operation.id, generation: operation.generation, image: request.image,
-                digest: request.digest ?? "", hostname: request.hostname ?? machine.id.rawValue,
-                diskSerial: operation.step(.chooseDisk)?.evidence["serial"], installedAt: now, hostKeys: hostKeys)
-            machine.installed?.disk = operation.installTarget
-            machine.installed?.sshKeys = request.sshKeys
-            machine.installed?.keyVerifiers = operation.keyVerifiers
-            machine.installed?.seedNamesOperation = operation.seedNamesOperation
-            machine.installed?.bootMark = operation.step(.writeSeed).flatMap { BootMark(evidence: $0.evidence) }
+    ///
+    /// - Returns: false where the record does not have the disk as written yet: it is to say so again.
+    @discardableResult
+    public mutating func systemIsUp(hostKeys: [String], evidence: [String: String], _ now: Timestamp) -> Bool {
+        guard operation.state == .running, operation.isDone(.writeSeed) else { return false }
+        // Only a disk with its seed on it calls home: what the agent had still to say of the way there is proved by that.
+        for step in [StepName.bootOrder, .restart] where operation.currentStep?.name == step {
+            succeed(step, evidence: ["proved-by": "call-home"], now)
+        }
+        guard operation.currentStep?.name == .firstBoot else { return false }
+        if let system = operation.installation(hostKeys: hostKeys, provedAt: now) {
+            machine.installed = system
+            machine.unproved = nil
         }
         succeed(.firstBoot, evidence: evidence, now)
+        return true
     }
 
     /// The firmware shows no disk with the system that was installed.
@@ -161,7 +161,8 @@ public struct OperationTransition: Sendable, Equatable {
             Problem(
                 "no-sign-of-life", title: "\(current.name.rawValue): no sign of life from \(machine.name) for \(silence)",
                 detail: "Last heard: \(machine.observed.lastSeen.map { "\($0)" } ?? "never").\(current.wordsOfBMC)",
-                remedy: "Look at its console and its power. hostler machine show \(machine.id) tells what is known."),
+                remedy: mayHaveStarted(current.name)
+                    ? machine.adviceOnUnproved : "Look at its console and its power. hostler machine show \(machine.id) tells what is known."),
             now)
         return true
     }
@@ -244,7 +245,10 @@ public struct OperationTransition: Sendable, Equatable {
 
     mutating func start(_ name: StepName, _ now: Timestamp) {
         // From here on the disk does not hold what the record says: no boot may be sent to it.
-        if name == .writeImage || (name == .wipeDisks && wipesTheSystem) { machine.installed = nil }
+        if name == .writeImage || (name == .wipeDisks && wipesTheSystem) {
+            machine.installed = nil
+            machine.unproved = nil
+        }
         // Whoever asked for that has given the machine's disks away.
         if name == .writeImage || name == .wipeDisks { machine.takeDisks() }
         let uptime = uptime
@@ -260,8 +264,8 @@ public struct OperationTransition: Sendable, Equatable {
 
     /// Whether the disks to be wiped hold the machine's system.
     private var wipesTheSystem: Bool {
-        guard operation.kind == .wipe, let installed = machine.installed else { return false }
-        return operation.wipes(installed, disks: machine.observed.inventory?.disks ?? [])
+        guard operation.kind == .wipe, let system = machine.systemOnDisk else { return false }
+        return operation.wipes(system, disks: machine.observed.inventory?.disks ?? [])
     }
 
     private mutating func failed(_ name: StepName, _ problem: Problem, _ now: Timestamp) {
@@ -280,6 +284,7 @@ public struct OperationTransition: Sendable, Equatable {
         operation.problem = problem
         note("operation.failed", by: "control", "\(operation.kind.rawValue) of \(machine.name) failed: \(problem.title)")
         end(.failed, now)
+        if mayHaveStarted(name) { machine.unproved = operation.installation(hostKeys: [], provedAt: now) }
         // A system that was not touched goes on running: its machine's next boot is to its disk.
         if machine.installed != nil { machine.state = .running }
         hold(problem, now)

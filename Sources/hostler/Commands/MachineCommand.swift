@@ -155,8 +155,9 @@ struct MachineCommand: AsyncParsableCommand {
                 for id in holds {
                     let target = path(found.id.rawValue) + "/holds/\(id.percentEncoded)"
                     guard let agreed = try await consent.ask(client, .DELETE, target, output) else { continue }
-                    _ = try await client.send(Machine.self, .DELETE, target, query: agreed)
+                    let left = try await client.send(Machine.self, .DELETE, target, query: agreed)
                     print("\(found.id)  \(id)  taken off")
+                    if left.unproved != nil, left.holds.isEmpty { print("It boots its disk. " + left.adviceOnUnproved) }
                 }
                 if holds.isEmpty { print("\(found.id)  has no holds") }
             }

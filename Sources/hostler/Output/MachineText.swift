@@ -65,7 +65,11 @@ enum MachineText {
             add("installed", "\(installed.image) as \(installed.hostname)\(disk) at \(installed.installedAt) by \(installed.operation)")
             add("image", installed.digest)
         }
-        if machine.installed == nil, let contents = machine.foreignContents {
+        if let system = machine.unproved {
+            add("not proved", "\(system.image) as \(system.hostname), installed by \(system.operation); it may run")
+            if machine.holds.isEmpty { lines.append("  " + Table.printable(machine.adviceOnUnproved)) }
+        }
+        if machine.installed == nil, machine.unproved == nil, let contents = machine.foreignContents {
             add("its own disk", contents)
             lines.append("  remedy: if nobody needs that any more: hostler machine take \(machine.id)")
         }
