@@ -29,6 +29,8 @@ public enum IPXEScript: Equatable, Sendable {
     case localDisk(Platform)
     /// Start the UEFI program at `loaderURL`, which starts the disk's own loader.
     case diskLoader(loaderURL: String)
+    /// Say why, and hand back to the firmware, which tries what comes next in its boot order.
+    case leave(reason: String, Platform)
     /// Say why nothing is booted, wait, ask again.
     case refuse(reason: String, retryURL: String, seconds: Int)
 
@@ -53,6 +55,9 @@ public enum IPXEScript: Equatable, Sendable {
             lines = ["echo Hostler: booting the next boot entry", "exit 1"]
         case .diskLoader(let loader):
             lines = ["echo Hostler: booting the local disk", "chain \(try Self.url(loader)) || exit 1"]
+        case .leave(let reason, let platform):
+            // As for the local disk: 0 hands back to a BIOS, and what a UEFI boot manager goes on after is a failure.
+            lines = ["echo Hostler: \(try Self.text(reason))", "exit \(platform == .efi ? 1 : 0)"]
         case .refuse(let reason, let retry, let seconds):
             lines = ["echo Hostler: \(try Self.text(reason))"] + Self.again(try Self.url(retry), max(1, seconds))
         }
