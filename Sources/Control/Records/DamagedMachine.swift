@@ -65,8 +65,9 @@ public struct DamagedMachine: Sendable, Equatable {
 
 extension BootGate {
     /// The gate does not decide for a machine whose record cannot be read: it boots what is on its disk.
-    static func decide(damaged machine: DamagedMachine) -> BootVerdict {
-        .localDisk(why: "the record of \(machine.id) cannot be read, so nothing is done to it; see hostler store check")
+    static func decide(damaged machine: DamagedMachine, policy: DiscoveryPolicy) -> BootVerdict {
+        if policy == .watch { return .leave(why: "this network only watches") }
+        return .localDisk(why: "the record of \(machine.id) cannot be read, so nothing is done to it; see hostler store check")
     }
 }
 
