@@ -184,7 +184,7 @@ extension DHCPService {
         store.damaged?.note(stored.key, stored.modifiedRevision, "it is no lease of \(name)")
         logger.error("a lease cannot be read; its address is given to nobody for a day", metadata: ["key": "\(stored.key)"])
         guard let address = IPv4Address(name) else { return nil }
-        let now = control.now
+        let now = control.steady
         return DHCPLease(
             address: address, client: .identifier(Array("damaged \(name)".utf8)), mac: MACAddress(value: 0), grantedMilliseconds: now.milliseconds,
             expiresMilliseconds: (now + Self.doubtful).milliseconds, state: .declined)

@@ -276,7 +276,7 @@ struct BootRoutes: Sendable {
         let question: ServerQuestion = try decode(request)
         guard let machine = control.snapshot.machines[question.machine] else { throw ControlPlane.sessionInvalid }
         try check(request, isOfAgentOn: machine)
-        try pace.check(.prove, of: machine.id, at: control.now)
+        try pace.check(.prove, of: machine.id, at: control.steady)
         return Self.json(.ok, try control.prove(question))
     }
 

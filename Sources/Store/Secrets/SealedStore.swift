@@ -119,7 +119,8 @@ extension SealedStore {
             logger.notice("the secrets of an older version are sealed; the database is written anew, so that none is left readable")
             do {
                 try await base.eraseRemains()
-            } catch .diskFull(let why) {
+            } catch {
+                guard case .diskFull(let why) = error else { throw error }
                 logger.error("readable remains of secrets stay in the database until the next start", metadata: ["error": "\(why)"])
             }
         }
