@@ -21,9 +21,16 @@ struct DiskTests {
         return DiskTarget(found.names.disks[index], name: try #require(found.names.name(of: index)), isNamed: isNamed)
     }
 
-    private func code<T>(_ body: () throws(DiskChoosing.Refusal) -> T) -> String? {
+    private func installCode(_ target: DiskTarget?, _ disks: [DiskFacts], _ bytes: Int64 = 1) -> String? {
         do throws(DiskChoosing.Refusal) {
-            _ = try body()
+            _ = try DiskChoosing.choose(target, from: FoundDisks(disks), minimumBytes: bytes)
+            return nil
+        } catch { return error.problem.code }
+    }
+
+    private func wipeCode(_ work: WipeWork, _ disks: [DiskFacts]) -> String? {
+        do throws(DiskChoosing.Refusal) {
+            _ = try Wiper.choose(work, from: FoundDisks(disks))
             return nil
         } catch { return error.problem.code }
     }
@@ -38,38 +45,29 @@ struct DiskTests {
             let target = try target(wanted, among: disks)
             #expect(try DiskChoosing.choose(target, from: FoundDisks(disks), minimumBytes: 1).disk == wanted)
             // It is gone, and its twin is not taken for it.
-            #expect(
-                code { () throws(DiskChoosing.Refusal) in
-                    try DiskChoosing.choose(target, from: FoundDisks(disks.filter { $0 != wanted }), minimumBytes: 1)
-                }
-                    == "disk-not-found")
+            #expect(installCode(target, disks.filter { $0 != wanted }) == "disk-not-found")
         }
         // What a control plane of before targets sends: a name.
-        #expect(
-            code { () throws(DiskChoosing.Refusal) in try DiskChoosing.choose(DiskTarget(name: "SAME"), from: FoundDisks(disks), minimumBytes: 1) }
-                == "disk-ambiguous")
+        #expect(installCode(DiskTarget(name: "SAME"), disks) == "disk-ambiguous")
     }
 
     @Test("each reason not to choose has its code")
     func codes() {
         let small = disk("sda", serial: "S1", wwn: "0x5000c500a1b2c3d4")
         let large = disk("sdb", serial: "S2", bytes: 20 << 30)
-        func code(_ target: DiskTarget?, _ disks: [DiskFacts], _ bytes: Int64 = 1) -> String? {
-            self.code { () throws(DiskChoosing.Refusal) in try DiskChoosing.choose(target, from: FoundDisks(disks), minimumBytes: bytes) }
-        }
-        #expect(code(nil, []) == "no-disk")
-        #expect(code(DiskTarget(name: "S9"), [small, large]) == "disk-not-found")
-        #expect(code(DiskTarget(name: "S1"), [small, large], 15 << 30) == "disk-too-small")
-        #expect(code(nil, [small, large], 30 << 30) == "disk-too-small")
-        #expect(code(nil, [small, disk("sdc", serial: "S3")]) == "disk-ambiguous")
-        #expect(code(nil, [disk("sda")]) == "disk-unidentified")
-        #expect(code(DiskTarget(name: "S4"), [disk("sda", serial: "S4", isReadOnly: true)]) == "disk-read-only")
-        #expect(code(nil, [disk("sda", serial: "S4", isReadOnly: true)]) == "no-disk")
+        #expect(installCode(nil, []) == "no-disk")
+        #expect(installCode(DiskTarget(name: "S9"), [small, large]) == "disk-not-found")
+        #expect(installCode(DiskTarget(name: "S1"), [small, large], 15 << 30) == "disk-too-small")
+        #expect(installCode(nil, [small, large], 30 << 30) == "disk-too-small")
+        #expect(installCode(nil, [small, disk("sdc", serial: "S3")]) == "disk-ambiguous")
+        #expect(installCode(nil, [disk("sda")]) == "disk-unidentified")
+        #expect(installCode(DiskTarget(name: "S4"), [disk("sda", serial: "S4", isReadOnly: true)]) == "disk-read-only")
+        #expect(installCode(nil, [disk("sda", serial: "S4", isReadOnly: true)]) == "no-disk")
         for place in DiskPlace.allCases where place != .inside {
             let lun = disk("sda", serial: "S5", place: place)
-            #expect(code(nil, [lun]) == "no-disk", "\(place)")
-            #expect(code(DiskTarget(name: "S5", isNamed: false), [lun]) == "disk-not-own")
-            #expect(code(DiskTarget(name: "S5"), [lun]) == nil, "a person named it")
+            #expect(installCode(nil, [lun]) == "no-disk", "\(place)")
+            #expect(installCode(DiskTarget(name: "S5", isNamed: false), [lun]) == "disk-not-own")
+            #expect(installCode(DiskTarget(name: "S5"), [lun]) == nil, "a person named it")
         }
     }
 
@@ -94,30 +92,26 @@ struct DiskTests {
             disk("sdc", serial: "S3", path: "pci-1"), disk("sdd", serial: "S4", place: .fibreChannel),
         ]
         func names(_ work: WipeWork, _ now: [DiskFacts]) -> [String]? { (try? Wiper.choose(work, from: FoundDisks(now)))?.map(\.disk.name) }
-        func code(_ work: WipeWork, _ now: [DiskFacts]) -> String? {
-            self.code { () throws(DiskChoosing.Refusal) in try Wiper.choose(work, from: FoundDisks(now)) }
-        }
         func work(_ targets: [DiskTarget]) -> WipeWork { WipeWork(disks: targets.map(\.name), done: [], targets: targets) }
         let one = work([try target(disks[1], among: disks)])
         #expect(names(one, disks) == ["sdb"])
         let two = work([try target(disks[1], among: disks), try target(disks[2], among: disks)])
         #expect(names(two, disks) == ["sdb", "sdc"])
         #expect(names(two, disks + [disk("sde", serial: "NEW")]) == ["sdb", "sdc"], "what came later is not in it")
-        #expect(code(two, [disks[0], disks[1]]) == "disk-not-found")
-        #expect(code(two, [disks[1], disk("sdc", serial: "S3", bytes: 11 << 30, path: "pci-1")]) == "disk-changed")
-        #expect(code(two, [disks[1], disk("sdc", serial: "S3", place: .enclosure, path: "pci-1")]) == "disk-not-own")
-        #expect(code(two, [disks[1], disk("sdc", serial: "S3", isReadOnly: true, path: "pci-1")]) == "disk-read-only")
+        #expect(wipeCode(two, [disks[0], disks[1]]) == "disk-not-found")
+        #expect(wipeCode(two, [disks[1], disk("sdc", serial: "S3", bytes: 11 << 30, path: "pci-1")]) == "disk-changed")
+        #expect(wipeCode(two, [disks[1], disk("sdc", serial: "S3", place: .enclosure, path: "pci-1")]) == "disk-not-own")
+        #expect(wipeCode(two, [disks[1], disk("sdc", serial: "S3", isReadOnly: true, path: "pci-1")]) == "disk-read-only")
         // A name that two disks answer to, as a control plane of before targets may send it.
-        #expect(code(WipeWork(disks: ["SAME"], done: []), disks) == "disk-ambiguous")
-        #expect(code(WipeWork(disks: ["S3", "SAME"], done: []), disks) == "disk-ambiguous")
+        #expect(wipeCode(WipeWork(disks: ["SAME"], done: []), disks) == "disk-ambiguous")
+        #expect(wipeCode(WipeWork(disks: ["S3", "SAME"], done: []), disks) == "disk-ambiguous")
         #expect(names(WipeWork(disks: ["S4"], done: []), disks) == ["sdd"])
     }
 
     @Test("a wipe that names no disks wipes none")
-    func wipeOfNothing() throws {
-        let disks = FoundDisks([disk("sda", serial: "S1")])
+    func wipeOfNothing() {
         for work in [WipeWork(disks: [], done: []), WipeWork(disks: [], done: [], targets: []), WipeWork(disks: ["S1"], done: [], targets: [])] {
-            #expect(code { () throws(DiskChoosing.Refusal) in try Wiper.choose(work, from: disks) } == "wipe-no-disks")
+            #expect(wipeCode(work, [disk("sda", serial: "S1")]) == "wipe-no-disks")
         }
     }
 
