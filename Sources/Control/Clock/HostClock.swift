@@ -45,8 +45,18 @@ public struct HostClock: Sendable {
         let text = try? String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
         let boot = String((text ?? "").filter { !$0.isWhitespace }.prefix(64))
         return HostClock {
-            Reading(wall: Timestamp(milliseconds: milliseconds(CLOCK_REALTIME)), sinceBoot: .milliseconds(milliseconds(CLOCK_BOOTTIME)), boot: boot)
+            // A program that is stopped between the two looks would see a jump that was none.
+            var reading = together(boot)
+            for _ in 0..<3 where reading.isLate { reading = together(boot) }
+            return reading.now
         }
+    }
+
+    private static func together(_ boot: String) -> (now: Reading, isLate: Bool) {
+        let before = milliseconds(CLOCK_BOOTTIME)
+        let wall = milliseconds(CLOCK_REALTIME)
+        let after = milliseconds(CLOCK_BOOTTIME)
+        return (Reading(wall: Timestamp(milliseconds: wall), sinceBoot: .milliseconds(after), boot: boot), after - before > 100)
     }
 
     private static func milliseconds(_ clock: clockid_t) -> Int64 {
