@@ -150,6 +150,8 @@ import Wire
         func verdict(_ transition: OperationTransition, _ isFrozen: Bool) -> BootVerdict {
             BootGate.decide(machine: transition.machine, operation: transition.operation, policy: .discover, isFrozen: isFrozen)
         }
+        let unknown = BootGate.decide(machine: nil, operation: nil, policy: .discover, isFrozen: true)
+        if case .leave = unknown {} else { Issue.record("an unknown machine is taken in") }
         if case .agent = verdict(start, false) {} else { Issue.record("not frozen") }
         if case .localDisk = verdict(start, true) {} else { Issue.record("its system is whole") }
         var waits = OperationTransition.begin(

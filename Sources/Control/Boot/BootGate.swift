@@ -31,7 +31,9 @@ public enum BootGate {
         machine: Machine?, operation: Operation?, policy: DiscoveryPolicy, tries: Int = 0, isFrozen: Bool = false
     ) -> BootVerdict {
         if policy == .watch { return .leave(why: "this network only watches") }
-        guard let machine else { return decideUnknown(policy, tries) }
+        guard let machine else {
+            return isFrozen ? .leave(why: "it is not in the record, and the rack is frozen") : decideUnknown(policy, tries)
+        }
         // One that waits for its second word has begun nothing.
         let waits = operation?.state == .waiting && machine.openOperation == operation?.id
         if let operation, operation.isOpen, !waits, machine.openOperation == operation.id {
