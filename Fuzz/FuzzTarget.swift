@@ -40,6 +40,21 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         _ = try? InstallMarker(parsing: bytes)
         // The volume repeats them without end, so that long chains have something to lead to.
         _ = try? FATReader { count, offset in piece(bytes, count, offset) }.entries(of: ["EFI", "BOOT"])
+    #elseif CONTENTS
+        // The first two bytes say how large the disk is and of which blocks; the rest is its start, and again its end.
+        let body = Array(bytes.dropFirst(2))
+        let byteCount = UInt64(body.count) << UInt64(bytes.first.map { $0 % 24 } ?? 0)
+        let scan = DiskScan(byteCount: byteCount, blockBytes: bytes.count > 1 && bytes[1] & 1 == 1 ? 4096 : 512) { offset, wanted in
+            (0..<UInt64(wanted)).map { place in
+                let fromStart = offset + place
+                let fromEnd = byteCount - fromStart
+                if fromStart < UInt64(body.count) { return body[Int(fromStart)] }
+                return fromEnd <= UInt64(body.count) ? body[body.count - Int(fromEnd)] : 0
+            }
+        }
+        precondition(scan.items.count <= DiskScan.itemLimit && scan.partitions <= 1024)
+        precondition(scan.items.allSatisfy { isShown($0.label) && ($0.label ?? "").utf8.count <= 108 })
+        precondition(!scan.isEmpty || body.allSatisfy { $0 == 0 })
     #elseif TPMSTRUCTURES
         // What can be parsed is written as it was: a signature is over the bytes, a name is their hash.
         if let area = try? TPMPublicArea(parsing: bytes) { precondition(area.serialize() == bytes) }
@@ -60,12 +75,18 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
             precondition(inventory.nics.count <= AgentLimits.nics && inventory.disks.count <= AgentLimits.disks)
             for disk in inventory.disks {
                 precondition(disk.bytes >= 0 && disk.logicalBlockBytes.nonzeroBitCount == 1 && (512...65_536).contains(disk.logicalBlockBytes))
-                precondition(isShown(disk.serial) && isShown(disk.model) && isShown(disk.name))
+                precondition(isShown(disk.serial) && isShown(disk.model) && isShown(disk.name) && isShown(disk.contents?.summary))
+                precondition((disk.contents?.items.count ?? 0) <= DiskContents.itemLimit)
             }
             for nic in inventory.nics { precondition(isShown(nic.name) && isShown(nic.neighbour?.systemName) && isShown(nic.neighbour?.port)) }
             if let fitting = try? inventory.fitting() {
                 var machine = machine
                 machine.observed.inventory = fitting
+                machine.judgeDisks(marked: [])
+                precondition(isShown(machine.foreignContents) && (machine.foreignContents ?? "").utf8.count <= 512)
+                machine.noteWiped([])
+                machine.takeDisks()
+                precondition(machine.foreignContents == nil)
                 check(machine)
             }
         }
@@ -168,7 +189,7 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         id: MachineID(unchecked: "m-f0zz00"), name: try! DisplayName("fuzz"), interfaces: [Interface(mac: MACAddress(value: 1))],
         now: Timestamp(milliseconds: 0))
 #endif
-#if HELLO || INVENTORY || REPORT || LOG || TASK || MARKERS || PRINTABLE
+#if HELLO || INVENTORY || REPORT || LOG || TASK || MARKERS || PRINTABLE || CONTENTS
     /// Whether text holds nothing that a terminal obeys.
     private func isShown(_ text: String?, inLines: Bool = false) -> Bool {
         (text ?? "").unicodeScalars.allSatisfy {

@@ -92,7 +92,7 @@ state, boot = WORK / "state", WORK / "boot"
 state.mkdir(mode=0o700)
 shutil.copytree(SOURCE, boot)
 (WORK / "hostler.yaml").write_text(
-    f"networks:\n  - interface: rack0\n    address: 10.79.0.1/24\n    namespace: {SPACE}\n    attestation: true\n")
+    f"networks:\n  - interface: rack0\n    address: 10.79.0.1/24\n    namespace: {SPACE}\n    policy: discover\n    attestation: true\n")
 entry = bytes([0, 0, 2, 0, 0x83, 0, 2, 0]) + (2048).to_bytes(4, "little") + (2048).to_bytes(4, "little")
 (WORK / "image").write_bytes((bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(2 << 20, b"\0"))
 subprocess.run([HOSTLER, "image", "add", "played", WORK / "image", "--state-dir", state], check=True, stdout=subprocess.DEVNULL)

@@ -41,7 +41,7 @@ class Contained(metadata_rack.Rack):
 
     def __enter__(self):
         super().__enter__()
-        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/24"}
+        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/24", "policy": "discover"}
         self.etc = self.work / "etc"
         (self.etc / "power.d").mkdir(parents=True)
         (self.etc / "hostler.yaml").write_text(json.dumps({"api": {"port": self.port, "tls": False}, "networks": [network]}))
@@ -247,7 +247,7 @@ def main():
         rack.stop()
         (rack.etc / "hostler.yaml").write_text(json.dumps({
             "api": {"port": rack.port, "tls": False}, "bmcNamespace": rack.server_ns,
-            "networks": [{"name": "md", "interface": "rack0", "address": f"{rack.ADDRESS}/24", "namespace": rack.server_ns}]}))
+            "networks": [{"name": "md", "interface": "rack0", "address": f"{rack.ADDRESS}/24", "namespace": rack.server_ns, "policy": "discover"}]}))
         rack.start(HOSTLER, "serve", "--config", rack.etc / "hostler.yaml", "--state-dir", rack.state, "--boot-files", rack.work / "boot")
         expect_powers("with a namespace it keeps CAP_SYS_ADMIN, in effect for no thread", rack.server.pid, 0, KEPT | SYS_ADMIN, SYS_ADMIN)
         check("and serves the machines there", rack.machine(4).dhcp().startswith("10.77.0."))

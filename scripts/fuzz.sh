@@ -14,7 +14,7 @@ mkdir -p "$out"
 export SWIFT_BACKTRACE=enable=no
 flags=(-O -swift-version 6 -parse-as-library -sanitize=fuzzer -wmo -I "$out"
     -enable-upcoming-feature InternalImportsByDefault -enable-upcoming-feature ExistentialAny)
-all=(HELLO INVENTORY REPORT LOG TASK MARKERS BOOTSCRIPT PRINTABLE DHCP TFTP ROUTER SMBIOS LLDP CHUNKS PARTITIONS
+all=(HELLO INVENTORY REPORT LOG TASK MARKERS BOOTSCRIPT PRINTABLE DHCP TFTP ROUTER SMBIOS LLDP CHUNKS PARTITIONS CONTENTS
     TPMSTRUCTURES EVENTLOG METADATA RMCP REDFISH)
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=("${all[@]}")
@@ -37,7 +37,7 @@ declare -A parts=(
     [RMCP]="Sources/VirtualBMC/IPMI/IPMIDatagram.swift"
     [REDFISH]="$(echo Sources/Hardware/Redfish/JSON/*.swift) Sources/Hardware/Redfish/Events/ServerSentEvents.swift Sources/Hardware/Redfish/Events/BMCClock.swift"
 )
-declare -A longest=([INVENTORY]=65536 [LOG]=16384 [REDFISH]=16384)
+declare -A longest=([CONTENTS]=16384 [INVENTORY]=65536 [LOG]=16384 [REDFISH]=16384)
 crashed=()
 for target in "${targets[@]}"; do
     [[ " ${all[*]} " == *" $target "* ]] || { echo "there is no target $target; there are: ${all[*]}" >&2; exit 2; }

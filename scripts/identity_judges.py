@@ -84,7 +84,7 @@ for name in ["vmlinuz", "hostler-initrd.img"]:
     (boot / name).write_bytes(b"played")
 (WORK / "hostler.yaml").write_text(
     # The played machine takes no lease: its address is another server's, as far as Hostler knows.
-    f"networks:\n  - interface: rack0\n    address: 10.78.0.1/24\n    mode: proxy\n    namespace: {SPACE}\n"
+    f"networks:\n  - interface: rack0\n    address: 10.78.0.1/24\n    mode: proxy\n    policy: discover\n    namespace: {SPACE}\n"
     f"identity:\n  issuer: {issuer}\n  region: north\n")
 disk = WORK / "disk.raw"
 # An MBR with one Linux partition from 1 MiB on.

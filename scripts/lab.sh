@@ -17,7 +17,7 @@ use_images() {
 }
 
 start_server() {
-    out/bin/hostler serve --state-dir "$STATE" --boot-files out/boot --lab "$LAB" --api-port "$API" \
+    out/bin/hostler serve --state-dir "$STATE" --boot-files out/boot --lab "$LAB" --policy discover --api-port "$API" \
         ${PREFIX:+--address "$PREFIX"} >>"$STATE/serve.log" 2>&1 &
     server=$!
     echo "$server" >"$STATE/serve.pid"

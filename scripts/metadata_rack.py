@@ -91,7 +91,8 @@ class Rack:
         boot.mkdir()
         for name in ("vmlinuz", "hostler-initrd.img"):
             (boot / name).write_bytes(b"")
-        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/{self.PREFIX}", "namespace": self.server_ns, **self.network}
+        network = {"name": "md", "interface": "rack0", "address": f"{self.ADDRESS}/{self.PREFIX}", "namespace": self.server_ns,
+                   "policy": "discover", **self.network}
         (self.state / "hostler.yaml").write_text(json.dumps({"networks": [network]}, ensure_ascii=False))
         return self
 

@@ -76,7 +76,7 @@ class OtherRack(Rack):
         self.daemon = None
 
     def networks(self):
-        (self.work / "hostler.yaml").write_text(json.dumps({"networks": [self.network()]}))
+        (self.work / "hostler.yaml").write_text(json.dumps({"networks": [{"policy": "discover", **self.network()}]}))
         return ["--config", str(self.work / "hostler.yaml")]
 
     def close(self):

@@ -23,6 +23,10 @@ public protocol MachineControl: Sendable {
     func setAttestationRule(_ rule: AttestationRule, machine: String, by actor: String) async throws -> Machine
     /// Gives a network port to a machine.
     func take(interface mac: MACAddress, into machine: String, by actor: String) async throws -> Machine
+    /// Puts a machine into the record that is known by one port only.
+    func add(machine mac: MACAddress, name: String?, by actor: String) async throws -> Machine
+    /// Gives a machine's disks to Hostler, whatever they hold.
+    func takeDisks(of machine: String, by actor: String) async throws -> Machine
     /// The last lines of the machine's agent, oldest first.
     func agentLog(machine: String) async throws -> [String]
     /// Adds to the audit log.

@@ -1,4 +1,4 @@
-internal import Control
+public import Control
 public import NetBoot
 public import Wire
 
@@ -50,8 +50,8 @@ public struct BootNetwork: Sendable, Codable, Equatable {
     public var namespace: String?
     /// The port of boot files, agents and images.
     public var httpPort: Int
-    /// Whether machines that nobody knows are taken in.
-    public var discovery: Bool
+    /// What becomes of machines that nobody knows; nil: the default of the mode.
+    public var chosenPolicy: DiscoveryPolicy?
     /// Whether images, seeds and identities are for machines only whose TPM proved what they booted.
     public var attestation: Bool
     /// The metadata service at 169.254.169.254.
@@ -68,14 +68,11 @@ public struct BootNetwork: Sendable, Codable, Equatable {
         dns = []
         leaseSeconds = 3600
         httpPort = 8080
-        discovery = true
         attestation = false
     }
 
     /// `http://address:port` as machines reach it.
     public var baseURL: String { "http://\(address.address):\(httpPort)" }
-
-    var discoveryPolicy: DiscoveryPolicy { DiscoveryPolicy(acceptsUnknown: discovery) }
 
     /// As the DHCP state machine wants it. Without ranges in server mode, the upper half of the network.
     public var dhcpConfiguration: DHCPServerConfiguration {

@@ -1,3 +1,4 @@
+public import Control
 internal import Metadata
 public import NetBoot
 public import Wire
@@ -33,6 +34,8 @@ extension BootNetwork {
         public var mtu: UInt16?
         public var routes: [Route] = []
         public var metadata = Metadata()
+        /// Nil: that of the network.
+        public var policy: DiscoveryPolicy?
 
         /// How the metadata service is for the machines of such a network.
         public struct Metadata: Sendable, Codable, Equatable {

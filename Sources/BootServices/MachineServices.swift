@@ -82,7 +82,7 @@ public final class MachineServices: Sendable {
         let host = network.address.address.description
         try await neighbours.open(on: group.next())
         var channels = try await dhcp.start(on: group)
-        if let listening = try await routers.start(on: group) { channels.append(listening) }
+        if !network.answersNobody, let listening = try await routers.start(on: group) { channels.append(listening) }
         let listening = network.metadata.enabled ? try await metadata.start(on: group) : nil
         do {
             try await serve(host, &channels, on: group)
@@ -96,6 +96,11 @@ public final class MachineServices: Sendable {
 
     private func serve(_ host: String, _ channels: inout [any Channel], on group: MultiThreadedEventLoopGroup) async throws {
         channels.append(try await http.start(host: host, port: network.httpPort, interface: network.interface, on: group))
+        // Who only watches gives no files either, and does not ask the wire who else is there.
+        guard !network.answersNobody else {
+            tellThatItServes()
+            return await refusals.run()
+        }
         let tftp: TFTPServer
         var limits = TFTPTransferLimits()
         limits.total = budget.transfers
@@ -110,16 +115,20 @@ public final class MachineServices: Sendable {
             throw BootServiceError.bind(service: "TFTP", interface: network.interface, port: 69, cause: "\(error)")
         }
         self.tftp.withLock { $0 = tftp }
-        logger.notice(
-            "serving machines",
-            metadata: [
-                "network": "\(network.name)", "interface": "\(network.interface)", "address": "\(network.address)",
-                "dhcp": "\(network.mode.rawValue)", "http": "\(network.baseURL)",
-            ])
+        tellThatItServes()
         async let probing: Void = dhcp.probeForOthers(on: group)
         async let telling: Void = refusals.run()
         await tftp.run()
         await probing
         await telling
+    }
+
+    private func tellThatItServes() {
+        logger.notice(
+            "serving machines",
+            metadata: [
+                "network": "\(network.name)", "interface": "\(network.interface)", "address": "\(network.address)",
+                "dhcp": "\(network.mode.rawValue)", "http": "\(network.baseURL)", "policy": "\(network.policy.rawValue)",
+            ])
     }
 }

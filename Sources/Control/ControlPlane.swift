@@ -66,6 +66,7 @@ public final class ControlPlane: Sendable {
     let discoveries = Allowances<Int>(limit: 1)
     /// When the boots that are under way were seen.
     public let bootTraces = BootTraces()
+    let inspectionTries = InspectionTries()
 
     private init(
         records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8], markerSecret: [UInt8]

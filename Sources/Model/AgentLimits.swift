@@ -16,6 +16,8 @@ public enum AgentLimits {
     /// Disks, each path of a shelf's counted: four shelves of 102 disks with two paths each are 816.
     public static let disks = 1024
     public static let pciFunctions = 2048
+    /// The largest servers have some dozen.
+    public static let storageControllers = 64
     public static let installations = 64
     /// Ports in a hello: it names those of Ethernet only.
     public static let helloPorts = 64

@@ -17,6 +17,8 @@ public struct Inventory: Codable, Sendable, Equatable {
     public var bmc: BMCFacts?
     /// Installations of Hostler's found on its disks.
     public var installations: [FoundInstallation] = []
+    /// Storage controllers whose disks could not be looked at, as the ramdisk has no driver for them; nil: not looked.
+    public var storageWithoutDriver: [String]?
 
     public init() {}
 
@@ -33,6 +35,8 @@ public struct Inventory: Codable, Sendable, Equatable {
         bmc = try container.decodeIfPresent(BMCFacts.self, forKey: .bmc)
         // What stands on a disk anybody may have written: what is no record of an installation is not listed.
         installations = try container.readable(FoundInstallation.self, .installations, limit: AgentLimits.installations)
+        storageWithoutDriver = try container.decodeIfPresent([String].self, forKey: .storageWithoutDriver)?
+            .prefix(AgentLimits.storageControllers).map { PrintableText.line($0, limitBytes: AgentLimits.wordBytes) }
     }
 
     /// As much of it as fits into ``AgentLimits/inventoryBytes`` of JSON: where it is too large, the names of the PCI
@@ -42,7 +46,8 @@ public struct Inventory: Codable, Sendable, Equatable {
     public func fitting() throws(Problem) -> Inventory {
         var copy = self
         let cuts: [(inout Inventory) -> Void] = [
-            { _ in }, { for index in $0.pci.indices { $0.pci[index].name = nil } }, { $0.pci = [] },
+            { _ in }, { for index in $0.pci.indices { $0.pci[index].name = nil } },
+            { for index in $0.disks.indices { $0.disks[index].contents = $0.disks[index].contents?.shortened } }, { $0.pci = [] },
         ]
         for cut in cuts {
             cut(&copy)
@@ -220,6 +225,8 @@ public struct Inventory: Codable, Sendable, Equatable {
         public var transport: String?
         public var removable: Bool
         public var logicalBlockBytes: Int
+        /// What it holds; nil: it was not looked at.
+        public var contents: DiskContents?
         public init(name: String, bytes: Int64, kind: DiskKind, removable: Bool = false, logicalBlockBytes: Int = 512) {
             self.name = name
             self.bytes = bytes
@@ -241,6 +248,7 @@ public struct Inventory: Codable, Sendable, Equatable {
             let blockBytes = try container.number(.logicalBlockBytes, in: NumberRange.blockBytes)
             // The next smaller power of two.
             logicalBlockBytes = 1 << (Int.bitWidth - 1 - blockBytes.leadingZeroBitCount)
+            contents = try container.decodeIfPresent(DiskContents.self, forKey: .contents)
         }
     }
 

@@ -21,6 +21,10 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     public var generation: UInt64
     /// The operating system that Hostler put on its disk, once proved.
     public var installed: Installation?
+    /// The disks that a person has given to Hostler; nil: none.
+    public var takenDisks: [TakenDisk]?
+    /// Who put it into the record; nil: it came by itself, or by its BMC.
+    public var addedBy: String?
     /// What is known of its TPM, once that was enrolled.
     public var attestation: MachineAttestation?
     /// Whether it gets images, secrets and identities without attestation; nil: no network that asks for it has seen it.
@@ -101,6 +105,8 @@ public struct ObservedMachine: Codable, Sendable, Equatable {
     public var inventoryAt: Timestamp?
     /// Its address on the provisioning network when last heard.
     public var address: IPv4Address?
+    /// The disks with contents that nobody here put there, by serial, WWN or name; nil: no agent has looked.
+    public var foreignDisks: [String]?
     /// When it was last heard of: DHCP, a boot file, its agent.
     public var lastSeen: Timestamp?
     /// The boot of the agent that is running on it now, if one is.

@@ -39,6 +39,9 @@ public struct Operation: Codable, Sendable, Equatable, Identifiable {
         self.createdAt = createdAt
     }
 
+    /// Who asks for the first inspection of a machine that came by itself.
+    public static let discoverer = "discovery"
+
     public var isOpen: Bool { !state.isFinal }
     /// The first step that is not done.
     public var currentStep: Step? { steps.first { $0.state != .succeeded } }

@@ -32,6 +32,8 @@ public enum IPXEScript: Equatable, Sendable {
     /// Start the program at `programURL`, which starts the disk with the machine's system. It only returns where the BIOS shows no
     /// such disk: `missingURL` is asked then.
     case markedDisk(programURL: String, missingURL: String)
+    /// Say why, and hand back to the firmware, which tries what comes next in its boot order.
+    case leave(reason: String, Platform)
     /// Say why nothing is booted, wait, ask again.
     case refuse(reason: String, retryURL: String, seconds: Int)
 
@@ -63,6 +65,9 @@ public enum IPXEScript: Equatable, Sendable {
                 "chain --replace --autofree \(try Self.url(missing)) || goto plain", ":plain",
                 "sanboot --no-describe --drive 0x80 || exit 0",
             ]
+        case .leave(let reason, let platform):
+            // As for the local disk: 0 hands back to a BIOS, and what a UEFI boot manager goes on after is a failure.
+            lines = ["echo Hostler: \(try Self.text(reason))", "exit \(platform == .efi ? 1 : 0)"]
         case .refuse(let reason, let retry, let seconds):
             lines = ["echo Hostler: \(try Self.text(reason))"] + Self.again(try Self.url(retry), max(1, seconds))
         }

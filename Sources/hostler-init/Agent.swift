@@ -14,6 +14,7 @@ struct Agent {
         log.milestone("agent-start")
         reportCrash()
         let boot = try BootArguments(commandLine: SystemFile.text("/proc/cmdline") ?? "")
+        let watchdog = giveUp(after: boot.patienceSeconds)
         let drivers = DriverBox(log: log)
         log.milestone("modules-read")
         drivers.load(urgentOnly: true)
@@ -32,13 +33,24 @@ struct Agent {
         log("this is \(reply.name) (\(reply.machine))")
         log.milestone("hello")
         await BootProof(session: session).run()
-        let poster = InventoryPoster(reader: reader, session: session, drivers: drivers)
+        let poster = InventoryPoster(reader: reader, session: session, drivers: drivers, disksChange: Flag())
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await LogStream.run(log: log, session: session) }
             group.addTask { await poster.run() }
             if lease.server != .any { group.addTask { await keeper.keep(lease) } }
-            await work(session: session, drivers: drivers, poster: poster, address: lease.address.description)
+            await work(session: session, drivers: drivers, poster: poster, address: lease.address.description, watchdog: watchdog)
             group.cancelAll()
+        }
+    }
+
+    /// A machine that the control plane did not know when it gave the boot script may be somebody's server: it does not stay
+    /// here for a driver, a network or a server that never comes. Its boots are counted, and its own disk has its turn.
+    private func giveUp(after seconds: Int?) -> Task<Void, any Error>? {
+        guard let seconds else { return nil }
+        return Task { [log] in
+            try await Task.sleep(for: .seconds(seconds))
+            log("THIS MACHINE IS UNKNOWN, and \(seconds) s have brought it no work: restarting, so that it can boot its own disk")
+            Restart.now()
         }
     }
 
@@ -90,13 +102,20 @@ struct Agent {
     }
 
     /// Asks for work and does it, for as long as the machine is in this ramdisk.
-    private func work(session: Session, drivers: DriverBox, poster: InventoryPoster, address: String) async {
+    private func work(
+        session: Session, drivers: DriverBox, poster: InventoryPoster, address: String, watchdog: Task<Void, any Error>?
+    ) async {
         var seen = SystemFile.attribute(Self.generationPath).flatMap { UInt64($0) } ?? 0
         var next: AgentTask?
         while !Task.isCancelled {
             let begun = agent_uptime_milliseconds()
             guard let task = try? await ask(next, seen: seen, session: session) else { return }
             next = nil
+            // The control plane has looked at this machine, and keeps it here.
+            switch task.work {
+            case .inspect, .reboot: break
+            case .wait, .install, .wipe, .rescue: watchdog?.cancel()
+            }
             if let operation = task.operation {
                 guard task.generation >= seen else {
                     log("refusing \(operation): its generation \(task.generation) is older than \(seen)")
@@ -130,7 +149,8 @@ struct Agent {
         _ task: AgentTask, session: Session, drivers: DriverBox, poster: InventoryPoster, address: String
     ) async throws -> AgentTask? {
         if case .reboot(let reason) = task.work {
-            log("restarting: \(reason)")
+            let untouched = poster.disksChange.isSet ? "" : " This boot wrote nothing to the machine's disks."
+            log("Restarting: \(reason).\(untouched)")
             log.milestone("restart")
             await LogStream.flush(log: log, session: session)
             Restart.now()
@@ -150,9 +170,11 @@ struct Agent {
                 ]
             }
         case .install(let work):
+            poster.disksChange.set()
             log("installing \(work.record.image) for \(operation), generation \(task.generation)")
             try await Installer(work: work, reporter: reporter, drivers: drivers).run()
         case .wipe(let work):
+            poster.disksChange.set()
             try await Wiper(work: work, reporter: reporter, drivers: drivers).run()
         case .rescue(let work):
             return try await RescueShell(work: work, reporter: reporter, address: address).run()

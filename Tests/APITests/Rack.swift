@@ -47,6 +47,17 @@ final class StillControl: MachineControl {
         return operation
     }
 
+    func add(machine mac: MACAddress, name: String?, by actor: String) async throws -> Machine {
+        var generator = SystemRandomNumberGenerator()
+        let id = MachineID.random(using: &generator)
+        let machine = Machine(
+            id: id, name: try DisplayName(name ?? id.rawValue), interfaces: [Interface(mac: mac)], now: .init(milliseconds: 1))
+        _ = try await put(machine)
+        return machine
+    }
+
+    func takeDisks(of machine: String, by actor: String) async throws -> Machine { try await self.machine(named: machine).value }
+
     func cancel(_ id: OperationID, by actor: String) async throws -> Model.Operation {
         guard var operation = try await records.get(Model.Operation.self, id: id.rawValue)?.value else {
             throw Problem.notFound("operation", id.rawValue)

@@ -46,7 +46,8 @@ class Scene(metadata_rack.Rack):
             sh("ip", "-n", self.server_ns, "link", "add", network["interface"], "address", address, "type", "bridge")
             sh("ip", "-n", self.server_ns, "addr", "add", network["address"], "dev", network["interface"])
             sh("ip", "-n", self.server_ns, "link", "set", network["interface"], "up")
-        path.write_text(json.dumps({"networks": first + [{"namespace": self.server_ns, **network} for network in self.more], **self.options}))
+        path.write_text(json.dumps({"networks": first + [
+            {"namespace": self.server_ns, "policy": "discover", **network} for network in self.more], **self.options}))
         self.space = Namespace(self.server_ns)
         return self
 

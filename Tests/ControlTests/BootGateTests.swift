@@ -4,7 +4,7 @@ import Testing
 
 @Suite("The boot gate")
 struct BootGateTests {
-    enum Wanted { case agent, disk, refuse }
+    enum Wanted { case agent, disk, leave, refuse }
 
     struct Case: CustomTestStringConvertible, Sendable {
         var what: String
@@ -15,14 +15,14 @@ struct BootGateTests {
         var olderGeneration = false
         var held = false
         var lostOperation = false
-        var acceptsUnknown = true
+        var policy = DiscoveryPolicy.discover
         var wanted: Wanted
         var testDescription: String { what }
     }
 
     static let cases: [Case] = [
         Case(what: "an unknown machine is taken in", wanted: .agent),
-        Case(what: "an unknown machine is refused where the network takes in none", acceptsUnknown: false, wanted: .refuse),
+        Case(what: "an unknown machine is left to its firmware where the network boots only known ones", policy: .known, wanted: .leave),
         Case(what: "a new machine gets the agent", state: .new, wanted: .agent),
         Case(what: "a ready machine gets the agent", state: .ready, wanted: .agent),
         Case(what: "a machine in rescue without operation gets the agent", state: .rescue, wanted: .agent),
@@ -81,9 +81,9 @@ struct BootGateTests {
             subject = machine
         }
         let verdict = BootGate.decide(
-            machine: subject, operation: operation, policy: DiscoveryPolicy(acceptsUnknown: row.acceptsUnknown))
+            machine: subject, operation: operation, policy: row.policy)
         switch (verdict, row.wanted) {
-        case (.agent, .agent), (.localDisk, .disk), (.refuse, .refuse): break
+        case (.agent, .agent), (.localDisk, .disk), (.leave, .leave), (.refuse, .refuse): break
         default: Issue.record("\(row.what): got \(verdict)")
         }
     }
@@ -99,7 +99,7 @@ struct BootGateTests {
                     request: .install(InstallRequest(image: "x")), steps: [Step(.agent)], requestedBy: "t", createdAt: subject.createdAt)
                 operation.state = state
                 subject.openOperation = operation.id
-                let verdict = BootGate.decide(machine: subject, operation: operation, policy: DiscoveryPolicy())
+                let verdict = BootGate.decide(machine: subject, operation: operation, policy: .discover)
                 if case .agent = verdict { #expect(generation == 3 && state == .running) }
             }
         }

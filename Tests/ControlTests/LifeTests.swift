@@ -26,7 +26,7 @@ struct LifeTests {
     }
 
     private func verdict(_ transition: OperationTransition) -> BootVerdict {
-        BootGate.decide(machine: transition.machine, operation: transition.operation, policy: DiscoveryPolicy())
+        BootGate.decide(machine: transition.machine, operation: transition.operation, policy: .discover)
     }
 
     private func leadsToDisk(_ transition: OperationTransition) -> Bool {

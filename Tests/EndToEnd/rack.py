@@ -124,7 +124,7 @@ class Rack:
 
     def networks(self):
         """The options that say where it serves: on the machines' own wire."""
-        return ["--lab", self.lab, "--address", f"{SERVER}/24"]
+        return ["--lab", self.lab, "--address", f"{SERVER}/24", "--policy", "discover"]
 
     def start(self, *options):
         with self.turn:

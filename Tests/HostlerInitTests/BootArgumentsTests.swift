@@ -19,6 +19,13 @@ struct BootArgumentsTests {
         #expect(arguments.server == IPv4Address("10.77.0.2"))
     }
 
+    @Test("a machine that was known has patience for ever, an unknown one as long as the script says")
+    func patience() throws {
+        let line = "hostler.url=http://10.0.0.1 hostler.nonce=x"
+        #expect(try BootArguments(commandLine: line).patienceSeconds == nil)
+        #expect(try BootArguments(commandLine: line + " hostler.patience=900").patienceSeconds == 900)
+    }
+
     @Test("an address that is absent or empty is asked for by DHCP")
     func addressIsOptional() throws {
         let arguments = try BootArguments(commandLine: "hostler.url=http://10.0.0.1 hostler.nonce=x hostler.ip=")
@@ -33,6 +40,8 @@ struct BootArgumentsTests {
             ("hostler.url=ftp://10.0.0.1 hostler.nonce=x", .missing("hostler.url")),
             ("hostler.url=http://10.0.0.1", .missing("hostler.nonce")),
             ("hostler.url=http://10.0.0.1 hostler.nonce=x hostler.ip=10.0.0", .invalid("hostler.ip", "10.0.0")),
+            ("hostler.url=http://10.0.0.1 hostler.nonce=x hostler.patience=0", .invalid("hostler.patience", "0")),
+            ("hostler.url=http://10.0.0.1 hostler.nonce=x hostler.patience=99999999999", .invalid("hostler.patience", "99999999999")),
         ])
     func namesWhatIsWrong(line: String, error: BootArguments.ParseError) {
         #expect(throws: error) { try BootArguments(commandLine: line) }

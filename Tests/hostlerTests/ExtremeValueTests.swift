@@ -139,7 +139,8 @@ import Wire
 
     private func use(_ machine: Machine) throws {
         _ = MachineText.text(machine, terminal: plain) + (machine.row(isWide: true) + machine.row(isWide: false)).compactMap(\.self).joined()
-        _ = BootGate.decide(machine: machine, operation: nil, policy: DiscoveryPolicy())
+        for policy in DiscoveryPolicy.allCases { _ = BootGate.decide(machine: machine, operation: nil, policy: policy) }
+        _ = machine.foreignContents
         for now in times {
             var transition = OperationTransition.begin(
                 id: OperationID(unchecked: "op-0001"), request: .install(InstallRequest(image: "i")), machine: machine, by: "t", now: now)

@@ -27,6 +27,8 @@ private struct RecordsOnly: MachineControl, ImageShelf {
     func forgetTPM(machine: String, by actor: String) async throws -> Machine { throw never }
     func setAttestationRule(_ rule: AttestationRule, machine: String, by actor: String) async throws -> Machine { throw never }
     func take(interface mac: MACAddress, into machine: String, by actor: String) async throws -> Machine { throw never }
+    func add(machine mac: MACAddress, name: String?, by actor: String) async throws -> Machine { throw never }
+    func takeDisks(of machine: String, by actor: String) async throws -> Machine { throw never }
     func agentLog(machine: String) async throws -> [String] { [] }
     func recordEvent(
         kind: String, machine: MachineID?, operation: OperationID?, actor: String, message: String, evidence: [String: String]

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BootServices
+import Control
 import Foundation
 import Model
 import NetBoot
@@ -55,6 +56,43 @@ import Wire
         var attested = network
         attested.attestation = true
         #expect(attested.attestedPrefixes.map(\.description) == ["10.20.0.1/24", "10.30.0.0/24", "10.31.0.0/24"])
+    }
+
+    @Test("what becomes of unknown machines is said by the file, or follows from the mode; the former word still counts")
+    func policies() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "hostler-\(UInt64.random(in: 0 ... .max)).yaml").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        func network(_ words: String) throws -> BootNetwork {
+            try "networks: [{interface: eno2, address: 10.20.0.1/24\(words)}]".write(toFile: path, atomically: true, encoding: .utf8)
+            return try #require(try ServerConfiguration.load(path).networks).map { try $0.bootNetwork() }[0]
+        }
+        #expect(try network("").policy == .inspectEmpty)
+        #expect(try network(", mode: proxy").policy == .known)
+        #expect(try network(", mode: server, discovery: true").policy == .discover)
+        #expect(try network(", mode: proxy, discovery: true").policy == .discover)
+        #expect(try network(", discovery: false").policy == .known)
+        for policy in DiscoveryPolicy.allCases { #expect(try network(", mode: proxy, policy: \(policy.rawValue)").policy == policy) }
+        for words in [", policy: discover, discovery: true", ", policy: everything", ", policy: true"] {
+            #expect(throws: Problem.self) { try network(words) }
+        }
+        // A network behind a relay has its own, or that of the wire.
+        let relayed = try network(", policy: watch, subnets: [{prefix: 10.30.0.0/24, policy: discover}, {prefix: 10.31.0.0/24}]")
+        #expect(relayed.policy(at: IPv4Address("10.30.0.7")) == .discover && relayed.policy(at: IPv4Address("10.31.0.7")) == .watch)
+        #expect(relayed.policy(at: IPv4Address("10.20.0.7")) == .watch && relayed.policy(at: nil) == .watch && !relayed.answersNobody)
+        #expect(try network(", policy: watch").answersNobody)
+        // The doctor and the log say it, with why, and warn of a network that takes everything.
+        let doctor = WireCheck(try network("")).policies
+        #expect(doctor.map(\.level) == [.good] && doctor[0].found.contains("inspect-empty, the default where Hostler gives the addresses"))
+        #expect(WireCheck(try network(", policy: discover")).policies.map(\.level) == [.warning])
+        #expect(try network(", mode: proxy").policyStatements.map(\.text).first?.contains("beside another DHCP server") == true)
+        // A lab's machines are its own; a flag decides over all of that.
+        let prefix = try #require(IPv4Prefix("10.77.0.1/24"))
+        #expect(try ServerConfiguration.network(ofLab: "lab", address: prefix).policy == .discover)
+        let words = ["--interface", "eth0", "--address", "10.0.0.2/24"]
+        #expect(try ServeCommand.parse(words).network("eth0").policy == .inspectEmpty)
+        #expect(try ServeCommand.parse(words + ["--dhcp", "proxy"]).network("eth0").policy == .known)
+        #expect(try ServeCommand.parse(words + ["--policy", "watch"]).network("eth0").policy == .watch)
+        #expect(throws: (any Error).self) { try ServeCommand.parse(words + ["--policy", "all"]) }
     }
 
     @Test("a word of the file that nothing reads is an error that names it, wherever it stands")

@@ -151,6 +151,11 @@ make_tree() {
     # (the layout of /lib/firmware) goes along. See firmware.d/README.md.
     find "$here/firmware.d" -mindepth 1 -maxdepth 1 ! -name README.md -exec cp -a {} "$root/lib/firmware/" \;
 
+    # A machine may be somebody's: nothing in here may assemble an array or activate a volume by itself.
+    local found
+    found=$(find "$root" \( -name 'mdadm*' -o -name lvm -o -name 'vgchange*' -o -name 'dmsetup*' -o -name 'udevd*' -o -name 'systemd*' \) -print -quit)
+    [ -z "$found" ] || { echo "build.sh: $found assembles disks by itself" >&2; exit 1; }
+
     install -m 755 "$init" "$root/init"
     strip --strip-all "$root/init" 2>/dev/null || true
 }

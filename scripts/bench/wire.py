@@ -106,7 +106,7 @@ class Wire:
         state = state or self.folder()
         (state / "hostler.yaml").write_text(
             f"networks:\n- {{interface: bs0, address: {self.server_address}/16, namespace: {self.server}, "
-            "ranges: [10.99.64.0-10.99.250.255]}\n")
+            "ranges: [10.99.64.0-10.99.250.255], policy: discover}\n")
         child = self.processes.start([
             HOSTLER, "serve", "--config", str(state / "hostler.yaml"), "--state-dir", str(state), "--boot-files",
             str(boot_files), "--api-port", "0", "--log-level", "warning"], stderr=open(state / "log", "w"))

@@ -7,7 +7,7 @@ enum APIRouter {
     static let routes: [Route] =
         MachineRoutes.routes + OperationRoutes.routes + EventRoutes.routes + ImageRoutes.routes + TokenRoutes.routes
         + BMCRoutes.routes + ConsoleRoutes.routes + MachineSettingRoutes.routes + IdentityRoutes.routes + SSHAuthorityRoutes.routes
-        + ServerRoutes.routes
+        + ServerRoutes.routes + MachineTakingRoutes.routes
 
     static func build(_ server: ServerState) -> Router<APIContext> {
         let router = Router(context: APIContext.self)

@@ -51,16 +51,18 @@ enum Schemas {
                     optional: [
                         "inventory": reference("Inventory"), "inventoryAt": time, "address": text, "lastSeen": time,
                         "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text, "address": text]),
-                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text])),
+                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text])), "foreignDisks": list(text),
                     ]),
                 "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
             ],
             optional: [
                 "openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation"),
-                "attestationRule": words(AttestationRule.self),
+                "attestationRule": words(AttestationRule.self), "addedBy": text,
+                "takenDisks": list(object(["name": text, "isWiped": boolean])),
             ]),
         "InterfaceRequest": object(["mac": text]),
+        "MachineAddition": object(["mac": text], optional: ["name": text]),
         "Hold": object(
             ["id": id("hold"), "problem": reference("ProblemRecord"), "since": time, "evidence": list(text)],
             optional: ["operation": id("op")]),
@@ -83,9 +85,16 @@ enum Schemas {
                 "system": ["type": "object"], "firmware": ["type": "object"], "memory": ["type": "object"],
                 "cpus": list(object(["model": text, "cores": integer, "threads": integer])),
                 "nics": list(["type": "object", "required": ["name", "mac", "link"]]),
-                "disks": list(["type": "object", "required": ["name", "bytes", "kind", "removable"]]),
+                "disks": list([
+                    "type": "object", "required": ["name", "bytes", "kind", "removable"],
+                    "properties": [
+                        "contents": object([
+                            "items": list(object(["kind": text], optional: ["label": text, "partition": integer])), "partitions": integer,
+                        ])
+                    ],
+                ]),
                 "pci": list(["type": "object", "required": ["address", "ids"]]),
-                "installations": list(["type": "object"]),
+                "installations": list(["type": "object"]), "storageWithoutDriver": list(text),
             ], "required": ["system", "firmware", "cpus", "memory", "nics", "disks", "pci", "installations"],
         ],
         "Log": object(["lines": list(text)]),

@@ -48,13 +48,19 @@ final class DHCPEngine: @unchecked Sendable {
         guard message.mac != DHCPProbe.mac(of: service.network.address.address) else {
             return service.counters.add("own-probe")
         }
+        let policy = service.network.policy(at: message.relayedNetwork)
+        guard policy != .watch else {
+            noteArrival(message, source, policy)
+            return service.counters.add("watched")
+        }
         let now = service.control.now.milliseconds
         let address = source.ipv4 ?? .any
         var receive = ReceiveContext(port: port, source: address, sourcePort: UInt16(source.port ?? 68))
         let subnet = message.networkHint.flatMap(service.network.subnet(of:))
         if message.type == .release || message.type == .decline || subnet != nil { receive.frame = frames?.frame(of: bytes) ?? .unseen }
         if let subnet, !cameByRouter(message, receive, of: subnet, context) { return }
-        let action = server.receive(message, on: receive, nowMilliseconds: now, boot: bootAnswer(message))
+        noteArrival(message, source, policy)
+        let action = server.receive(message, on: receive, nowMilliseconds: now, boot: bootAnswer(message, policy))
         // Before what the message itself leads to: it may be of the same address.
         for address in server.takeForgotten() {
             service.leases.remove(address)
@@ -115,20 +121,35 @@ final class DHCPEngine: @unchecked Sendable {
     }
 
     /// The gate decides whether a boot is answered at all; what it decides is told by the script.
-    private func bootAnswer(_ message: DHCPMessage) -> BootAnswer? {
+    private func bootAnswer(_ message: DHCPMessage, _ policy: DiscoveryPolicy) -> BootAnswer? {
         let now = service.control.now
         guard let question = BootQuestion(message) else {
             if let mac = message.mac { service.control.bootTraces.note(.system, of: mac, at: now) }
             return nil
         }
         service.control.bootTraces.note(.firmware, of: question.mac, at: now)
-        let (machine, verdict) = service.control.boots(question.mac, discovery: service.network.discoveryPolicy)
-        // A stranger that is refused gets no boot file; a known machine hears why from the script.
-        if machine == nil, case .refuse = verdict { return nil }
-        if case .localDisk = verdict {
+        switch service.control.boots(question.mac, policy: policy).verdict {
+        case .localDisk:
             return files.answer(to: question, toLocalDisk: true, system: service.control.diskSystem(at: question.mac).operation)
+        // Without a boot file firmware goes on as if nobody had answered.
+        case .leave: return nil
+        // A known machine that is refused hears why from the script.
+        case .agent, .refuse: return files.answer(to: question, toLocalDisk: false)
         }
-        return files.answer(to: question, toLocalDisk: false)
+    }
+
+    /// An unknown machine that asks for something to boot, where it gets nothing, and on a network that only watches any
+    /// machine that does: the event tells a person who it is. What the packet says is a claim.
+    private func noteArrival(_ message: DHCPMessage, _ source: SocketAddress, _ policy: DiscoveryPolicy) {
+        guard let question = BootQuestion(message) else { return }
+        let machine = service.control.snapshot.machine(with: question.mac)
+        guard policy == .watch || (policy == .known && machine == nil) else { return }
+        var evidence = ["policy": policy.rawValue, "mac": question.mac.description]
+        evidence["uuid"] = question.uuid
+        evidence["machine"] = machine?.id.rawValue
+        service.refusals.note(
+            policy == .watch ? "watched" : "unknown-machine", source: source.ipAddress ?? "", mac: question.mac, isClaim: true,
+            event: "boot.arrival", evidence: evidence)
     }
 
     /// Beside another server, as a proxy, there is nothing to note.

@@ -72,6 +72,13 @@ public final class DHCPService: Sendable {
             local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: try await loadLeases()
         ) { [self] in isKnown($0) }
         for lease in server.leases { leases.set(lease) }
+        let now = control.now.milliseconds
+        let live = server.leases.count { $0.state == .bound && $0.expiresMilliseconds > now }
+        if network.policy == .watch, network.mode == .server, live > 0 {
+            logger.warning(
+                "this network only watches: leases that were given before are not renewed, and their machines lose their addresses",
+                metadata: ["network": "\(network.name)", "leases": "\(live)"])
+        }
         try await routers.load(from: store)
         // Both ports on one loop: they share the pool without a lock.
         let loop = group.next()

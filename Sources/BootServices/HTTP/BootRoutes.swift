@@ -55,6 +55,9 @@ struct BootRoutes: Sendable {
         DiskLoader.biosTemplate,
     ]
 
+    /// How long an unknown machine stays in the agent without work: an inspection takes one minute, with a hundred disks five.
+    static let strangersPatienceSeconds = 900
+
     /// Without a valid session nothing that a machine says is longer: a hello is below 16 KiB, a call home below 8.
     static let anonymousBodyLimitBytes = 64 << 10
 
@@ -121,15 +124,23 @@ struct BootRoutes: Sendable {
         let sender = sender(of: request, named: mac)
         // Anybody can name any port. What a start of the machine rests on is noted of the port itself only.
         if sender != nil { control.bootTraces.note(.script, of: mac, at: control.now) }
-        let (_, verdict) = control.boots(mac, discovery: network.discoveryPolicy)
+        let policy = network.policy(at: request.remote?.ipv4)
+        let (machine, verdict) = control.boots(mac, policy: policy)
+        let isStranger = machine == nil && policy != .discover
+        if isStranger, sender != nil, case .agent = verdict { control.noteInspection(of: mac) }
         let script: IPXEScript =
             switch verdict {
+            case .leave(let why):
+                .leave(reason: IPXEScript.printable(why), isEFI ? .efi : .bios)
+            // Somebody's machine is not kept here for what the wire does not show.
+            case .agent where sender == nil && isStranger:
+                .leave(reason: "this address is not the one that was given to \(mac)", isEFI ? .efi : .bios)
             case .agent where sender == nil:
                 .refuse(reason: "this address is not the one that was given to \(mac)", retryURL: retry, seconds: 30)
             case .agent:
                 .agent(
                     kernelURL: "\(network.baseURL)/boot/vmlinuz", initrdURLs: ["\(network.baseURL)/boot/hostler-initrd.img"],
-                    commandLine: commandLine(mac, request), retryURL: retry)
+                    commandLine: commandLine(mac, request, isStranger: isStranger), retryURL: retry)
             case .localDisk: try await localDisk(mac, sender, isEFI: isEFI, retry, request)
             case .refuse(let why): .refuse(reason: IPXEScript.printable(why), retryURL: retry, seconds: 30)
             }
@@ -184,7 +195,7 @@ struct BootRoutes: Sendable {
     }
 
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
-    private func commandLine(_ mac: MACAddress, _ request: BootRequest) -> String {
+    private func commandLine(_ mac: MACAddress, _ request: BootRequest, isStranger: Bool) -> String {
         var words = [
             "hostler.url=\(network.baseURL)", "hostler.nonce=\(control.nonces.make(for: mac, now: control.now))",
             "hostler.mac=\(mac)", "hostler.server=\(network.address.address)",
@@ -194,7 +205,9 @@ struct BootRoutes: Sendable {
             words += ["hostler.ip=\(address)", "hostler.mask=\(network.address.mask)"]
             if let router = network.router { words.append("hostler.gateway=\(router)") }
         }
-        words += ["console=tty0", "console=ttyS0,115200n8", "panic=10"]
+        if isStranger { words.append("hostler.patience=\(Self.strangersPatienceSeconds)") }
+        // The kernel puts no RAID together by itself.
+        words += ["raid=noautodetect", "console=tty0", "console=ttyS0,115200n8", "panic=10"]
         return words.joined(separator: " ")
     }
 
@@ -283,7 +296,7 @@ struct BootRoutes: Sendable {
                 .ok,
                 try await control.task(
                     for: session, query: decode(request), base: network.baseURL, placement: network.placement(of: request.remote?.ipv4),
-                    wantsProof: wantsProof(request)))
+                    wantsProof: wantsProof(request), policy: network.policy(at: request.remote?.ipv4)))
         case .report:
             return Self.json(.ok, ReportReply(goOn: try await control.report(decode(request), of: machine.id, wantsProof: wantsProof(request))))
         case .tpmEnrol:

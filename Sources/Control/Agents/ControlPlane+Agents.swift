@@ -29,7 +29,8 @@ extension ControlPlane {
             guard let found = try await records.get(Machine.self, id: id.rawValue) else { return }
             var machine = found.value
             let before = machine.observed
-            machine.observed.inventory = Self.keepingNeighbours(inventory, of: machine.observed.inventory)
+            machine.observed.inventory = Self.keepingContents(
+                Self.keepingNeighbours(inventory, of: machine.observed.inventory), of: machine.observed.inventory)
             machine.observed.inventoryAt = now
             machine.observed.lastSeen = now
             for index in machine.interfaces.indices {
@@ -44,6 +45,8 @@ extension ControlPlane {
             } else if let ignored = ignored(inventory, before.inventory, on: machine, evidence: sender?.evidence ?? [:]) {
                 events.append(ignored)
             }
+            machine.judgeDisks(marked: markedDisks(inventory))
+            if let found = foreignDisksFound(on: machine, before, evidence: sender?.evidence ?? [:]) { events.append(found) }
             var mutations = [try machine.put(.revision(found.revision))]
             for happening in events { mutations.append(try event(happening, machine: id, operation: nil).put(.absent)) }
             guard let revision = try await records.store.commitUnlessConflict(mutations) else { continue }
@@ -69,6 +72,19 @@ extension ControlPlane {
         return inventory
     }
 
+    /// An agent that tells its inventory again, as when it has heard a switch, does not look at the disks again: what was
+    /// known of them stays, as work has changed it since.
+    private static func keepingContents(_ inventory: Inventory, of old: Inventory?) -> Inventory {
+        var inventory = inventory
+        for index in inventory.disks.indices where inventory.disks[index].contents == nil {
+            let disk = inventory.disks[index]
+            inventory.disks[index].contents =
+                old?.disks.first { $0.recordName == disk.recordName && $0.bytes == disk.bytes && $0.model == disk.model }?.contents
+        }
+        inventory.storageWithoutDriver = inventory.storageWithoutDriver ?? old?.storageWithoutDriver
+        return inventory
+    }
+
     /// How many agents wait for work now.
     public var waitingAgents: Int { snapshots.observerCount }
 
@@ -78,9 +94,10 @@ extension ControlPlane {
     ///   - base: `http://address:port` of this program as the machine reaches it.
     ///   - placement: where the machines of its network stand.
     ///   - wantsProof: whether that network gives images to attested machines only.
+    ///   - policy: that network's, for machines that have no work.
     public func task(
         for session: String, query: TaskQuery, base: String, placement: Placement? = nil, wantsProof: Bool,
-        patience: Duration = .seconds(30)
+        policy: DiscoveryPolicy = .discover, patience: Duration = .seconds(30)
     ) async throws -> AgentTask {
         // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
         // an operation that was begun meanwhile is for the agent to ask for again.
@@ -101,7 +118,7 @@ extension ControlPlane {
             if snapshot.openOperation(of: machine)?.currentStep?.name == .agent {
                 return AgentTask(operation: nil, generation: machine.generation, work: .wait)
             }
-            let task = try await task(for: machine, base: base, placement: placement, wantsProof: wantsProof)
+            let task = try await task(for: machine, base: base, placement: placement, wantsProof: wantsProof, policy: policy)
             // An agent that has work and asks for other is told at once when its own is over.
             let isNews = task.map { $0.operation != query.operation || $0.generation != query.generation } ?? (query.operation != nil)
             if !isNews, await iterator.next() != nil { continue }
@@ -120,10 +137,15 @@ extension ControlPlane {
         }
     }
 
-    private func task(for machine: Machine, base: String, placement: Placement?, wantsProof: Bool) async throws -> AgentTask? {
+    private func task(
+        for machine: Machine, base: String, placement: Placement?, wantsProof: Bool, policy: DiscoveryPolicy
+    ) async throws -> AgentTask? {
         guard let operation = snapshot.openOperation(of: machine) else {
-            switch BootGate.decide(machine: machine, operation: nil, policy: DiscoveryPolicy()) {
-            case .localDisk(let why): return AgentTask(operation: nil, generation: machine.nextGeneration, work: .reboot(reason: why))
+            switch BootGate.decide(machine: machine, operation: nil, policy: policy) {
+            // A network that takes in whatever comes keeps what it has, until it is started again.
+            case .leave where policy == .discover: return nil
+            case .localDisk(let why), .leave(let why):
+                return AgentTask(operation: nil, generation: machine.nextGeneration, work: .reboot(reason: why))
             case .agent, .refuse: return nil
             }
         }
@@ -279,13 +301,15 @@ extension ControlPlane {
         line.utf8.allSatisfy { (0x20...0x7e).contains($0) } && (try? InstallAdmission.check(keys: [line])) != nil
     }
 
-    /// What a machine that asks from this address boots, on a network with this policy for strangers.
-    public func boots(
-        _ mac: MACAddress, discovery: DiscoveryPolicy = DiscoveryPolicy()
-    ) -> (machine: Machine?, verdict: BootVerdict) {
+    /// What a machine that asks by this port boots, on a network with this policy.
+    public func boots(_ mac: MACAddress, policy: DiscoveryPolicy = .discover) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
         let operation = machine.flatMap { snapshot.openOperation(of: $0) }
-        return (machine, BootGate.decide(machine: machine, operation: operation, policy: discovery))
+        let tries = machine == nil ? inspectionTries.count(of: mac, at: now) : 0
+        return (machine, BootGate.decide(machine: machine, operation: operation, policy: policy, tries: tries))
     }
+
+    /// An unknown machine is sent into the agent now.
+    public func noteInspection(of mac: MACAddress) { inspectionTries.note(mac, at: now) }
 }

@@ -31,6 +31,7 @@ extension ControlPlane {
         }
         for _ in 0..<Self.conflictLimit {
             guard let machine = try await arrive(hello, boot: boot, from: sender, wantsProof: wantsProof) else { continue }
+            inspectionTries.forget(sender.mac)
             return HelloReply(
                 session: nonces.session(machine: machine.id, boot: boot), machine: machine.id, name: machine.name.text)
         }
@@ -195,7 +196,7 @@ extension ControlPlane {
             precondition = .revision(operation.revision)
         } else if arrival.machine.state == .new {
             transition = OperationTransition.begin(
-                id: .random(length: 8), request: .inspect, machine: arrival.machine, by: "discovery", now: now)
+                id: .random(length: 8), request: .inspect, machine: arrival.machine, by: Operation.discoverer, now: now)
             transition.agentArrived(presence, now, evidence: trace?.evidence(from: nil, to: now) ?? [:])
             precondition = .absent
         } else {

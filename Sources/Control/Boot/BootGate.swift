@@ -6,68 +6,92 @@ public enum BootVerdict: Equatable, Sendable {
     case agent(why: String)
     /// The system on its disk.
     case localDisk(why: String)
+    /// Nothing from here: its firmware goes on with what comes next in its own boot order.
+    case leave(why: String)
     /// Nothing; it is told why and asks again.
     case refuse(why: String)
 }
 
-/// What a network wants for machines that nobody knows.
-public struct DiscoveryPolicy: Equatable, Sendable, Codable {
-    /// Whether an unknown machine is taken in: booted into the agent and inspected.
-    public var acceptsUnknown: Bool
-    public init(acceptsUnknown: Bool = true) { self.acceptsUnknown = acceptsUnknown }
-}
-
 /// The one place that decides every boot: a pure function of the machine, its
-/// open operation, and the network's policy. DHCP, TFTP, the boot script and
-/// UEFI HTTP boot all ask it.
+/// open operation, what its disks hold, and the network's policy. DHCP, TFTP,
+/// the boot script and UEFI HTTP boot all ask it.
 ///
 /// Its first rule: a machine whose system runs is never reinstalled because its
 /// boot order slipped. Only an open operation that is before its restart, and
 /// that carries the machine's newest generation, may lead a machine that runs
 /// away from its disk.
+///
+/// Its second rule: a system that nobody here put on a disk is somebody's. It
+/// boots, unless a person's open operation wants the machine.
 public enum BootGate {
-    public static func decide(machine: Machine?, operation: Operation?, policy: DiscoveryPolicy) -> BootVerdict {
-        guard let machine else {
-            return policy.acceptsUnknown
-                ? .agent(why: "unknown machine: its inventory is taken")
-                : .refuse(why: "unknown machine, and this network takes in none")
-        }
+    /// - Parameter tries: how often an unknown machine was sent into the agent of late without a word from it.
+    public static func decide(machine: Machine?, operation: Operation?, policy: DiscoveryPolicy, tries: Int = 0) -> BootVerdict {
+        if policy == .watch { return .leave(why: "this network only watches") }
+        guard let machine else { return decideUnknown(policy, tries) }
         if let operation, operation.isOpen, machine.openOperation == operation.id {
-            return decide(machine, during: operation)
+            return decide(machine, during: operation, policy)
         }
         if let open = machine.openOperation {
             // The record names an operation that cannot be found open: believe neither.
-            return machine.state == .running
-                ? .localDisk(why: "its system runs")
-                : .refuse(why: "its record names operation \(open), which is not open")
+            return idle(machine, policy, "its record names operation \(open), which is not open")
         }
-        if let hold = machine.holds.first {
-            return machine.state == .running
-                ? .localDisk(why: "its system runs; it is on hold: \(hold.problem.title)")
-                : .refuse(why: "on hold: \(hold.problem.title)")
-        }
+        if let hold = machine.holds.first { return idle(machine, policy, "on hold: \(hold.problem.title)") }
         switch machine.state {
         case .running: return .localDisk(why: "its system runs")
-        case .new, .inspecting, .ready, .rescue: return .agent(why: "it has no system of ours; it waits for work")
+        case .new, .inspecting, .ready, .rescue:
+            return foreign(machine) ?? .agent(why: "it has no system of ours; it waits for work")
         case .installing, .wiping:
-            return .refuse(why: "it is \(machine.state.rawValue), but no operation is open")
+            return idle(machine, policy, "it is \(machine.state.rawValue), but no operation is open")
         }
     }
 
-    private static func decide(_ machine: Machine, during operation: Operation) -> BootVerdict {
+    private static func decideUnknown(_ policy: DiscoveryPolicy, _ tries: Int) -> BootVerdict {
+        switch policy {
+        case .watch, .known: return .leave(why: "it is not in the record, and this network boots only machines that are")
+        case .inspectEmpty:
+            guard tries < InspectionTries.limit else {
+                return .leave(why: "it was sent into the agent \(tries) times and never said a word: its own disk has its turn")
+            }
+            return .agent(why: "unknown machine: it is inspected, and its disks are looked at")
+        case .discover: return .agent(why: "unknown machine: its inventory is taken")
+        }
+    }
+
+    private static func decide(_ machine: Machine, during operation: Operation, _ policy: DiscoveryPolicy) -> BootVerdict {
         guard operation.generation == machine.generation else {
-            return machine.state == .running
-                ? .localDisk(why: "its system runs; operation \(operation.id) is of an older generation")
-                : .refuse(why: "operation \(operation.id) is of an older generation")
+            return idle(machine, policy, "operation \(operation.id) is of an older generation")
         }
         guard operation.state == .running else {
-            return .refuse(why: "operation \(operation.id) is being undone")
+            return foreign(machine) ?? .refuse(why: "operation \(operation.id) is being undone")
         }
         switch operation.kind {
         case .install where operation.isDone(.restart):
             return .localDisk(why: "operation \(operation.id) has written its disk: first boot")
+        case .inspect where policy != .discover && isFruitless(operation):
+            return .leave(why: "it booted into the agent several times and its disks could not be looked at")
         case .inspect, .install, .wipe, .rescue:
             return .agent(why: "operation \(operation.id): \(operation.kind.rawValue)")
         }
+    }
+
+    /// An inspection that no person asked for, and that the machine has begun too often.
+    private static func isFruitless(_ operation: Operation) -> Bool {
+        operation.requestedBy == Operation.discoverer && (operation.step(.inventory)?.attempts ?? 0) > InspectionTries.limit
+    }
+
+    /// What a machine gets that may have no work now, `because`.
+    private static func idle(_ machine: Machine, _ policy: DiscoveryPolicy, _ because: String) -> BootVerdict {
+        if machine.state == .running { return .localDisk(why: "its system runs; \(because)") }
+        if let own = foreign(machine) { return own }
+        // Nobody has seen its disks, and no work has begun to write them: they may hold anything.
+        if machine.observed.inventory == nil, machine.state == .new || machine.state == .inspecting, policy != .discover {
+            return .leave(why: "its disks were never looked at; \(because)")
+        }
+        return .refuse(why: because)
+    }
+
+    private static func foreign(_ machine: Machine) -> BootVerdict? {
+        guard machine.state != .running, let why = machine.foreignContents else { return nil }
+        return .leave(why: why)
     }
 }

@@ -40,7 +40,7 @@ public struct DiscoveryLimits: Sendable, Codable, Equatable {
 extension Machine {
     /// Whether it came by itself and nobody has done anything with it since: no name, no wish, no work but the first inspection.
     var isMerelyDiscovered: Bool {
-        generation <= 1 && name.text == id.rawValue && desired == DesiredMachine() && installed == nil
+        generation <= 1 && name.text == id.rawValue && desired == DesiredMachine() && installed == nil && addedBy == nil && takenDisks == nil
     }
 }
 

@@ -203,6 +203,7 @@ public struct OperationTransition: Sendable, Equatable {
             $0.evidence = EvidenceFacts.merged($0.evidence, evidence)
         }
         note("step.succeeded", by: name.isAgentWork ? "agent" : "control", "\(name.rawValue) of \(machine.name) done", evidence)
+        if name == .verifyWipe, case .wipe(let request) = operation.request { machine.noteWiped(request.disks) }
         // Until its restart is over the agent still has its log to send.
         if name == .firstBoot { machine.observed.agent = nil }
         if operation.currentStep == nil { complete(now) } else { startNextStep(now) }
@@ -215,6 +216,8 @@ public struct OperationTransition: Sendable, Equatable {
     private mutating func start(_ name: StepName, _ now: Timestamp) {
         // From here on the disk does not hold what the record says: no boot may be sent to it.
         if name == .writeImage || (name == .wipeDisks && wipesTheSystem) { machine.installed = nil }
+        // Whoever asked for that has given the machine's disks away.
+        if name == .writeImage || name == .wipeDisks { machine.takeDisks() }
         update(name) {
             $0.state = .running
             $0.attempts += 1

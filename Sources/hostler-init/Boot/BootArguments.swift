@@ -11,6 +11,8 @@ struct BootArguments: Equatable, Sendable {
     var gateway: IPv4Address?
     /// The DHCP server that gave the address.
     var server: IPv4Address?
+    /// How long a machine that was not known stays here without work, in seconds; nil: for ever.
+    var patienceSeconds: Int?
 
     enum ParseError: Error, Equatable, CustomStringConvertible {
         case missing(String)
@@ -45,5 +47,6 @@ struct BootArguments: Equatable, Sendable {
         mask = try value("mask") { IPv4Address($0) }
         gateway = try value("gateway") { IPv4Address($0) }
         server = try value("server") { IPv4Address($0) }
+        patienceSeconds = try value("patience") { Int($0).flatMap { (1...86_400).contains($0) ? $0 : nil } }
     }
 }

@@ -12,7 +12,7 @@ struct MachineCommand: AsyncParsableCommand {
             Release.self, Log.self, MachineConsole.self, MachineSSH.self, MachinePower.self, MachineBoot.self,
             MachineHealthCommand.self, MachineHardwareLog.self,
             MachineBIOS.self, MachineSecureBoot.self, MachineMedia.self, MachineFirmware.self, MachineAttestationCommand.self,
-            MachineTakeInterface.self,
+            MachineTakeInterface.self, MachineAdd.self, MachineTake.self,
         ])
 
     static func path(_ name: String) -> String { "/v1/machines/\(name.percentEncoded)" }

@@ -8,6 +8,8 @@ import Logging
 import Model
 import Wire
 
+extension DiscoveryPolicy: ExpressibleByArgument {}
+
 /// `hostler serve`
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -29,6 +31,13 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Our address there with prefix length, as 10.0.0.2/24.") var address: String?
     @Option(help: "server: give addresses and boot files; proxy: boot files beside another DHCP server.")
     var dhcp: String = "server"
+    @Option(
+        help: ArgumentHelp(
+            "What becomes of machines that nobody knows on that interface, or in the lab.",
+            discussion:
+                "\(DiscoveryPolicy.allCases.map(\.rawValue).joined(separator: ", ")). Without it known beside another DHCP server, inspect-empty where Hostler gives the addresses, and discover in a lab."
+        ))
+    var policy: DiscoveryPolicy?
     @Option(help: "Addresses to give, as 10.0.0.100-10.0.0.200.") var range: [String] = []
     @Option(help: "Default router that machines are told.") var router: String?
     @Option(help: "Serve the machines of this lab (hostler lab up).") var lab: String?
@@ -49,7 +58,9 @@ struct ServeCommand: AsyncParsableCommand {
         if let interface { networks.append(try network(interface)) }
         var bmcNamespace = file.bmcNamespace
         if let lab {
-            networks.append(try ServerConfiguration.network(ofLab: lab, address: try prefix(address ?? "10.77.0.1/24")))
+            var network = try ServerConfiguration.network(ofLab: lab, address: try prefix(address ?? "10.77.0.1/24"))
+            network.chosenPolicy = policy ?? network.chosenPolicy
+            networks.append(network)
             // A lab's BMCs are on a network of the lab's own.
             bmcNamespace = bmcNamespace ?? networks.last?.namespace
         }
@@ -70,6 +81,7 @@ struct ServeCommand: AsyncParsableCommand {
             identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api),
             health: file.health ?? HealthPolicy(), consoles: file.consoles ?? ConsolePolicy(), discovery: file.discoveryLimits ?? DiscoveryLimits(),
             logger: logger)
+        Self.announcePolicies(networks, logger: logger)
         try program.health.check()
         try program.check()
         // Thousands of machines may watch their metadata at once, each by a connection.
@@ -90,11 +102,23 @@ struct ServeCommand: AsyncParsableCommand {
         }
     }
 
+    /// At every start: who upgrades, or starts for the first time, reads what a network does that says nothing of it.
+    private static func announcePolicies(_ networks: [BootNetwork], logger: Logger) {
+        for network in networks {
+            for statement in network.policyStatements {
+                logger.notice(
+                    "unknown machines on \(statement.prefix): \(statement.text)",
+                    metadata: ["network": "\(network.name)", "setting": "networks[].policy, or --policy"])
+            }
+        }
+    }
+
     func network(_ interface: String) throws -> BootNetwork {
         guard let address else { throw ValidationError("--interface needs --address, our address there with prefix length") }
         var network = BootNetwork(name: interface, interface: interface, address: try prefix(address))
         guard let mode = BootNetwork.Mode(rawValue: dhcp) else { throw ValidationError("--dhcp is server or proxy") }
         network.mode = mode
+        network.chosenPolicy = policy
         network.ranges = try range.map(ServerConfiguration.Network.range)
         if let router {
             guard let address = IPv4Address(router) else { throw ValidationError("“\(router)” is not an address, as 10.0.0.254") }

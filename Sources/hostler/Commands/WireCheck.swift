@@ -10,6 +10,8 @@ struct WireCheck {
     var namespace: String?
     /// Beside another server: then there must be one.
     var isProxy = false
+    /// What becomes of unknown machines there, where it is configured.
+    private(set) var policies: [HostCheck.Finding] = []
 
     init(interface: String, namespace: String? = nil) {
         self.interface = interface
@@ -21,6 +23,13 @@ struct WireCheck {
         ownAddress = network.address.address
         namespace = network.namespace
         isProxy = network.mode == .proxy
+        policies = network.policyStatements.map { statement in
+            let isWide = statement.policy == .discover
+            return .init(
+                what: "policy on \(network.interface)", level: isWide ? .warning : .good,
+                found: "\(statement.prefix): \(statement.text)",
+                remedy: isWide ? "Where servers of others may start from the network, set policy: inspect-empty or known." : nil)
+        }
     }
 
     func findings(within time: Duration = DHCPProbe.usualTime) async -> [HostCheck.Finding] {
@@ -29,13 +38,13 @@ struct WireCheck {
             do {
                 let answers = try await DHCPProbe(interface: interface, ownAddress: ownAddress).run(on: group, for: time)
                 try await group.shutdownGracefully()
-                return findings(answers)
+                return policies + findings(answers)
             } catch {
                 try? await group.shutdownGracefully()
                 throw error
             }
         } catch {
-            return [finding(.warning, "cannot be asked: \(error)", "Run it as root, with an interface of this host (ip link).")]
+            return policies + [finding(.warning, "cannot be asked: \(error)", "Run it as root, with an interface of this host (ip link).")]
         }
     }
 

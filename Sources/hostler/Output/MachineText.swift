@@ -20,7 +20,9 @@ extension Machine {
         ]
     }
 
-    var stateText: String { state.rawValue + (holds.isEmpty ? "" : " (held)") }
+    var stateText: String {
+        state.rawValue + (holds.isEmpty ? "" : " (held)") + (foreignContents != nil && installed == nil ? " (boots its own disk)" : "")
+    }
 }
 
 /// `machine show`.
@@ -59,6 +61,10 @@ enum MachineText {
             add("installed", "\(installed.image) as \(installed.hostname) at \(installed.installedAt) by \(installed.operation)")
             add("image", installed.digest)
         }
+        if machine.installed == nil, let contents = machine.foreignContents {
+            add("its own disk", contents)
+            lines.append("  remedy: if nobody needs that any more: hostler machine take \(machine.id)")
+        }
         for hold in machine.holds {
             add("held", "\(hold.id): \(hold.problem.title) [\(hold.problem.code)], since \(hold.since)")
             if let detail = hold.problem.detail { lines.append("  why:    " + Table.printable(detail)) }
@@ -80,12 +86,15 @@ enum MachineText {
         lines.append("memory:       \(Quantity.bytes(facts.memory.totalBytes))  " + Table.printable(dimms.joined(separator: ", ")))
         if let tpm = facts.tpm { lines.append("tpm:          \(tpm.version)") }
         if let bmc = facts.bmc { lines.append("bmc:          \(bmc.address?.description ?? "no address")") }
-        var disks = Table(["DISK", "SERIAL", "WWN", "MODEL", "SIZE", "KIND"])
+        var disks = Table(["DISK", "SERIAL", "WWN", "MODEL", "SIZE", "KIND", "HOLDS"])
         for disk in facts.disks {
             disks.add([
                 disk.name, disk.serial, disk.wwn, disk.model, Quantity.bytes(disk.bytes),
-                disk.kind.rawValue + (disk.removable ? ", removable" : ""),
+                disk.kind.rawValue + (disk.removable ? ", removable" : ""), disk.contents?.summary,
             ])
+        }
+        for controller in facts.storageWithoutDriver ?? [] {
+            lines.append("not read:     " + Table.printable("disks behind \(controller): the ramdisk has no driver for it"))
         }
         var nics = Table(["NIC", "MAC", "LINK", "DRIVER", "SWITCH PORT"])
         for nic in facts.nics {

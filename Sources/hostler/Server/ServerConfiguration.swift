@@ -60,6 +60,9 @@ struct ServerConfiguration: Codable, Sendable {
         var leaseSeconds: UInt32?
         var namespace: String?
         var httpPort: Int?
+        /// What becomes of machines that nobody knows.
+        var policy: DiscoveryPolicy?
+        /// What `policy` was before there were four: true is `discover`, false is `known`.
         var discovery: Bool?
         var attestation: Bool?
         var metadata: MetadataSettings?
@@ -78,10 +81,19 @@ struct ServerConfiguration: Codable, Sendable {
             network.subnets = try (subnets ?? []).map { try $0.bootSubnet() }
             network.leaseSeconds = leaseSeconds ?? network.leaseSeconds
             network.httpPort = httpPort ?? network.httpPort
-            network.discovery = discovery ?? true
+            network.chosenPolicy = try chosenPolicy()
             network.attestation = attestation ?? false
             network.metadata = metadata ?? MetadataSettings()
             return network
+        }
+
+        private func chosenPolicy() throws(Problem) -> DiscoveryPolicy? {
+            guard policy == nil || discovery == nil else {
+                throw Problem(
+                    "config-policy", title: "The network on \(interface) has both policy and discovery",
+                    detail: "discovery is the former word: true is policy: discover, false is policy: known.", remedy: "Leave discovery out.")
+            }
+            return policy ?? discovery.map { $0 ? .discover : .known }
         }
 
         static func range(_ text: String) throws -> BootNetwork.AddressRange {
@@ -127,6 +139,9 @@ struct ServerConfiguration: Codable, Sendable {
     /// The network of a lab that is up.
     static func network(ofLab name: String, address: IPv4Prefix) throws -> BootNetwork {
         let lab = try LabName(name)
-        return BootNetwork(name: "lab-\(name)", interface: "rack0", address: address, namespace: lab.namespace)
+        var network = BootNetwork(name: "lab-\(name)", interface: "rack0", address: address, namespace: lab.namespace)
+        // All machines there are the lab's own.
+        network.chosenPolicy = .discover
+        return network
     }
 }

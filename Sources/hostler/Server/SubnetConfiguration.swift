@@ -1,4 +1,5 @@
 import BootServices
+import Control
 import Wire
 
 extension ServerConfiguration.Network {
@@ -17,6 +18,8 @@ extension ServerConfiguration.Network {
         var mtu: UInt16?
         var routes: [BootNetwork.Route]?
         var metadata: BootNetwork.Subnet.Metadata?
+        /// None: that of the network.
+        var policy: DiscoveryPolicy?
 
         func bootSubnet() throws -> BootNetwork.Subnet {
             var subnet = BootNetwork.Subnet(prefix: prefix)
@@ -30,6 +33,7 @@ extension ServerConfiguration.Network {
             subnet.mtu = mtu
             subnet.routes = routes ?? []
             subnet.metadata = metadata ?? subnet.metadata
+            subnet.policy = policy
             return subnet
         }
     }

@@ -236,7 +236,11 @@ struct DHCPServiceTests {
     func proxy() async throws {
         let wire = try TestWire()
         let own = try address("10.78.0.1")
-        try await Self.serving(try Self.network(wire) { $0.mode = .proxy }) { service, _ in
+        let network = try Self.network(wire) {
+            $0.mode = .proxy
+            $0.chosenPolicy = .discover
+        }
+        try await Self.serving(network) { service, _ in
             try await DHCPTestClient.open(wire.client) { client in
                 // No boot: that is the other server's.
                 try await client.send(.discover(mac: Self.mac, transactionID: 1))

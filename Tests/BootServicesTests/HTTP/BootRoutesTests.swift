@@ -24,13 +24,13 @@ struct BootRoutesTests {
     }
 
     private func routes(
-        acceptsUnknown: Bool = true, store: any StateStore = MemoryStore(), neighbour: MACAddress? = BootRoutesTests.mac,
+        policy: DiscoveryPolicy = .discover, store: any StateStore = MemoryStore(), neighbour: MACAddress? = BootRoutesTests.mac,
         logger: Logger = Logger(label: "test")
     ) async throws -> BootRoutes {
         let prefix = try #require(IPv4Prefix("10.78.0.1/24"))
         var network = BootNetwork(name: "test", interface: "eth0", address: prefix)
         network.router = try address("10.78.0.254")
-        network.discovery = acceptsUnknown
+        network.chosenPolicy = policy
         let mac = try #require(MACAddress("52:54:00:78:00:01"))
         let leases = LeaseTable()
         leases.set(
@@ -111,12 +111,38 @@ struct BootRoutesTests {
         #expect(refused.status == 503 && refused.text.contains("hello-unproved"))
     }
 
-    @Test("where strangers are not taken in, the script says so and boots nothing")
-    func refusal() async throws {
-        let reply = text(try await routes(acceptsUnknown: false).respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:01")))
-        #expect(reply.status == 200)
-        #expect(!reply.text.contains("hostler.nonce="))
-        #expect(!reply.text.contains("vmlinuz"))
+    @Test("an unknown machine that is not taken in goes on with its own boot order, and asks no more", arguments: [DiscoveryPolicy.watch, .known])
+    func left(policy: DiscoveryPolicy) async throws {
+        let routes = try await routes(policy: policy)
+        for (platform, status) in [("bios", 0), ("efi", 1)] {
+            let reply = text(await routes.respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:01&platform=\(platform)")))
+            #expect(reply.status == 200 && reply.text.hasSuffix("exit \(status)\n"))
+            for word in ["hostler.nonce=", "vmlinuz", "retry", "sleep", "chain"] { #expect(!reply.text.contains(word), "\(word)") }
+        }
+    }
+
+    @Test("an unknown machine whose disks are to be looked at gets a little time in the agent, and two tries")
+    func inspected() async throws {
+        let routes = try await routes(policy: .inspectEmpty)
+        let target = "/boot/script?mac=52:54:00:78:00:01&platform=bios"
+        for _ in 0..<2 {
+            let reply = text(await routes.respond(to: request(.GET, target)))
+            #expect(reply.text.contains("hostler.nonce=") && reply.text.contains("hostler.patience=900") && reply.text.contains("raid=noautodetect"))
+        }
+        #expect(text(await routes.respond(to: request(.GET, target))).text.hasSuffix("exit 0\n"))
+        // A network that takes in whatever comes has patience for ever.
+        let patient = text(try await self.routes().respond(to: request(.GET, target)))
+        #expect(patient.text.contains("hostler.nonce=") && !patient.text.contains("hostler.patience"))
+    }
+
+    @Test("an unknown machine is not kept for what the wire does not show; a try that it did not begin is none of its own")
+    func unproved() async throws {
+        let routes = try await routes(policy: .inspectEmpty, neighbour: MACAddress("52:54:00:78:00:66"))
+        for _ in 0..<3 {
+            let reply = text(await routes.respond(to: request(.GET, "/boot/script?mac=52:54:00:78:00:01&platform=bios")))
+            #expect(reply.text.hasSuffix("exit 0\n") && !reply.text.contains("hostler.nonce="))
+        }
+        if case .agent = routes.control.boots(Self.mac, policy: .inspectEmpty).verdict {} else { Issue.record("others used up its tries") }
     }
 
     @Test("a script needs a MAC address", arguments: ["/boot/script", "/boot/script?mac=", "/boot/script?mac=x", "/boot/script?="])
