@@ -7,7 +7,7 @@ public struct FATReader {
     public typealias Read = (_ count: Int, _ offset: UInt64) throws -> [UInt8]
 
     public struct Entry: Hashable, Sendable {
-        /// The 8.3 name in upper case, `BOOTX64.EFI`.
+        /// The long name where there is one, else the 8.3 name, in upper case: `BOOTX64.EFI`.
         public let name: String
         public let isFolder: Bool
         public let byteCount: UInt32
@@ -80,8 +80,10 @@ public struct FATReader {
 
     private static func parse(_ bytes: [UInt8]) throws -> [Entry] {
         var entries: [Entry] = []
+        var long = LongName()
         var reader = ByteReader(bytes)
         while reader.offset + entryBytes <= bytes.count {
+            let piece = Array(bytes[reader.offset..<reader.offset + entryBytes])
             let name = Array(try reader.read(11))
             if name[0] == 0 { break }
             let attributes = try reader.readUInt8()
@@ -90,16 +92,52 @@ public struct FATReader {
             try reader.skip(4)
             let low = UInt32(try reader.readUInt16LE())
             let byteCount = try reader.readUInt32LE()
-            // Deleted entries, pieces of long names, and the volume's label.
+            if name[0] != 0xe5, attributes & 0x3f == 0x0f {
+                long.add(piece)
+                continue
+            }
+            defer { long = LongName() }
+            // Deleted entries, and the volume's label.
             if name[0] == 0xe5 || attributes & 0x08 != 0 { continue }
             let stem = String(decoding: name[..<8], as: UTF8.self).prefix { $0 != " " }
             let suffix = String(decoding: name[8...], as: UTF8.self).prefix { $0 != " " }
             entries.append(
                 Entry(
-                    name: suffix.isEmpty ? String(stem) : "\(stem).\(suffix)", isFolder: attributes & 0x10 != 0, byteCount: byteCount,
+                    name: long.text(of: name) ?? (suffix.isEmpty ? String(stem) : "\(stem).\(suffix)"), isFolder: attributes & 0x10 != 0,
+                    byteCount: byteCount,
                     firstCluster: high << 16 | low))
         }
         return entries
+    }
+
+    /// A name in pieces of 13 UTF-16 units, the last piece first (FAT §7).
+    private struct LongName {
+        private var units: [UInt16] = []
+        private var checksum: UInt8 = 0
+        /// Which piece is to come next; 0: none.
+        private var next = 0
+        private var isWhole: Bool { next == 0 && !units.isEmpty }
+
+        mutating func add(_ piece: [UInt8]) {
+            let number = Int(piece[0] & 0x3f)
+            if piece[0] & 0x40 != 0 {
+                self = LongName()
+                (checksum, next) = (piece[13], number)
+            }
+            guard number > 0, number == next, piece[13] == checksum else {
+                self = LongName()
+                return
+            }
+            next -= 1
+            let places = Array(stride(from: 1, to: 11, by: 2)) + Array(stride(from: 14, to: 26, by: 2)) + [28, 30]
+            units = places.map { UInt16(piece[$0]) | UInt16(piece[$0 + 1]) << 8 } + units
+        }
+
+        /// Nil where it is not the long name of the entry with this short one.
+        func text(of short: [UInt8]) -> String? {
+            guard isWhole, checksum == FATDirectory.checksum(short) else { return nil }
+            return String(decoding: units.prefix { $0 != 0 && $0 != 0xffff }, as: UTF16.self).uppercased()
+        }
     }
 
     /// A folder's clusters, in the order of their chain, as many as the limit allows.
