@@ -72,12 +72,12 @@ import Wire
 
     @Test("addresses that somebody made up say nothing, unless the wire showed the machine boot by them") func madeUp() throws {
         let local = MACAddress("02:11:32:aa:00:07")!
-        #expect(verdict(facts(uuidB, "S-9001", [local]), [try machine("m-a", uuid: uuidA, serial: "S-7745", owned: [local])]) == "")
-        #expect(verdict(facts(nil, nil, [local]), [try machine("m-a", owned: [local, portA], claimed: [])]) == "")
-        #expect(verdict(facts(nil, nil, [local]), [try machine("m-a", claimed: [local])]) == "")
-        #expect(verdict(facts(nil, nil, [local]), [try machine("m-a", booted: [local])]) == "=m-a")
+        #expect(try verdict(facts(uuidB, "S-9001", [local]), [machine("m-a", uuid: uuidA, serial: "S-7745", owned: [local])]) == "")
+        #expect(try verdict(facts(nil, nil, [local]), [machine("m-a", owned: [local, portA], claimed: [])]) == "")
+        #expect(try verdict(facts(nil, nil, [local]), [machine("m-a", claimed: [local])]) == "")
+        #expect(try verdict(facts(nil, nil, [local]), [machine("m-a", booted: [local])]) == "=m-a")
         for nobody in [MACAddress.broadcast, MACAddress("01:00:5e:00:00:01")!, MACAddress(value: 0)] {
-            #expect(verdict(facts(nil, nil, [nobody]), [try machine("m-a", booted: [nobody])]) == "")
+            #expect(try verdict(facts(nil, nil, [nobody]), [machine("m-a", booted: [nobody])]) == "")
         }
     }
 

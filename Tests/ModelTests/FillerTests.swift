@@ -46,7 +46,7 @@ import Wire
         #expect(!Filler.identifies(uuid: text), "\(text)")
         #expect(!Filler.identifies(uuid: text.uppercased()) && !Filler.identifies(uuid: "{\(text)}"))
         #expect(!Filler.identifies(uuid: text.replacing("-", with: "")) && !Filler.identifies(uuid: " \(text) "))
-        for order in SystemUUID(text)?.orders ?? [] { #expect(!Filler.identifies(uuid: try #require(SystemUUID(bytes: order)))) }
+        for order in SystemUUID(text)?.orders ?? [] { #expect(SystemUUID(bytes: order).map { Filler.identifies(uuid: $0) } == false) }
     }
 
     @Test(
@@ -78,14 +78,14 @@ import Wire
             "02:00:00:00:00:01", "52:54:00:12:34:56", "fe:ff:ff:ff:ff:ff", "20:41:53:59:4e:ff", "00:a0:c6:00:00:00", "00:e0:4c:53:44:58",
             "00:50:56:c0:00:08", "00:11:22:33:44:55", "00:01:02:03:04:05", "00:00:00:00:00:01", "02:00:4e:43:50:49",
         ])
-    func macs(_ text: String) throws { #expect(!Filler.identifies(mac: try #require(MACAddress(text)))) }
+    func macs(_ text: String) throws { #expect(MACAddress(text).map { Filler.identifies(mac: $0) } == false) }
 
     @Test("a vendor's address identifies; one that somebody made up can still be seen to boot") func goodMACs() throws {
         for text in ["ac:1f:6b:12:34:56", "74:d4:35:dc:85:01", "00:25:90:5e:b8:a1", "3c:ec:ef:00:12:34"] {
-            #expect(Filler.identifies(mac: try #require(MACAddress(text))))
+            #expect(MACAddress(text).map { Filler.identifies(mac: $0) } == true)
         }
-        #expect(Filler.isPossible(try #require(MACAddress("52:54:00:12:34:56"))))
-        #expect(!Filler.isPossible(try #require(MACAddress("be:3a:f2:b6:05:9f"))), "not even where the wire showed it")
+        #expect(MACAddress("52:54:00:12:34:56").map { Filler.isPossible($0) } == true)
+        #expect(MACAddress("be:3a:f2:b6:05:9f").map { Filler.isPossible($0) } == false, "not even where the wire showed it")
     }
 
     @Test("what is no UUID is none, whatever it is") func hostile() {
