@@ -36,7 +36,8 @@ import Wire
         var inventory = Inventory()
         inventory.disks = (0..<900).map { number in
             var disk = Inventory.DiskFacts(name: "sd\(number)", bytes: 1, kind: .hdd)
-            disk.contents = DiskContents(items: [.init(kind: "GPT")] + (1...8).map { .init(kind: "ext4", label: "data", partition: $0) }, partitions: 8)
+            let inside = (1...8).map { DiskContents.Item(kind: "ext4", label: "data", partition: $0) }
+            disk.contents = DiskContents(items: [.init(kind: "GPT")] + inside, partitions: 8)
             return disk
         }
         let fitting = try inventory.fitting()
