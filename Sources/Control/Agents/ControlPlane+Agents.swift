@@ -299,20 +299,13 @@ extension ControlPlane {
     public func boots(_ mac: MACAddress, policy: DiscoveryPolicy = .discover) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
-<<<<<<< HEAD
-        if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged)) }
+        if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged, policy: policy)) }
         let operation = machine.flatMap { snapshot.namedOperation(of: $0) }
         let tries = machine == nil ? inspectionTries.count(of: mac, at: steady) : 0
         return (
             machine,
             BootGate.decide(machine: machine, operation: operation, policy: policy, tries: tries, isFrozen: snapshot.freeze != nil)
         )
-=======
-        if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged, policy: policy)) }
-        let operation = machine.flatMap { snapshot.openOperation(of: $0) }
-        let tries = machine == nil ? inspectionTries.count(of: mac, at: now) : 0
-        return (machine, BootGate.decide(machine: machine, operation: operation, policy: policy, tries: tries))
->>>>>>> t-store
     }
 
     /// An unknown machine is sent into the agent now.

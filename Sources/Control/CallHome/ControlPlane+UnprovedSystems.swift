@@ -38,7 +38,7 @@ extension ControlPlane {
         return .init(
             kind: "machine.system-gone", actor: "agent",
             message: "the disk of \(machine.name) does not have the system of \(system.operation) any more, which had not proved itself",
-            evidence: ["disk": serial, "operation": system.operation.rawValue])
+            evidence: ["disk": system.disk?.name ?? system.diskSerial ?? "", "operation": system.operation.rawValue])
     }
 
     /// Whether the disk of a system is there. A serial number alone is not enough where the record has more.
