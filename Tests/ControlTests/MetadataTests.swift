@@ -37,7 +37,8 @@ struct ControlMetadataTests {
     private func callHome(_ control: ControlPlane, _ operation: Model.Operation) async throws {
         let vendor = String(
             decoding: try #require(try await control.vendorData(of: operation.machine, base: testBase, wantsProof: false)), as: UTF8.self)
-        let proof = try #require(vendor.split(separator: "/").first { $0.utf8.prefix(64).count == 64 }).prefix(64)
+        let start = try #require(vendor.firstRange(of: "/call-home/\(operation.id)/")).upperBound
+        let proof = vendor[start...].prefix(64)
         try await control.callHome(operation: operation.id, proof: String(proof), hostKeys: [], evidence: [:])
     }
 

@@ -21,7 +21,9 @@ struct LateProofTests {
     /// An installation on a machine that its agent has brought up to and with `last`.
     private func install(_ control: ControlPlane, upTo last: StepName = .restart) async throws -> Model.Operation {
         let reply = try await boot(control)
-        try await control.record(inventory(), of: reply.machine, wantsProof: false)
+        // The smaller one is chosen.
+        try await control.record(
+            inventory(disks: [("D1", 8_000_000_000), ("D2", 9_000_000_000)]), of: reply.machine, wantsProof: false)
         let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
         _ = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
         for step in InstallTests.order {
