@@ -142,7 +142,7 @@ final class ChaosJudge {
     private func judge(_ operation: Operation) {
         let id = operation.id
         switch (operation.state, operation.kind) {
-        case (.running, _), (.undoing, _), (.stuck, _):
+        case (.waiting, _), (.running, _), (.undoing, _), (.stuck, _):
             complain("\(id) (\(operation.kind)) is \(operation.state) for ever, in \(operation.currentStep.map { "\($0.name)" } ?? "no step")")
         case (.succeeded, .install): if !systemsStarted.contains(id) { complain("\(id) succeeded, and its system never started") }
         case (.succeeded, .wipe): if !wipes.contains(id) { complain("\(id) succeeded, and a disk was not wiped") }
