@@ -257,13 +257,10 @@ struct DiskAdmissionTests {
     }
 
     @Test("of a wipe are not guessed for a machine that was never inspected")
-    func neverInspected() async throws {
-        let control = try await open(MemoryStore())
-        try await running(control) { control in
-            let reply = try await boot(control)
-            let problem = try #require(try await refusal(control, wipe(), reply))
-            #expect(problem.code == "machine-not-inspected" && problem.remedy?.contains("hostler machine inspect \(reply.machine)") == true)
-        }
+    func neverInspected() throws {
+        let unknown = try machine(.ready)
+        let problem = #expect(throws: Problem.self) { try DiskAdmission.pinned(WipeRequest(), machine: unknown) }
+        #expect(problem?.code == "machine-not-inspected" && problem?.remedy?.contains("hostler machine inspect m-test01") == true)
     }
 
     @Test("of a wipe that an earlier version began without naming disks are none: no agent gets it, and it ends with a hold")
