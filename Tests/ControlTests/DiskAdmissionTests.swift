@@ -285,6 +285,7 @@ struct DiskAdmissionTests {
         func decode<T: Decodable>(_ type: T.Type, _ json: String) throws -> T { try JSONDecoder().decode(type, from: Data(json.utf8)) }
         #expect(try decode(WipeRequest.self, #"{"disks":[]}"#).disks == [])
         #expect(try decode(WipeRequest.self, "{}").disks == nil)
+        #expect(throws: DecodingError.self) { try decode(WipeRequest.self, #"{"disks":null}"#) }
         #expect(try decode(InstallRequest.self, #"{"image":"debian-12","disk":"S1"}"#).target == nil)
         #expect(try decode(WipeWork.self, #"{"disks":["S1"],"done":[]}"#).targets == nil)
     }
