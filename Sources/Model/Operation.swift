@@ -157,6 +157,14 @@ public struct WipeRequest: Codable, Sendable, Equatable {
     public var left: [String]?
 
     public init(disks: [String]? = nil) { self.disks = disks }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        // Left out means the machine's own; null is refused, since it may be a list that somebody failed to fill in.
+        disks = container.contains(.disks) ? try container.decode([String].self, forKey: .disks) : nil
+        targets = try container.decodeIfPresent([DiskTarget].self, forKey: .targets)
+        left = try container.decodeIfPresent([String].self, forKey: .left)
+    }
 }
 
 public struct RescueRequest: Codable, Sendable, Equatable {

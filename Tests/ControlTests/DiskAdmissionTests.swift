@@ -257,13 +257,10 @@ struct DiskAdmissionTests {
     }
 
     @Test("of a wipe are not guessed for a machine that was never inspected")
-    func neverInspected() async throws {
-        let control = try await open(MemoryStore())
-        try await running(control) { control in
-            let reply = try await boot(control)
-            let problem = try #require(try await refusal(control, wipe(), reply))
-            #expect(problem.code == "machine-not-inspected" && problem.remedy?.contains("hostler machine inspect \(reply.machine)") == true)
-        }
+    func neverInspected() throws {
+        let unknown = try machine(.ready)
+        let problem = #expect(throws: Problem.self) { try DiskAdmission.pinned(WipeRequest(), machine: unknown) }
+        #expect(problem?.code == "machine-not-inspected" && problem?.remedy?.contains("hostler machine inspect m-test01") == true)
     }
 
     @Test("of a wipe that an earlier version began without naming disks are none: no agent gets it, and it ends with a hold")
@@ -288,6 +285,7 @@ struct DiskAdmissionTests {
         func decode<T: Decodable>(_ type: T.Type, _ json: String) throws -> T { try JSONDecoder().decode(type, from: Data(json.utf8)) }
         #expect(try decode(WipeRequest.self, #"{"disks":[]}"#).disks == [])
         #expect(try decode(WipeRequest.self, "{}").disks == nil)
+        #expect(throws: DecodingError.self) { try decode(WipeRequest.self, #"{"disks":null}"#) }
         #expect(try decode(InstallRequest.self, #"{"image":"debian-12","disk":"S1"}"#).target == nil)
         #expect(try decode(WipeWork.self, #"{"disks":["S1"],"done":[]}"#).targets == nil)
     }
