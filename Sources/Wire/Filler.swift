@@ -68,7 +68,7 @@ public enum Filler {
     public static func identifies(uuid text: some StringProtocol) -> Bool { SystemUUID(text).map { identifies(uuid: $0) } ?? false }
 
     public static func identifies(uuid: SystemUUID) -> Bool {
-        !uuids.contains(uuid) && !uuid.orders.contains { isPattern($0) || isMadeOfMAC($0) } && !hasEvenGroups(uuid)
+        !uuids.contains(uuid) && !uuid.orders.contains { isPattern($0) || isMadeOfMAC($0) || hasEvenGroups($0) }
     }
 
     /// Few values, a repetition, or counting: nobody's random number, nor a time and a MAC address.
@@ -94,8 +94,10 @@ public enum Filler {
     }
 
     /// `11111111-2222-3333-4444-555555555555`
-    private static func hasEvenGroups(_ uuid: SystemUUID) -> Bool {
-        uuid.description.split(separator: "-").allSatisfy { Set($0).count == 1 }
+    private static func hasEvenGroups(_ bytes: [UInt8]) -> Bool {
+        [0..<4, 4..<6, 6..<8, 8..<10, 10..<16].allSatisfy { group in
+            bytes[group].allSatisfy { $0 == bytes[group.lowerBound] && $0 >> 4 == $0 & 15 }
+        }
     }
 
     private static let uuids: Set<SystemUUID> = Set(

@@ -23,10 +23,11 @@ public struct SystemUUID: Sendable, Hashable, CustomStringConvertible {
         self.bytes = Array(bytes)
     }
 
-    /// The four orders in which it may be written.
+    /// The orders in which it may be written: as it is, with the first fields swapped, and both backwards. All that follow from
+    /// these are listed, so that every form of one UUID has the same ones.
     public var orders: [[UInt8]] {
-        let backwards = Array(bytes.reversed())
-        return [bytes, Self.swapped(bytes), backwards, Self.swapped(backwards)]
+        let forwards = [bytes, Self.swapped(bytes), Self.swappedBehind(bytes), Self.swappedBehind(Self.swapped(bytes))]
+        return forwards + forwards.map { $0.reversed() }
     }
 
     /// Alike for all forms of one UUID.
@@ -43,4 +44,7 @@ public struct SystemUUID: Sendable, Hashable, CustomStringConvertible {
     private static func swapped(_ bytes: [UInt8]) -> [UInt8] {
         [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map { bytes[$0] }
     }
+
+    /// What swapping does to one that is written backwards.
+    private static func swappedBehind(_ bytes: [UInt8]) -> [UInt8] { swapped(bytes.reversed()).reversed() }
 }

@@ -37,7 +37,7 @@ private final class TalkingBMC: PowerSwitch {
 }
 
 @Suite("BMCs and their machines", .timeLimit(.minutes(1))) struct BMCBindingTests {
-    private let uuidA = "89abcdef-4567-a123-efcd-ab89674523a1"
+    private let uuidA = "b8e6f2a1-93d4-4c07-8f5e-6d10c2a7e94b"
     private let uuidB = "4c4c4544-0051-3410-8051-b5c04f375931"
     private let filler = "03000200-0400-0500-0006-000700080009"
     private let portA = MACAddress("ac:1f:6b:00:0a:01")!
@@ -311,20 +311,20 @@ private final class TalkingBMC: PowerSwitch {
     @Test("bindings of an earlier version: by two facts, by a booted port and by hand they stay; by a filler or one port they are asked")
     func upgrade() async throws {
         let machines = [
-            try machine("m-fill", filler, "Default string", booted: [MACAddress("ac:1f:6b:00:01:01")!]),
-            try machine("m-link", uuidA, "S-7745", owned: [portA, link]),
-            try machine("m-good", uuidB, "S-9001", owned: [MACAddress("ac:1f:6b:00:02:01")!, MACAddress("ac:1f:6b:00:02:02")!]),
-            try machine("m-port", nil, nil, booted: [MACAddress("ac:1f:6b:00:03:01")!]),
-            try machine("m-hand", nil, "S-1111-Q", owned: [MACAddress("ac:1f:6b:00:04:01")!]),
-            try machine("m-none", nil, nil, owned: [MACAddress("ac:1f:6b:00:05:01")!]),
+            try machine("m-1001", filler, "Default string", booted: [MACAddress("ac:1f:6b:00:01:01")!]),
+            try machine("m-1002", uuidA, "S-7745", owned: [portA, link]),
+            try machine("m-1003", uuidB, "S-9001", owned: [MACAddress("ac:1f:6b:00:02:01")!, MACAddress("ac:1f:6b:00:02:02")!]),
+            try machine("m-1004", nil, nil, booted: [MACAddress("ac:1f:6b:00:03:01")!]),
+            try machine("m-1005", nil, "S-1111-Q", owned: [MACAddress("ac:1f:6b:00:04:01")!]),
+            try machine("m-1006", nil, nil, owned: [MACAddress("ac:1f:6b:00:05:01")!]),
         ]
         let bmcs = [
-            old("bmc-fill", "10.0.1.1", "m-fill", filler, "Default string", []),
-            old("bmc-link", "10.0.1.2", "m-link", "a9bffa99-794f-1e59-9183-1123456789ab", "S-5555-X", [portB, link]),
-            old("bmc-good", "10.0.1.3", "m-good", uuidB, "S-9001", []),
-            old("bmc-port", "10.0.1.4", "m-port", nil, nil, [MACAddress("ac:1f:6b:00:03:01")!]),
-            old("bmc-hand", "10.0.1.5", "m-hand", "5f253d3a-4002-f1c4-9301-e58e5f2faaf9", "S-2222-Q", []),
-            old("bmc-none", "10.0.1.6", "m-none", nil, nil, []),
+            old("bmc-1001", "10.0.1.1", "m-1001", filler, "Default string", []),
+            old("bmc-1002", "10.0.1.2", "m-1002", "a9bffa99-794f-1e59-9183-1123456789ab", "S-5555-X", [portB, link]),
+            old("bmc-1003", "10.0.1.3", "m-1003", uuidB, "S-9001", []),
+            old("bmc-1004", "10.0.1.4", "m-1004", nil, nil, [MACAddress("ac:1f:6b:00:03:01")!]),
+            old("bmc-1005", "10.0.1.5", "m-1005", "5f253d3a-4002-f1c4-9301-e58e5f2faaf9", "S-2222-Q", []),
+            old("bmc-1006", "10.0.1.6", "m-1006", nil, nil, []),
         ]
         try await with(machines, bmcs) { place in
             for bmc in bmcs { _ = place.bmc(bmc.address, bmc.facts?.systemUUID, bmc.facts?.serial, bmc.facts?.macs ?? []) }
@@ -332,12 +332,12 @@ private final class TalkingBMC: PowerSwitch {
                 let desk = try await place.desk()
                 let all = try await desk.all()
                 func one(_ id: String) -> BMC? { all.first { $0.id.rawValue == id } }
-                for id in ["fill", "link"] {
+                for id in ["1001", "1002"] {
                     #expect(one("bmc-\(id)")?.machine == nil && one("bmc-\(id)")?.proposals?.map(\.machine.rawValue) == ["m-\(id)"], "\(id)")
                     #expect(await problem { _ = try await desk.power(.off, machine: "m-\(id)", by: "ann") }?.code == "bmc-binding-doubtful")
                     #expect(place.ways.value[one("bmc-\(id)")?.address ?? ""]?.state.withLock { $0.switched } == [])
                 }
-                for (id, basis) in [("good", BMCBinding.Basis.facts), ("port", .facts), ("hand", .hand), ("none", .hand)] {
+                for (id, basis) in [("1003", BMCBinding.Basis.facts), ("1004", .facts), ("1005", .hand), ("1006", .hand)] {
                     #expect(one("bmc-\(id)")?.machine?.rawValue == "m-\(id)" && one("bmc-\(id)")?.binding?.basis == basis, "\(id)")
                     _ = try await desk.power(round == 1 ? .off : .on, machine: "m-\(id)", by: "ann")
                 }
@@ -349,7 +349,7 @@ private final class TalkingBMC: PowerSwitch {
 
     @Test("a record of an earlier version, as it stands in the store, is read") func decoding() throws {
         let text = """
-            {"id":"bmc-1","kind":"redfish","address":"10.0.0.4","machine":"m-test01","trustsAuthorities":false,"options":{},"createdAt":0,\
+            {"id":"bmc-1001","kind":"redfish","address":"10.0.0.4","machine":"m-test01","trustsAuthorities":false,"options":{},"createdAt":0,\
             "updatedAt":0,"observed":{"breaker":"closed"},"facts":{"macs":["be:3a:f2:b6:05:9f"],"counts":{},"serial":"None"}}
             """
         let bmc = try JSONDecoder().decode(BMC.self, from: Data(text.utf8))

@@ -12,7 +12,7 @@ import Wire
     private let second = MACAddress("ac:1f:6b:00:0b:01")!
     private let shared = MACAddress("ac:1f:6b:00:0f:01")!
     private let link = MACAddress("be:3a:f2:b6:05:9f")!
-    private let uuidA = "89abcdef-4567-a123-efcd-ab89674523a1"
+    private let uuidA = "b8e6f2a1-93d4-4c07-8f5e-6d10c2a7e94b"
     private let uuidB = "4c4c4544-0051-3410-8051-b5c04f375931"
 
     private func boot(
@@ -77,13 +77,13 @@ import Wire
         "what the board says is compared as what it is",
         arguments: [
             // The record's, the board's, and whether it is let in.
-            ("89abcdef-4567-a123-efcd-ab89674523a1", "S-7745", "efcdab89-6745-23a1-efcd-ab89674523a1", "S-7745", true),
-            ("89abcdef-4567-a123-efcd-ab89674523a1", "S-7745", "4c4c4544-0051-3410-8051-b5c04f375931", "S-7745", true),
-            ("89abcdef-4567-a123-efcd-ab89674523a1", "S-7745", "4c4c4544-0051-3410-8051-b5c04f375931", "Default string", false),
-            ("89abcdef-4567-a123-efcd-ab89674523a1", "None", "4c4c4544-0051-3410-8051-b5c04f375931", "None", false),
+            ("b8e6f2a1-93d4-4c07-8f5e-6d10c2a7e94b", "S-7745", "a1f2e6b8-d493-074c-8f5e-6d10c2a7e94b", "S-7745", true),
+            ("b8e6f2a1-93d4-4c07-8f5e-6d10c2a7e94b", "S-7745", "4c4c4544-0051-3410-8051-b5c04f375931", "S-7745", true),
+            ("b8e6f2a1-93d4-4c07-8f5e-6d10c2a7e94b", "S-7745", "4c4c4544-0051-3410-8051-b5c04f375931", "Default string", false),
+            ("b8e6f2a1-93d4-4c07-8f5e-6d10c2a7e94b", "None", "4c4c4544-0051-3410-8051-b5c04f375931", "None", false),
             ("03000200-0400-0500-0006-000700080009", "Default string", "4c4c4544-0051-3410-8051-b5c04f375931", "S-9001", true),
-            ("89abcdef-4567-a123-efcd-ab89674523a1", "S-7745", "03000200-0400-0500-0006-000700080009", "To be filled by O.E.M.", true),
-            ("89abcdef-4567-a123-efcd-ab89674523a1", "S-7745", "ffffffff-ffff-ffff-ffff-ffffffffffff", "S-9001", false),
+            ("b8e6f2a1-93d4-4c07-8f5e-6d10c2a7e94b", "S-7745", "03000200-0400-0500-0006-000700080009", "To be filled by O.E.M.", true),
+            ("b8e6f2a1-93d4-4c07-8f5e-6d10c2a7e94b", "S-7745", "ffffffff-ffff-ffff-ffff-ffffffffffff", "S-9001", false),
         ])
     func compared(uuid: String, serial: String, otherUUID: String, otherSerial: String, isIn: Bool) async throws {
         try await running(try await open(MemoryStore())) { control in

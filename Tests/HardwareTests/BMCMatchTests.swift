@@ -6,7 +6,7 @@ import Wire
 
 /// What a BMC and machines say of themselves, and what is made of it.
 @Suite("Which machine a BMC is in") struct BMCMatchTests {
-    private let uuidA = "89ABCDEF-4567-A123-EFCD-AB89674523A1"
+    private let uuidA = "B8E6F2A1-93D4-4C07-8F5E-6D10C2A7E94B"
     private let uuidB = "4c4c4544-0051-3410-8051-b5c04f375931"
     private let portA = MACAddress("ac:1f:6b:00:0a:01")!
     private let portB = MACAddress("ac:1f:6b:00:0b:01")!
@@ -89,7 +89,7 @@ import Wire
 
     @Test("a UUID alone is asked, in either byte order; with the serial number it is proved") func uuid() throws {
         let a = try machine("m-a", uuid: uuidA, serial: "S-7745", board: "B-1001")
-        for form in ["efcdab89-6745-23a1-efcd-ab89674523a1", uuidA, "{\(uuidA)}", uuidA.replacing("-", with: "")] {
+        for form in ["a1f2e6b8-d493-074c-8f5e-6d10c2a7e94b", uuidA, "{\(uuidA)}", uuidA.replacing("-", with: "")] {
             #expect(verdict(facts(form), [a]) == "?m-a", "\(form)")
         }
         #expect(verdict(facts(uuidA, "S-7745"), [a]) == "=m-a")
@@ -174,7 +174,7 @@ import Wire
     @Test("another board at a BMC's address is noticed; ports that come and go, and silence, are not another board") func changes() {
         let then = facts(uuidA, "S-7745", [portA])
         #expect(BMCMatch.changes(from: then, to: then).isEmpty)
-        #expect(BMCMatch.changes(from: then, to: facts("efcdab89-6745-23a1-efcd-ab89674523a1", "s-7745", [portB])).isEmpty)
+        #expect(BMCMatch.changes(from: then, to: facts("a1f2e6b8-d493-074c-8f5e-6d10c2a7e94b", "s-7745", [portB])).isEmpty)
         #expect(BMCMatch.changes(from: then, to: facts(nil, nil, [])).isEmpty)
         #expect(BMCMatch.changes(from: then, to: facts("00000000-0000-0000-0000-000000000000", "Default string", [])).isEmpty)
         #expect(BMCMatch.changes(from: then, to: facts(uuidB, "S-7745", [portA])).map(\.fact) == [.uuid])

@@ -25,7 +25,7 @@ struct SMBIOSTests {
         #expect(facts.bios?.isVirtualMachine == true)
         #expect(facts.system?.manufacturer == "Acme")
         #expect(facts.system?.serial == "SN-0001")
-        #expect(facts.system?.uuid?.description == "00112233-4455-6677-8899-a1b2c3d4e5f6")
+        #expect(facts.system?.uuid?.description == "00112233-4455-6677-8899-3c7e51d0a46b")
         #expect(facts.system?.sku == "SKU7")
         #expect(facts.system?.family == "Servers")
         #expect(facts.boards.map(\.serial) == ["BRD-1"])
