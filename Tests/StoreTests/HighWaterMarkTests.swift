@@ -40,8 +40,8 @@ struct HighWaterMarkTests {
         #expect(loss.last == Revision(rawValue: 300) && loss.first.rawValue > 1 && loss.first.rawValue < 300)
         #expect(loss == before.loss && loss.count == 300 - loss.first.rawValue + 1)
         // What was under way is settled as after a restore.
-        let epoch = try await store.storeEpoch()
-        #expect(epoch.epoch == 2 && epoch.restoredAtMilliseconds != nil)
+        let life = try await store.storeEpoch()
+        #expect(life.epoch == 2 && life.restoredAtMilliseconds != nil)
         await #expect(throws: StoreError.self) { _ = try await store.watch(prefix: "/", after: Revision(rawValue: 300)) }
         await #expect(throws: StoreError.self) { try await store.commit([.put(key: "/k/1", value: [], if: .revision(Revision(rawValue: 300)))]) }
         #expect(try await store.put("/k/new", "1") > Revision(rawValue: 300))

@@ -117,14 +117,18 @@ extension SealedStore {
         }
         if !isErased {
             logger.notice("the secrets of an older version are sealed; the database is written anew, so that none is left readable")
-            do {
-                try await base.eraseRemains()
-            } catch {
-                guard case .diskFull(let why) = error else { throw error }
-                logger.error("readable remains of secrets stay in the database until the next start", metadata: ["error": "\(why)"])
-            }
+            try await eraseRemains(of: base, logger)
         }
         return store
+    }
+
+    private static func eraseRemains(of base: SQLiteStore, _ logger: Logger) async throws(StoreError) {
+        do {
+            try await base.eraseRemains()
+        } catch {
+            guard case .diskFull(let why) = error else { throw error }
+            logger.error("readable remains of secrets stay in the database until the next start", metadata: ["error": "\(why)"])
+        }
     }
 
     private static func forEachPage(of base: SQLiteStore, _ body: ([StoredValue]) async throws -> Void) async throws {
