@@ -48,14 +48,11 @@ enum APIRouter {
         try call.checkQuery()
         var response = try await guarded(call)
         // Percent-encoded: a header is ASCII.
-        if call.token != nil, let freeze = server.control.freeze { response.headers[.frozen] = freeze.reason.percentEncoded }
+        if call.token != nil, let freeze = server.control.freeze, let name = HTTPFields.Element.Name("Hostler-Frozen") {
+            response.headers[name] = freeze.reason.percentEncoded
+        }
         return call.token.map { response.ending(with: $0, of: server.tokens, context.close) } ?? response
     }
-}
-
-extension HTTPField.Name {
-    /// On every answer while the rack is frozen: why.
-    static let frozen = HTTPField.Name("Hostler-Frozen").unsafelyUnwrapped
 }
 
 extension APIRouter {
