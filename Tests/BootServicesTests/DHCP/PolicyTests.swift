@@ -30,7 +30,7 @@ struct PolicyTests {
                 machine.observed.inventory = facts
                 machine.judgeDisks(marked: [])
             }
-            _ = try await store.commit([try machine.put(.absent)])
+            _ = try await store.commit([.put(key: machine.key, value: try RecordCoding.encode(machine), if: .absent)])
         }
         return store
     }
