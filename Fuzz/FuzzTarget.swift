@@ -37,12 +37,12 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         let body = Array(bytes.dropFirst(2))
         let byteCount = UInt64(body.count) << UInt64(bytes.first.map { $0 % 24 } ?? 0)
         let scan = DiskScan(byteCount: byteCount, blockBytes: bytes.count > 1 && bytes[1] & 1 == 1 ? 4096 : 512) { offset, wanted in
-            (0..<UInt64(wanted)).map { place in
-                let fromStart = offset + place
-                let fromEnd = byteCount - fromStart
-                if fromStart < UInt64(body.count) { return body[Int(fromStart)] }
-                return fromEnd <= UInt64(body.count) ? body[body.count - Int(fromEnd)] : 0
+            var window = [UInt8](repeating: 0, count: wanted)
+            for start in [0, byteCount - UInt64(body.count)] {
+                let shared = (start..<start + UInt64(body.count)).clamped(to: offset..<offset + UInt64(wanted))
+                for place in shared { window[Int(place - offset)] = body[Int(place - start)] }
             }
+            return window
         }
         precondition(scan.items.count <= DiskScan.itemLimit && scan.partitions <= 1024)
         precondition(scan.items.allSatisfy { isShown($0.label) && ($0.label ?? "").utf8.count <= 108 })

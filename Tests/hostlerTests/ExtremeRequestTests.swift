@@ -52,6 +52,7 @@ private struct NoImages: ImageCatalog, ImageShelf {
         "BMCTrust": #"{"fingerprint":"SHA256:00"}"#,
         "AttestationRuleRequest": #"{"rule":"required"}"#,
         "InterfaceRequest": #"{"mac":"52:54:00:00:00:02"}"#,
+        "MachineAddition": #"{"mac":"52:54:00:00:00:05","name":"added"}"#,
         "BootOverride": #"{"target":"pxe","persistent":false,"uri":"http://x","uefi":true}"#,
         "PowerRequest": #"{"action":"on"}"#,
         "FirmwareSettingsChange": #"{"attributes":{"a":1,"b":"x","c":true}}"#,

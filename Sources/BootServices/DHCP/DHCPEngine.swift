@@ -146,6 +146,7 @@ final class DHCPEngine: @unchecked Sendable {
         var evidence = ["policy": policy.rawValue, "mac": question.mac.description]
         evidence["uuid"] = question.uuid
         evidence["machine"] = machine?.id.rawValue
+        if machine == nil { evidence["remedy"] = "If it is yours: hostler machine add \(question.mac)" }
         service.refusals.note(
             policy == .watch ? "watched" : "unknown-machine", source: source.ipAddress ?? "", mac: question.mac, isClaim: true,
             event: "boot.arrival", evidence: evidence)

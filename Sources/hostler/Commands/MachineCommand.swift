@@ -33,7 +33,8 @@ struct MachineCommand: AsyncParsableCommand {
                 let heading = ["ID", "NAME", "STATE", "SYSTEM", "DISK", "MEMORY", "ADDRESS", "OS", "SEEN"]
                 try output.printList(
                     machines, heading: heading + (output.isWide ? ["MAC", "FIRMWARE", "SERIAL", "LABELS"] : []),
-                    none: "No machine was seen yet. Power one on with network boot first in its boot order."
+                    none:
+                        "No machine was seen yet. Power one on with network boot first in its boot order; on a network whose policy is known: hostler machine add MAC"
                 ) { $0.row(isWide: output.isWide) }
             }
         }

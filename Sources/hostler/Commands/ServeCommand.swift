@@ -1,8 +1,8 @@
 import API
-import ArgumentParser
+public import ArgumentParser
 import BootServices
 import CLinux
-import Control
+public import Control
 import FoundationEssentials
 import Logging
 import Model
