@@ -8,7 +8,7 @@ import Testing
 
 @Suite("What destroys something goes through one guard") struct GuardTests {
     /// Deletions that lose nothing that could not be had again at once.
-    private static let harmless: Set<String> = ["ejectMedia"]
+    private static let harmless: Set<String> = ["ejectMedia", "unbindBMC"]
     /// What destroys, stops or forgets something without being called a deletion.
     private static let destructive: Set<String> = [
         "installMachine", "wipeMachine", "rescueMachine", "setPower", "updateFirmware", "pushFirmware", "takeInterface", "replaceIdentityKeys",
@@ -25,7 +25,7 @@ import Testing
     /// What changes no machine, although it is no question.
     private static let recordOnly: Set<String> = [
         "addMachine", "updateMachine", "updateMachines", "cancelOperation", "importImage", "deleteImage", "createToken", "revokeToken", "addBMC",
-        "removeBMC",
+        "removeBMC", "bindBMC", "unbindBMC",
         "verifyBMC", "trustBMC", "scanForBMCs", "takeBackup", "freeze", "thaw", "replaceIdentityKeys", "mintIdentityToken", "acceptMachineBoot",
         "forgetMachineTPM", "setAttestationRule", "signSSHUserKey", "signSSHHostKey", "signMachineHostKeys",
     ]
@@ -53,7 +53,7 @@ import Testing
             .replacing("{hold}", with: "hold-0000").replacing("{token}", with: token).replacing("{image}", with: "web").replacing("{bmc}", with: "b")
         let body: String? =
             switch route.name {
-            case "installMachine": #"{"image":"web"}"#
+            case "installMachine": #"{"image":"other"}"#
             case "wipeMachine": "{}"
             case "rescueMachine": #"{"sshKeys":[]}"#
             case "setPower": #"{"action":"off"}"#

@@ -263,6 +263,12 @@ struct Rack: Sendable {
         return machine
     }
 
+    /// Asks what a request will cost, and sends it with the consent to that.
+    func sendAgreed(_ method: HTTPMethod, _ path: String, as role: Role? = .admin, body: String? = nil) async throws -> Answer {
+        let cost = try await send(method, path + "?dryRun=true", as: role, body: body).decode(Consequence.self)
+        return try await send(method, path + (cost.confirmation.map { "?confirm=\($0)" } ?? ""), as: role, body: body)
+    }
+
     func send(
         _ method: HTTPMethod, _ path: String, as role: Role? = .admin, token: String? = nil, body: String? = nil,
         headers: [String: String] = [:]
