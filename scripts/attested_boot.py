@@ -102,7 +102,8 @@ with open(WORK / "serve.log", "w") as log:
         stdout=log, stderr=log)
 board = Board()
 try:
-    wait_for("the server", lambda: (state / "admin.json").exists(), 60)
+    wait_for("the server", lambda: (state / "admin.json").exists() and subprocess.run(
+        [HOSTLER, "status", "--state-dir", state], capture_output=True).returncode == 0, 60)
     login = json.loads((state / "admin.json").read_text())
     base, tls = f"https://localhost:{port}", ssl.create_default_context(cadata=login["ca"])
 
@@ -128,7 +129,9 @@ try:
     place = int.from_bytes(kernel[0x20e:0x210], "little") + 0x200
     kernel[place] ^= 1
     (boot / "vmlinuz").write_bytes(kernel)
-    operation = api(f"/v1/machines/{machine}/install", {"image": "played"})["id"]
+    asked = f"/v1/machines/{machine}/install"
+    agreed = api(asked + "?dryRun=true", {"image": "played"}).get("confirmation")
+    operation = api(asked + (f"?confirm={agreed}" if agreed else ""), {"image": "played"})["id"]
     board.on()
     ended = wait_for("the installation's end", lambda: (found := api(f"/v1/operations/{operation}"))["state"] != "running" and found)
     third = attestation()

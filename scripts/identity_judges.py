@@ -59,6 +59,12 @@ def api(path, body=None, method=None, token=True):
         return json.loads(reply.read() or b"{}")
 
 
+def order(path, body):
+    """By somebody who was asked what it destroys, and said yes."""
+    confirmation = api(path + "?dryRun=true", body).get("confirmation")
+    return api(path + (f"?confirm={confirmation}" if confirmation else ""), body)
+
+
 def refused(path, body):
     try:
         api(path, body)
@@ -126,7 +132,7 @@ try:
         run("ssh-keygen", "-q", "-t", kind, "-N", "", "-f", WORK / f"host_{kind}")
     player = play("install", 60, WORK / "host_ed25519.pub", WORK / "host_ecdsa.pub")
     api(f"/v1/machines/{machine}", {"name": "web-1", "labels": {"project": "red"}}, "PATCH")
-    api(f"/v1/machines/{machine}/install", {"image": "played", "hostname": "web-1"})
+    order(f"/v1/machines/{machine}/install", {"image": "played", "hostname": "web-1"})
     check("while it is being installed it gets no token", refused(mint, {"audience": "a"}) == (403, "identity-refused"))
     assert player.wait(60) == 0
     wait_for("the system", lambda: api(f"/v1/machines/{machine}")["state"] == "running")
@@ -247,7 +253,7 @@ try:
     check("a machine with keys that nobody vouched for is refused", result.returncode != 0 and "here" not in result.stdout, result.stderr)
 
     # From the second on that a wipe is asked for, it gets nothing.
-    api(f"/v1/machines/{machine}/wipe", {})
+    order(f"/v1/machines/{machine}/wipe", {})
     check("a machine that is to be wiped gets no token", refused(mint, {"audience": "a"}) == (403, "identity-refused"))
     check("and no host certificate", refused(f"/v1/machines/{machine}/ssh-host-certificates", {}) == (403, "identity-refused"))
     kinds = [event["kind"] for event in api("/v1/events?limit=1000")["items"]]

@@ -269,7 +269,7 @@ def call_home(rack, one, source, seed):
 
 
 def wipe(rack, one):
-    operation = rack.api("POST", f"/v1/machines/{one.id}/wipe", {})
+    operation = rack.order(f"/v1/machines/{one.id}/wipe", {})
     one.boot()
     task = one.agent("/agent/v1/task", {"generation": 0})
     for step in ("wipe-disks", "verify-wipe"):
@@ -448,7 +448,7 @@ def main():
         watching(rack, one, key)
         attack(rack, one, two, key)
         behind_a_relay(check, rack, run_in, lambda *words: metadata_url(rack, *words), SECRET, key.removeprefix("http://169.254.169.254"))
-        wipe_began = rack.api("POST", f"/v1/machines/{one.id}/wipe", {})
+        wipe_began = rack.order(f"/v1/machines/{one.id}/wipe", {})
         check("from the moment of its wipe on, the key is none", one.curl(key.removeprefix("http://169.254.169.254") + "/latest/user-data")[0] == 403, wipe_began)
         rack.stop()
         left = sh("ip", "-n", rack.server_ns, "addr", "show", "dev", "rack0").stdout

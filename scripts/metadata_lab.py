@@ -168,7 +168,7 @@ runcmd:
             given = ["--network-config", self.rack.work / f"given-{node}"]
         done = self.rack.admin(
             "machine", "install", self.ids[node], "--image", image, "--hostname", f"web-{number}", "--datasource", source,
-            "--ssh-key", f"{self.rack.state / 'key'}.pub", "--user-data", user_data, *given, "--no-wait")
+            "--ssh-key", f"{self.rack.state / 'key'}.pub", "--user-data", user_data, *given, "--yes", "--no-wait")
         # One that runs a system goes to the agent by a restart; one that waits in the agent has begun.
         if node in self.runs_a_system:
             self.rack.power(node, "cycle")

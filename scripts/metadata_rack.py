@@ -160,6 +160,11 @@ class Rack:
             raise RuntimeError(f"{method} {path}: {reply.status} {text.decode()}")
         return json.loads(text) if text else None
 
+    def order(self, path, body):
+        """By somebody who was asked what it destroys, and said yes."""
+        confirmation = self.api("POST", path + "?dryRun=true", body).get("confirmation")
+        return self.api("POST", path + (f"?confirm={confirmation}" if confirmation else ""), body)
+
     def machine(self, number, **place):
         return Machine(self, number, **place)
 
@@ -244,7 +249,7 @@ while [ $# -ge 2 ]; do ip route replace "$1" via "$2" dev "$interface"; shift 2;
 
     def install(self, **request):
         """Up to the restart into the new system. Returns the operation and the drive that it starts with."""
-        operation = self.rack.api("POST", f"/v1/machines/{self.id}/install", {"image": "test", "hostname": f"web-{self.number}", **request})
+        operation = self.rack.order(f"/v1/machines/{self.id}/install", {"image": "test", "hostname": f"web-{self.number}", **request})
         task = self.agent("/agent/v1/task", {"generation": 0})
         work = self.work = task["work"]["install"]["_0"]
         drive = self.rack.work / f"{operation['id']}.img"

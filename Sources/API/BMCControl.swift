@@ -10,10 +10,14 @@ public protocol BMCControl: Sendable {
     func add(_ request: BMCRequest, by actor: String) async throws -> BMC
     func scan(_ network: IPv4Prefix, by actor: String) async throws -> [FoundBMC]
     func verify(_ name: String, by actor: String) async throws -> BMC
+    /// Says in which machine a BMC is; nil: in the only one that is proposed.
+    func bind(_ name: String, to machine: String?, by actor: String) async throws -> BMC
+    func unbind(_ name: String, by actor: String) async throws -> BMC
     func remove(_ name: String, by actor: String) async throws
     func trust(_ name: String, fingerprint: String?, by actor: String) async throws -> BMC
     func rotatePassword(_ name: String, by actor: String) async throws -> BMC
-    func power(_ action: PowerAction, machine: String, by actor: String) async throws -> PowerProof
+    /// - Parameter beyondLimits: an admin's word that it may be beyond the limits for the whole rack.
+    func power(_ action: PowerAction, machine: String, by actor: String, beyondLimits: Bool) async throws -> PowerProof
     func powerStatus(machine: String) async throws -> ObservedPower
     func setBoot(_ wanted: BootOverride, machine: String, by actor: String) async throws -> BootOverride
     func bootOverride(machine: String) async throws -> BootOverride

@@ -6,11 +6,12 @@ extension ControlPlane: MachineControl {}
 extension BMCDesk: BMCControl, ConsoleControl {}
 
 extension ImageStore: ImageShelf {
-    public func summaries() async throws -> [ImageSummary] { try list().map(summary) }
+    /// Those that can be read; ``damageWarnings`` names the others.
+    public func summaries() async throws -> [ImageSummary] { try list().compactMap { try? summary($0) } }
 
     public func summary(named name: String) async throws -> ImageSummary? {
-        let full = name.contains(":") ? name : "\(name):latest"
-        return try list().first { $0.name == full }.map(summary)
+        let short = try ImageName.short(of: name)
+        return try list().first { (try? ImageName.short(of: $0.name)) == short }.map(summary)
     }
 
     public func removeImage(named name: String) async throws {
@@ -35,11 +36,10 @@ extension ImageStore: ImageShelf {
 
     private func summary(_ entry: Entry) throws -> ImageSummary {
         let index = try chunkIndex(for: entry.manifest)
-        // `debian-12:latest` is what people call `debian-12`.
-        let name = entry.name.hasSuffix(":latest") ? String(entry.name.dropLast(7)) : entry.name
         return ImageSummary(
-            name: name, digest: entry.digest.description, diskBytes: Int64(clamping: index.diskBytes),
+            name: try ImageName.short(of: entry.name), digest: entry.digest.description, diskBytes: Int64(clamping: index.diskBytes),
             dataBytes: Int64(clamping: index.dataBytes), storedBytes: Int64(clamping: entry.manifest.disk.size),
-            chunkCount: index.chunkCount, annotations: entry.manifest.annotations ?? [:])
+            chunkCount: index.chunkCount, annotations: entry.manifest.annotations ?? [:],
+            facts: try? facts(of: entry.digest))
     }
 }

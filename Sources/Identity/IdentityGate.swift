@@ -43,11 +43,13 @@ public enum IdentityGate {
         guard let machine = question.machine else {
             return .refuse(code: "machine-unknown", why: "the record has no such machine")
         }
-        if let operation = question.operation, operation.isOpen {
+        // One that waits for its second word has begun nothing: the system runs on, as itself.
+        let waits = question.operation?.state == .waiting && question.operation?.id == machine.openOperation
+        if let operation = question.operation, operation.isOpen, !waits {
             return .refuse(code: "machine-busy", why: "operation \(operation.id) (\(operation.kind.rawValue)) is open")
         }
         // An operation that the record names but that cannot be found may be a wipe: believe the worse.
-        if let open = machine.openOperation {
+        if let open = machine.openOperation, !waits {
             return .refuse(code: "machine-busy", why: "its record names operation \(open) as open")
         }
         if let hold = machine.holds.first {

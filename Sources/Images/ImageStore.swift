@@ -11,6 +11,7 @@ internal import Synchronization
 public struct ImageStore: Sendable {
     /// The layout's directory.
     public let path: String
+    let factsCache = ImageFactsCache()
 
     static let nameAnnotation = "org.opencontainers.image.ref.name"
     private static let temporaryPrefix = ".tmp-"
@@ -137,16 +138,27 @@ public struct ImageStore: Sendable {
     }
 
     /// Makes drafts into blobs and gives them a name, all or nothing as far as a reader can see.
+    ///
+    /// A name that stands for another image keeps it: a machine may be reading that, and its blobs would be swept.
     func commit(
         name: String, disk: (draft: Draft, digest: OCI.Digest), index: [UInt8], manifest: Manifest
     ) throws(Problem) -> OCI.Digest {
         let full = Self.fullName(try Self.localReference(name))
         let bytes = manifest.encoded()
         let digest = BlobHasher.digest(bytes)
+        try refuseIfTaken(full, by: manifest)
         try disk.draft.file.synchronize()
-        try locked { () throws(Problem) in
+        return try locked { () throws(Problem) in
+            // Checked before; with the lock nobody is quicker.
+            try refuseIfTaken(full, by: manifest)
             try Directory.rename(disk.draft.file.path, to: blobPath(disk.digest))
             disk.draft.keep()
+            // The same image once more: its files are written anew, as where one was damaged, and it keeps its digest.
+            if let known = try names().first(where: { $0.name == full }), (try? self.manifest(for: known.digest)) != nil {
+                try writeBlob(index)
+                try Directory.synchronize(path + "/blobs/sha256")
+                return known.digest
+            }
             for blob in [Descriptor.emptyBytes, index, bytes] { try writeBlob(blob) }
             try Directory.synchronize(path + "/blobs/sha256")
             var layout = try readIndex()
@@ -158,8 +170,31 @@ public struct ImageStore: Sendable {
             try replaceFile("index.json", with: layout.encoded())
             // A name that pointed elsewhere may have left blobs behind.
             try sweep()
+            return digest
         }
-        return digest
+    }
+
+    /// Throws where the name stands for an image already.
+    public func refuseIfTaken(_ name: String) throws(Problem) {
+        try refuseIfTaken(Self.fullName(try Self.localReference(name)), by: nil)
+    }
+
+    /// - Parameter image: what is to get the name; the same image may, under whichever date.
+    private func refuseIfTaken(_ full: String, by image: Manifest?) throws(Problem) {
+        guard let known = try names().first(where: { $0.name == full }), let old = try? manifest(for: known.digest) else { return }
+        if let image, Self.isSame(old, image) { return }
+        let short = ImageName.short(ofFull: full)
+        throw Problem(
+            "image-exists", status: 409, title: "There is an image “\(short)” already", detail: "It is \(known.digest).",
+            remedy: "Give the new one another name, as \(short.split(separator: ":").first.map(String.init) ?? short):2026-01, "
+                + "or take the old one away first: hostler image remove \(short)")
+    }
+
+    private static func isSame(_ left: Manifest, _ right: Manifest) -> Bool {
+        func facts(_ manifest: Manifest) -> [String: String] {
+            (manifest.annotations ?? [:]).filter { $0.key != "org.opencontainers.image.created" }
+        }
+        return left.disk.digest == right.disk.digest && left.index.digest == right.index.digest && facts(left) == facts(right)
     }
 
     // MARK: - Files

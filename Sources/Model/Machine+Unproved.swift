@@ -1,4 +1,7 @@
 extension Machine {
+    /// The system that an installation has put on its disk, whether or not it has proved itself.
+    public var systemOnDisk: Installation? { installed ?? unproved }
+
     /// What a person can do about a system that an installation has put on the disk and that has not proved itself.
     public var adviceOnUnproved: String {
         """

@@ -25,7 +25,7 @@ struct Agent {
         let reader = InventoryReader()
         let request = HelloRequest(
             nonce: boot.nonce, sessionKey: Session.sessionKey(), mac: boot.mac ?? port.mac,
-            macs: Interfaces.all().map(\.mac), uuid: reader.uuid, serial: reader.serial,
+            macs: Interfaces.all().filter { !$0.isHostInterface }.map(\.mac), uuid: reader.uuid, serial: reader.serial,
             firmware: BootOrder.isUEFI ? .uefi : .bios, version: HostlerInit.version)
         let session = Session(client: ControlClient(base: boot.url), log: log, request: request)
         log("saying hello to \(boot.url) from \(lease.address) (\(port.name), \(port.mac))")

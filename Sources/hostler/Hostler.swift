@@ -14,14 +14,15 @@ struct Hostler: AsyncParsableCommand {
             file), then the last `hostler login`, then the server on this host.
 
             Exit codes: 0 all well; 1 what was asked for failed; 2 wrong usage; 3 the server cannot be reached; \
-            4 not authorised; 5 not found; 6 conflict, as a machine that is busy.
+            4 not authorised; 5 not found; 6 conflict, as a machine that is busy; 7 something would be lost, and nobody said \
+            yes; 8 the rack is frozen, or a limit for the whole rack is reached.
             """,
         version: version,
         subcommands: [
             ServeCommand.self, MachineCommand.self, BMCCommand.self, ImageCommand.self, OperationCommand.self, EventCommand.self,
             LabCommand.self, IdentityCommand.self, SSHAuthorityCommand.self, LoginCommand.self, TokenCommand.self,
-            StatusCommand.self, DoctorCommand.self,
-            BackupCommand.self, RestoreCommand.self, VersionCommand.self,
+            StatusCommand.self, DoctorCommand.self, FreezeCommand.self, ThawCommand.self,
+            BackupCommand.self, RestoreCommand.self, StoreCommand.self, VersionCommand.self,
         ])
 
     static func main() async {

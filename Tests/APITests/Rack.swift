@@ -30,7 +30,7 @@ final class StillControl: MachineControl {
         try await records.store.commit([.put(key: value.key, value: RecordCoding.encode(value), if: .none)])
     }
 
-    func start(_ request: OperationRequest, on machine: String, by actor: String) async throws -> Model.Operation {
+    func start(_ request: OperationRequest, on machine: String, by actor: String, agreement: String?) async throws -> Model.Operation {
         var target = try await self.machine(named: machine).value
         guard target.openOperation == nil else {
             throw Problem("machine-busy", status: 409, title: "It is busy", remedy: "Wait.")
@@ -56,7 +56,7 @@ final class StillControl: MachineControl {
         return machine
     }
 
-    func takeDisks(of machine: String, by actor: String) async throws -> Machine { try await self.machine(named: machine).value }
+    func takeDisks(of machine: String, by actor: String, agreement: String?) async throws -> Machine { try await self.machine(named: machine).value }
 
     func cancel(_ id: OperationID, by actor: String) async throws -> Model.Operation {
         guard var operation = try await records.get(Model.Operation.self, id: id.rawValue)?.value else {
@@ -80,14 +80,14 @@ final class StillControl: MachineControl {
         return found
     }
 
-    func releaseHold(_ id: HoldID, on machine: String, by actor: String) async throws -> Machine {
+    func releaseHold(_ id: HoldID, on machine: String, by actor: String, agreement: String?) async throws -> Machine {
         var target = try await self.machine(named: machine).value
         target.holds.removeAll { $0.id == id }
         _ = try await put(target)
         return target
     }
 
-    func delete(machine: String, by actor: String) async throws {
+    func delete(machine: String, by actor: String, agreement: String? = nil) async throws {
         try await records.store.commit([.delete(key: self.machine(named: machine).value.key, if: .none)])
     }
 
@@ -98,7 +98,7 @@ final class StillControl: MachineControl {
         return target
     }
 
-    func forgetTPM(machine: String, by actor: String) async throws -> Machine {
+    func forgetTPM(machine: String, by actor: String, agreement: String?) async throws -> Machine {
         var target = try await self.machine(named: machine).value
         target.attestation = nil
         _ = try await put(target)
@@ -112,11 +112,48 @@ final class StillControl: MachineControl {
         return target
     }
 
-    func take(interface mac: MACAddress, into machine: String, by actor: String) async throws -> Machine {
+    func take(interface mac: MACAddress, into machine: String, by actor: String, agreement: String?) async throws -> Machine {
         var target = try await self.machine(named: machine).value
         target.interfaces.append(Interface(mac: mac))
         _ = try await put(target)
         return target
+    }
+
+    func approve(_ id: OperationID, by actor: String, agreement: String?) async throws -> Model.Operation {
+        guard var operation = try await records.get(Model.Operation.self, id: id.rawValue)?.value else {
+            throw Problem.notFound("operation", id.rawValue)
+        }
+        operation.state = .running
+        _ = try await put(operation)
+        return operation
+    }
+
+    /// What runs is lost by whatever is done to a machine.
+    func consequence(of act: MachineAct, on machine: String) async throws -> Consequence {
+        let target = try await self.machine(named: machine).value
+        return .naming(
+            .wipe, target: target.id.rawValue, name: target.name.text,
+            losses: target.state == .running ? [.init(.system, id: target.id.rawValue, "its system")] : [])
+    }
+
+    private let frozen = Mutex<Freeze?>(nil)
+    var freeze: Freeze? { frozen.withLock { $0 } }
+    func beginFreeze(_ reason: String, by actor: String) async throws -> Freeze {
+        let freeze = Freeze(reason: reason, by: actor, since: Timestamp(milliseconds: 0))
+        frozen.withLock { $0 = freeze }
+        return freeze
+    }
+    func thaw(by actor: String) async throws -> Bool {
+        frozen.withLock { frozen in
+            defer { frozen = nil }
+            return frozen != nil
+        }
+    }
+
+    func removingImage(digest: String, names: Set<String>, isLast: Bool, _ body: @Sendable () async throws -> Void) async throws {
+        let user = ImageUse.operation(in: try await records.all(Model.Operation.self).map(\.value), needing: digest, names: names)
+        if isLast, let user { throw ImageUse.refusal(by: user) }
+        try await body()
     }
 
     func agentLog(machine: String) async throws -> [String] {
@@ -172,7 +209,7 @@ struct Rack: Sendable {
         let store = MemoryStore()
         let control = StillControl(store: store)
         let tokens = TokenStore(store: store)
-        var secrets: [Role: String] = [.admin: try await tokens.ensureAdmin() ?? ""]
+        var secrets: [Role: String] = [.admin: try await tokens.create(name: "admin", role: .admin).secret]
         for role in [Role.viewer, .operator] { secrets[role] = try await tokens.create(name: role.rawValue, role: role).secret }
         let (ports, feed) = AsyncStream.makeStream(of: Int.self)
         var logger = Logger(label: "test")
@@ -224,6 +261,12 @@ struct Rack: Sendable {
         machine.state = state
         _ = try await control.put(machine)
         return machine
+    }
+
+    /// Asks what a request will cost, and sends it with the consent to that.
+    func sendAgreed(_ method: HTTPMethod, _ path: String, as role: Role? = .admin, body: String? = nil) async throws -> Answer {
+        let cost = try await send(method, path + "?dryRun=true", as: role, body: body).decode(Consequence.self)
+        return try await send(method, path + (cost.confirmation.map { "?confirm=\($0)" } ?? ""), as: role, body: body)
     }
 
     func send(

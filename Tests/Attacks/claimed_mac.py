@@ -139,7 +139,7 @@ def wipe_by_proxy(scene):
     victim = Victim(scene, "wv", "runs")
     attacker = scene.host("wa")
     strike(attacker, victim, "hello.macs", True)
-    scene.api("POST", f"/v1/machines/{attacker.id}/wipe", {})
+    scene.order(f"/v1/machines/{attacker.id}/wipe", {})
     led = victim.host.is_led_to()
     scene.check("the attacker's record is being wiped: the machine that it named goes to its disk", led == "disk", led)
     task = attacker.task()

@@ -59,6 +59,8 @@ def agent_messages(host, task):
         cpus=[{"model": "x", "cores": 4, "threads": 8}],
         memory={"totalBytes": 1 << 30, "dimms": [{"slot": "A", "bytes": 1 << 30, "megatransfersPerSecond": 3200}]},
         nics=[{"name": "eth0", "mac": host.mac, "link": True, "megabitsPerSecond": 1000, "neighbour": {"chassis": "c", "port": "p", "vlan": 4}}],
+        disks=[{**host.inventory_body()["disks"][0], "place": "inside", "path": "pci-0000:00:17.0-ata-1", "wwn": "5000c500a1b2c3d4",
+                "nguid": "0025385b000000010025385b00000001", "eui64": "0025385b71b0f1a2"}],
         installations=[{"disk": "sda", "record": {"machine": host.id, "operation": "op-00000000", "generation": 1, "image": "x",
                                                   "digest": "sha256:" + "0" * 64, "hostname": "x"}}],
         bmc={"address": "10.0.0.9", "mac": "52:54:00:00:00:09"}, tpm={"version": "2"})
@@ -175,7 +177,7 @@ def by_api(scene, host, killers):
     sent = taken = 0
     for method, path, message in api_messages(host):
         for field, text in texts(message, scene.random, 160):
-            status = call(scene, method, path, text)
+            status = call(scene, method, path + agreed(scene, path, text), text)
             sent, taken = sent + 1, taken + (200 <= status < 300)
             if 200 <= status < 300 and path.endswith(("/install", "/wipe")):
                 cancel(scene, host)
@@ -186,6 +188,22 @@ def by_api(scene, host, killers):
         alive(scene, f"GET {path[:200]}", killers)
     scene.check(f"{sent} extreme requests of an operator: each answered, none ends the server", not killers, killers[:5])
     scene.check("some were taken", taken > 5, taken)
+
+
+def agreed(scene, path, text):
+    """What an order that destroys something carries: what its dry run said."""
+    if not path.endswith(("/install", "/wipe")):
+        return ""
+    line = http.client.HTTPConnection("127.0.0.1", scene.port, timeout=10)
+    try:
+        line.request("POST", path + "?dryRun=true", text, {"Authorization": f"Bearer {scene.token}", "Content-Type": "application/json"})
+        reply = line.getresponse()
+        told = json.loads(reply.read()) if reply.status == 200 else {}
+        return f"?confirm={told['confirmation']}" if "confirmation" in told else ""
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        line.close()
 
 
 def call(scene, method, path, text):

@@ -70,7 +70,7 @@ def attack(scene):
         forging = threading.Thread(target=forge, args=(thief, host, way, stop), daemon=True)
         if way:
             forging.start()
-        operation = scene.api("POST", f"/v1/machines/{host.id}/wipe", {})["id"]
+        operation = scene.order(f"/v1/machines/{host.id}/wipe", {})["id"]
 
         def decided():
             step = host.operation(operation)["steps"][0]

@@ -33,7 +33,7 @@ def installed(scene, host):
 
 
 def wiped(scene, host):
-    operation = scene.api("POST", f"/v1/machines/{host.id}/wipe", {})["id"]
+    operation = scene.order(f"/v1/machines/{host.id}/wipe", {})["id"]
     host.boot_into_agent()
     task = host.work("wipe")
     for name in ("wipe-disks", "verify-wipe"):

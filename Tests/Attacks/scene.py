@@ -77,7 +77,7 @@ class Scene(metadata_rack.Rack):
         return Host(self, name, mac or self.mac(), **place)
 
     def install(self, machine, **request):
-        return self.api("POST", f"/v1/machines/{machine}/install", {"image": "test", **request})
+        return self.order(f"/v1/machines/{machine}/install", {"image": "test", **request})
 
     # What the record says
 

@@ -177,7 +177,9 @@ struct MetadataServiceTests {
             _ = try await rack.control.update(
                 machine: id.rawValue, with: MachinePatch(lease: LeasePatch(endsAt: end)), expecting: nil, by: "test")
             #expect(client.readUntil("\n\n").contains("\"endsAt\":\"\(end)\",\"endedAt\":null"))
-            _ = try await rack.control.start(.wipe(WipeRequest()), on: id.rawValue, by: "test")
+            let wipe = OperationRequest.wipe(WipeRequest())
+            let lost = try await rack.control.consequence(of: .operation(wipe), on: id.rawValue)
+            _ = try await rack.control.start(wipe, on: id.rawValue, by: "test", agreement: lost.confirmation)
             #expect(client.readUntil("\n\n").isEmpty)
             #expect(try RawClient(from: "127.0.0.2", port: rack.port).get("/k/\(key)/latest/meta-data/").status == 403)
         }

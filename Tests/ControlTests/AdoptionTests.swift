@@ -123,7 +123,7 @@ struct AdoptionTests {
                 }
             }
             func start(_ request: OperationRequest) async throws -> Model.Operation {
-                let operation = try await control.start(request, on: reply.machine.rawValue, by: "test")
+                let operation = try await control.order(request, on: reply.machine.rawValue, by: "test")
                 _ = try await control.task(
                     for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
                 return operation
@@ -153,14 +153,15 @@ struct AdoptionTests {
         try await running(try await open(store, clock: Self.later, epoch: 1)) { control in
             let reply = try await boot(control)
             try await control.record(inventory(), of: reply.machine, wantsProof: false)
-            let operation = try await control.start(.wipe(WipeRequest()), on: reply.machine.rawValue, by: "test")
+            let operation = try await control.order(.wipe(WipeRequest()), on: reply.machine.rawValue, by: "test")
             _ = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
             for step in [StepName.wipeDisks, .verifyWipe] {
                 let report = StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .succeeded)
                 _ = try await control.report(report, of: reply.machine, wantsProof: false)
             }
             marker = try control.markers.sealed(record(reply.machine, "op-g9ne0001", 1))
-            try await control.delete(machine: reply.machine.rawValue, by: "ann")
+            try await control.delete(
+                machine: reply.machine.rawValue, by: "ann", agreement: control.agreement(to: .delete, on: reply.machine.rawValue))
             let again = try await boot(control, key: String(repeating: "b", count: 64))
             #expect(again.machine != reply.machine)
             try await control.record(facts(try #require(marker)), of: again.machine, wantsProof: false)

@@ -40,7 +40,7 @@ import X509
     }
 
     private func install(_ control: ControlPlane, _ id: MachineID) async throws -> Model.Operation {
-        try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+        try await control.order(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
     }
 
     private func work(_ control: ControlPlane, _ session: String) async throws -> AgentWork {
@@ -93,7 +93,7 @@ import X509
             #expect(event.message.contains("PCR 4"))
 
             _ = try await control.acceptBoot(machine: machine.id.rawValue, by: "ann")
-            _ = try await control.releaseHold(try #require(machine.holds.first).id, on: machine.id.rawValue, by: "ann")
+            _ = try await control.agreedRelease(try #require(machine.holds.first).id, on: machine.id.rawValue, by: "ann")
             let third = try await boot(control, key: String(repeating: "c", count: 64))
             try await prove(changed, control, third.session)
             #expect(try await control.machine(named: machine.id.rawValue).value.attestation?.standing == .attested)
@@ -207,7 +207,7 @@ import X509
             let second = try await boot(control, key: String(repeating: "b", count: 64))
             #expect(await code { try await control.record(inventory(), of: second.machine, wantsProof: false) } == "attestation-missing")
             for request in [OperationRequest.install(InstallRequest(image: "debian-12")), .rescue(RescueRequest(sshKeys: []))] {
-                let operation = try await control.start(request, on: second.machine.rawValue, by: "test")
+                let operation = try await control.order(request, on: second.machine.rawValue, by: "test")
                 guard case .wait = try await work(control, second.session) else {
                     Issue.record("work for a machine without its TPM")
                     return
@@ -218,7 +218,7 @@ import X509
                 let ended = try await control.operation(operation.id).value
                 #expect(ended.state == .failed && ended.problem?.code == "attestation-missing")
                 let held = try await control.machine(named: second.machine.rawValue).value.holds
-                for hold in held { _ = try await control.releaseHold(hold.id, on: second.machine.rawValue, by: "ann") }
+                for hold in held { _ = try await control.agreedRelease(hold.id, on: second.machine.rawValue, by: "ann") }
             }
             let third = try await boot(control, key: String(repeating: "c", count: 64))
             tpm.registers[4] = [UInt8](repeating: 0xee, count: 32)

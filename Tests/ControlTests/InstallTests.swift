@@ -25,7 +25,7 @@ struct InstallTests {
 
     /// An installation that the waiting agent has taken up.
     private func install(_ control: ControlPlane, _ reply: HelloReply) async throws -> Model.Operation {
-        let operation = try await control.start(
+        let operation = try await control.order(
             .install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
         let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
         #expect(task.operation == operation.id)
@@ -141,7 +141,7 @@ struct InstallTests {
             #expect(try await control.operation(operation.id).value.state == .failed)
             if case .refuse = control.boots(testMAC).verdict {} else { Issue.record("a held machine was booted") }
             await #expect(throws: Problem.self) { try await control.start(.inspect, on: id.rawValue, by: "test") }
-            _ = try await control.releaseHold(try #require(machine.holds.first).id, on: id.rawValue, by: "test")
+            _ = try await control.agreedRelease(try #require(machine.holds.first).id, on: id.rawValue, by: "test")
             _ = try await control.start(.inspect, on: id.rawValue, by: "test")
         }
     }

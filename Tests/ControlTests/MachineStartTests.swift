@@ -300,7 +300,8 @@ private final class StartingBMC: PowerSwitch {
             let taken = request
             await #expect(throws: Problem.self) { _ = try await desk.add(taken, by: "test") }
             try await desk.remove("10.0.0.4", by: "test")
-            _ = try await place.control.delete(machine: "one", by: "test")
+            try await place.control.delete(
+                machine: "one", by: "test", agreement: place.control.agreement(to: .delete, on: "one"))
             let added = try await desk.add(taken, by: "test")
             let made = try #require(added.machine)
             #expect(made != MachineID(unchecked: "m-test01"))

@@ -23,7 +23,7 @@ struct ControlMetadataTests {
     /// Takes an installation to where the system starts for the first time.
     private func install(_ control: ControlPlane, _ agent: HelloReply, _ request: InstallRequest) async throws -> Model.Operation {
         let id = agent.machine
-        let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
+        let operation = try await control.order(.install(request), on: id.rawValue, by: "test")
         _ = try await control.task(for: agent.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
         for step in InstallTests.order {
             _ = try await control.report(
@@ -146,7 +146,7 @@ struct ControlMetadataTests {
                 machine: id.rawValue, with: MachinePatch(network: NetworkConfig(ethernets: [port])), expecting: nil, by: "test")
             let request = InstallRequest(
                 image: "debian-12", hostname: "web-1", sshKeys: [publicKey], userData: base64("#cloud-config\n{secret: yes}\n"), dataSource: source)
-            let operation = try await control.start(.install(request), on: id.rawValue, by: "test")
+            let operation = try await control.order(.install(request), on: id.rawValue, by: "test")
             let volume = try await control.seed(of: operation.id, base: testBase, placement: placement, wantsProof: false)
             let text = String(decoding: volume.bytes, as: UTF8.self)
             let secrets = try await control.records.store.get(SeedSecrets.key(operation.id)).map {
@@ -176,7 +176,7 @@ struct ControlMetadataTests {
             environment: ControlEnvironment(now: { clock.now }, logger: Logger(label: "test"), bringsHostCertificates: wanted))
         try await running(control) { control in
             let id = try await discovered(control)
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
+            let operation = try await control.order(.install(InstallRequest(image: "debian-12")), on: id.rawValue, by: "test")
             let bytes = try #require(try await control.vendorData(of: id, base: testBase, wantsProof: false))
             let text = String(decoding: bytes, as: UTF8.self)
             #expect(text.contains("#cloud-config\nphone_home:\n  url: \(testBase)/call-home/\(operation.id)/"))
@@ -231,7 +231,7 @@ struct ControlMetadataTests {
         try await running(control) { control in
             let id = try await discovered(control)
             let request = InstallRequest(image: "debian-12", networkConfig: "version: 2\n", dataSource: .configDrive)
-            await #expect(throws: Problem.self) { _ = try await control.start(.install(request), on: id.rawValue, by: "test") }
+            await #expect(throws: Problem.self) { _ = try await control.order(.install(request), on: id.rawValue, by: "test") }
         }
     }
 

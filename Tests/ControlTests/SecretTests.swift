@@ -56,7 +56,7 @@ struct ControlSecretTests {
         let agent = try await boot(control)
         try await control.record(inventory(), of: agent.machine, wantsProof: false)
         let request = InstallRequest(image: "debian-12", userData: Base64Bytes(base64: Data(userData.utf8).base64EncodedString()))
-        let operation = try await control.start(.install(request), on: agent.machine.rawValue, by: "test")
+        let operation = try await control.order(.install(request), on: agent.machine.rawValue, by: "test")
         _ = try await control.task(for: agent.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
         return (agent, operation, try #require(try await secrets(control, operation).keys))
     }

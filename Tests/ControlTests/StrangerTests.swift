@@ -155,7 +155,7 @@ struct StrangerTests {
         try await running(try await open(MemoryStore())) { control in
             let agent = try await boot(control)
             try await control.record(inventory(foreign), of: agent.machine, wantsProof: false)
-            let taken = try await control.takeDisks(of: agent.machine.rawValue, by: "eve")
+            let taken = try await control.agreedTaking(of: agent.machine.rawValue, by: "eve")
             #expect(taken.takenDisks == [TakenDisk(name: "D1")] && taken.foreignContents == nil)
             #expect(try await events(control, "machine.taken").first?.actor == "eve")
             #expect(letter(control, .inspectEmpty) == "agent")
@@ -203,7 +203,7 @@ struct StrangerTests {
             try await control.record(facts, of: agent.machine, wantsProof: false)
             #expect(letter(control, .inspectEmpty) == "leave")
             #expect(control.boots(testMAC, policy: .known).machine?.foreignContents?.contains("0000:03:00.0") == true)
-            _ = try await control.takeDisks(of: agent.machine.rawValue, by: "eve")
+            _ = try await control.agreedTaking(of: agent.machine.rawValue, by: "eve")
             #expect(letter(control, .inspectEmpty) == "agent")
         }
     }

@@ -224,11 +224,11 @@ class Rack:
         with self.turn:
             done = self.admin(
                 "machine", "install", machine, "--image", "debian-12", "--hostname", hostname, "--ssh-key",
-                f"{self.state / 'key'}.pub", "--user-data", self.work / "user-data", "--no-wait", *more)
+                f"{self.state / 'key'}.pub", "--user-data", self.work / "user-data", "--yes", "--no-wait", *more)
         return next(word.strip(".,:") for word in done.stdout.split() if word.startswith("op-"))
 
     def ended(self, operation, seconds=900):
-        return until(seconds, f"{operation} ends", lambda: (o := self.operation(operation))["state"] not in ("running", "undoing") and o)
+        return until(seconds, f"{operation} ends", lambda: (o := self.operation(operation))["state"] not in ("waiting", "running", "undoing") and o)
 
     # What is installed
 

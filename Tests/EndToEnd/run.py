@@ -155,7 +155,7 @@ class Story:
         with open(rack.disk("node1"), "rb") as disk:
             check(not disk.read(1 << 20).strip(b"\0"), "the disk has neither partition table nor boot code")
         put(sound)
-        rack.admin("machine", "release", machine, held["holds"][0]["id"])
+        rack.admin("machine", "release", machine, held["holds"][0]["id"], "--yes")
         check(rack.request("DELETE", f"/v1/operations/{operation}")[0] in (404, 405), "history is not deleted")
         self.ok(f"a damaged chunk ends the installation, is named ({victim}), and leaves the disk unbootable and the machine held")
         self.damaged = operation
@@ -266,7 +266,7 @@ class Story:
         """A shell on a machine whose system does not matter; and then its system again, untouched."""
         rack, machine = self.rack, self.ids["node2"]
         rack.run(machine, "sh", "-c", "'echo kept > kept; sync'")
-        rack.admin("machine", "rescue", machine, "--ssh-key", f"{rack.state / 'key'}.pub")
+        rack.admin("machine", "rescue", machine, "--ssh-key", f"{rack.state / 'key'}.pub", "--yes")
         operation = self.open_operation(machine, "rescue")
         rack.power("node2", "cycle")
         shell = until(300, "the rescue shell is open", lambda: self.step(operation, "rescue-shell").get("evidence"))

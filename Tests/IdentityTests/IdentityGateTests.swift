@@ -9,6 +9,7 @@ import Testing
         var state = MachineState.running
         var open: OperationKind?
         var lost = false
+        var waits = false
         var held = false
         var installed = true
         var lease: Int64?
@@ -27,6 +28,8 @@ import Testing
             Case(what: "a machine that is being inspected gets none", open: .inspect, refused: "machine-busy"),
             Case(what: "a machine in rescue gets none", state: .rescue, open: .rescue, refused: "machine-busy"),
             Case(what: "a machine whose open operation is lost gets none", lost: true, refused: "machine-busy"),
+            Case(what: "a machine whose wipe waits for a second word gets one: nothing of it has begun", open: .wipe, waits: true),
+            Case(what: "a machine on hold gets none though its wipe waits", open: .wipe, waits: true, held: true, refused: "machine-held"),
             Case(what: "a machine on hold gets none", held: true, refused: "machine-held"),
             Case(what: "a machine that runs nothing of ours gets none", installed: false, refused: "machine-not-running"),
             Case(what: "a machine within its lease gets one", lease: 1),
@@ -64,6 +67,7 @@ import Testing
             operation = Model.Operation(
                 id: OperationID(unchecked: "op-1234"), machine: machine.id, generation: 2, request: request, steps: [],
                 requestedBy: "test", createdAt: now)
+            if row.waits { operation?.state = .waiting }
             machine.openOperation = operation?.id
         }
         let lease = row.lease.map { LeaseTerm(id: "l-1", endsAt: now + .milliseconds($0)) }

@@ -25,10 +25,10 @@ final class Workshop {
     /// Adds bytes that need not be a partitioned disk.
     @discardableResult
     func add(
-        _ file: String, name: String = "test", expected: OCI.Digest? = nil, limitBytes: UInt64 = 1 << 40
+        _ file: String, name: String? = nil, expected: OCI.Digest? = nil, limitBytes: UInt64 = 1 << 40
     ) async throws -> OCI.Digest {
         try await ImageImporter(store: store).add(
-            file, name: name,
+            file, name: name ?? "image-\(UInt64.random(in: 0 ... .max))",
             options: .init(expectedDigest: expected, limitBytes: limitBytes, requiresPartitionTable: false))
     }
 

@@ -30,7 +30,14 @@ struct ImageStoreTests {
         let file = try workshop.write(Array(repeating: 1, count: 1 << 20), "1")
         let first = try await workshop.add(file, name: "a")
         try await workshop.add(file, name: "b")
-        try await workshop.add(try workshop.write(Array(repeating: 2, count: 4096), "2"), name: "b")
+        // A machine may be reading what the name stands for: another image does not take its place.
+        let other = try workshop.write(Array(repeating: 2, count: 4096), "2")
+        for name in ["b", "b:latest"] {
+            let refused = await #expect(throws: Problem.self) { try await workshop.add(other, name: name) }
+            #expect(refused?.code == "image-exists")
+        }
+        let known = try workshop.store.resolve("b")
+        #expect(try await workshop.add(file, name: "b") == known, "the same image once more keeps its digest")
         #expect(try workshop.contents(first).count == 1 << 20)
         try workshop.store.remove("b")
         #expect(try workshop.contents(first).count == 1 << 20)

@@ -18,17 +18,23 @@ private struct RecordsOnly: MachineControl, ImageShelf {
         guard let found = try await records.get(Machine.self, id: name) else { throw Problem.notFound("machine", name) }
         return found
     }
-    func start(_ request: OperationRequest, on machine: String, by: String) async throws -> Model.Operation { throw never }
+    func start(_ request: OperationRequest, on machine: String, by: String, agreement: String?) async throws -> Model.Operation { throw never }
     func cancel(_ id: OperationID, by actor: String) async throws -> Model.Operation { throw never }
     func update(machine: String, with: MachinePatch, expecting: Revision?, by: String) async throws -> Versioned<Machine> { throw never }
-    func releaseHold(_ id: HoldID, on machine: String, by: String) async throws -> Machine { throw never }
-    func delete(machine: String, by actor: String) async throws { throw never }
+    func releaseHold(_ id: HoldID, on machine: String, by: String, agreement: String?) async throws -> Machine { throw never }
+    func delete(machine: String, by actor: String, agreement: String?) async throws { throw never }
     func acceptBoot(machine: String, by actor: String) async throws -> Machine { throw never }
-    func forgetTPM(machine: String, by actor: String) async throws -> Machine { throw never }
+    func forgetTPM(machine: String, by actor: String, agreement: String?) async throws -> Machine { throw never }
     func setAttestationRule(_ rule: AttestationRule, machine: String, by actor: String) async throws -> Machine { throw never }
-    func take(interface mac: MACAddress, into machine: String, by actor: String) async throws -> Machine { throw never }
+    func take(interface mac: MACAddress, into machine: String, by actor: String, agreement: String?) async throws -> Machine { throw never }
+    func approve(_ id: OperationID, by actor: String, agreement: String?) async throws -> Model.Operation { throw never }
+    func consequence(of act: MachineAct, on machine: String) async throws -> Consequence { throw never }
+    var freeze: Freeze? { nil }
+    func beginFreeze(_ reason: String, by actor: String) async throws -> Freeze { throw never }
+    func thaw(by actor: String) async throws -> Bool { throw never }
+    func removingImage(digest: String, names: Set<String>, isLast: Bool, _ body: @Sendable () async throws -> Void) async throws { throw never }
     func add(machine mac: MACAddress, name: String?, by actor: String) async throws -> Machine { throw never }
-    func takeDisks(of machine: String, by actor: String) async throws -> Machine { throw never }
+    func takeDisks(of machine: String, by actor: String, agreement: String?) async throws -> Machine { throw never }
     func agentLog(machine: String) async throws -> [String] { [] }
     func recordEvent(
         kind: String, machine: MachineID?, operation: OperationID?, actor: String, message: String, evidence: [String: String]
@@ -61,7 +67,7 @@ private struct RecordsOnly: MachineControl, ImageShelf {
         let store = MemoryStore()
         let control = RecordsOnly(records: Records(store: store))
         let tokens = TokenStore(store: store)
-        let secret = try #require(try await tokens.ensureAdmin())
+        let secret = try await tokens.create(name: "admin", role: .admin).secret
         let machine = Machine(
             id: MachineID(unchecked: "m-0000"), name: try DisplayName("one"), interfaces: [], now: .init(milliseconds: 0))
         try await control.put(machine)

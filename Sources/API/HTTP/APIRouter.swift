@@ -1,3 +1,4 @@
+internal import HTTPTypes
 internal import Hummingbird
 internal import Model
 internal import NIOCore
@@ -7,7 +8,7 @@ enum APIRouter {
     static let routes: [Route] =
         MachineRoutes.routes + OperationRoutes.routes + EventRoutes.routes + ImageRoutes.routes + TokenRoutes.routes
         + BMCRoutes.routes + ConsoleRoutes.routes + MachineSettingRoutes.routes + IdentityRoutes.routes + SSHAuthorityRoutes.routes
-        + ServerRoutes.routes + MachineTakingRoutes.routes
+        + ServerRoutes.routes + FreezeRoutes.routes + MachineTakingRoutes.routes
 
     static func build(_ server: ServerState) -> Router<APIContext> {
         let router = Router(context: APIContext.self)
@@ -45,8 +46,26 @@ enum APIRouter {
                 in: request.headers[.authorization], of: needed, from: context.address, logger: context.logger)
         }
         try call.checkQuery()
-        let response = try await route.handler(call)
+        var response = try await guarded(call)
+        // Percent-encoded: a header is ASCII.
+        if call.token != nil, let freeze = server.control.freeze, let name = HTTPFields.Element.Name("Hostler-Frozen") {
+            response.headers[name] = freeze.reason.percentEncoded
+        }
         return call.token.map { response.ending(with: $0, of: server.tokens, context.close) } ?? response
+    }
+}
+
+extension APIRouter {
+    /// What every route that destroys or changes something goes through: the freeze, the dry run, and the agreement to what
+    /// will be lost.
+    private static func guarded(_ call: Call) async throws -> Response {
+        if call.route.stopsInFreeze, let freeze = call.server.control.freeze { throw freeze.refusal }
+        if let foresee = call.route.foresee {
+            let consequence = try await foresee(call)
+            if try call.flag("dryRun") { return try .json(consequence) }
+            try consequence.check(call.agreement)
+        }
+        return try await call.route.handler(call)
     }
 }
 

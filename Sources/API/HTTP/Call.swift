@@ -2,6 +2,7 @@ internal import Hummingbird
 internal import Model
 internal import NIOCore
 internal import Store
+internal import Synchronization
 
 /// One authenticated request to one route.
 struct Call: Sendable {
@@ -11,6 +12,17 @@ struct Call: Sendable {
     var server: ServerState
     /// Nil on routes that are open to all.
     var token: Token?
+    private let read = ReadBody()
+
+    init(request: Request, context: APIContext, route: Route, server: ServerState) {
+        self.request = request
+        self.context = context
+        self.route = route
+        self.server = server
+    }
+
+    /// The confirmation of what the caller agrees to lose.
+    var agreement: String? { query("confirm") }
 
     /// Who acts, as events and operations tell it.
     var actor: String { token.map { "token:\($0.name)" } ?? "anonymous" }
@@ -37,8 +49,8 @@ struct Call: Sendable {
 
     /// Refuses query parameters that the route does not have.
     func checkQuery() throws(Problem) {
-        for (name, _) in request.uri.queryParameters where !route.query.contains(where: { $0.name == name }) {
-            let known = route.query.map(\.name)
+        for (name, _) in request.uri.queryParameters where !route.parametersOfQuery.contains(where: { $0.name == name }) {
+            let known = route.parametersOfQuery.map(\.name)
             throw Problem(
                 "query-unknown", title: "There is no query parameter “\(name)” here",
                 detail: known.isEmpty ? "this path takes none" : "the parameters are: \(known.joined(separator: ", "))",
@@ -89,13 +101,16 @@ struct Call: Sendable {
     func body<T: RequestBodyForm>(_ type: T.Type) async throws -> T { try APIJSON.decode(type, from: await buffer()) }
 
     /// The whole body, for what is no JSON.
-    func bytes() async throws -> [UInt8] { Array(try await buffer().readableBytesView) }
+    func bytes() async throws -> [UInt8] { Array(try await buffer(isKept: false).readableBytesView) }
 
-    private func buffer() async throws -> ByteBuffer {
+    private func buffer(isKept: Bool = true) async throws -> ByteBuffer {
+        if let known = read.bytes.withLock({ $0 }) { return known }
         let limit = route.bodyLimit
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw Self.tooLarge(limit) }
         do {
-            return try await request.body.collect(upTo: limit)
+            let bytes = try await request.body.collect(upTo: limit)
+            if isKept { read.bytes.withLock { $0 = bytes } }
+            return bytes
         } catch is NIOTooManyBytesError {
             throw Self.tooLarge(limit)
         }
@@ -109,9 +124,14 @@ struct Call: Sendable {
     }
 }
 
+/// The body, once it was read: what a request would do is asked before it is done.
+private final class ReadBody: Sendable {
+    let bytes = Mutex<ByteBuffer?>(nil)
+}
+
 extension String {
     /// Nil where an escape is broken or the bytes are not UTF-8.
-    var percentDecoded: String? {
+    public var percentDecoded: String? {
         var bytes: [UInt8] = []
         var rest = Array(utf8)[...]
         while let byte = rest.popFirst() {

@@ -2,12 +2,19 @@ internal import Hummingbird
 public import Model
 
 /// One page of a list.
-public struct ListReply<Item: Codable & Sendable>: Codable, Sendable {
+public struct ListReply<Item: Codable & Sendable>: Codable, Sendable, PartialReply {
     public var items: [Item]
     /// A watch after it sees all that is not listed.
     public var revision: Int64
     /// What to pass as `after` for the next page; absent on the last.
     public var next: String?
+    /// The ids of those that were passed over because their records cannot be read; absent where there are none.
+    public var skipped: [String]?
+}
+
+/// A reply that may lack what could not be read.
+public protocol PartialReply {
+    var skipped: [String]? { get }
 }
 
 /// The server's own state.
@@ -20,6 +27,10 @@ public struct StatusReply: Codable, Sendable {
     public var machines: [String: Int]
     public var heldMachines: Int
     public var openOperations: Int
+    /// Of the open ones, those that wait for a second word.
+    public var waitingOperations: Int?
+    /// That nothing may change a machine; nil: the rack is not frozen.
+    public var freeze: Freeze?
     public var images: Int
     /// Resident memory in bytes.
     public var memoryBytes: Int64
@@ -35,6 +46,11 @@ public struct StatusReply: Codable, Sendable {
 public struct NewToken: Codable, Sendable {
     public var token: Token
     public var secret: String
+
+    public init(token: Token, secret: String) {
+        self.token = token
+        self.secret = secret
+    }
 }
 
 /// The agent's log of one machine, oldest first.

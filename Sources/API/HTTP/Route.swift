@@ -16,6 +16,11 @@ struct Route: Sendable {
     /// In bytes.
     var bodyLimit = 1 << 20
     var reply: ReplyForm
+    /// Whether it changes a machine: nothing of it is done while the rack is frozen.
+    var stopsInFreeze = false
+    /// What it would destroy, stop or forget. With it a route takes `dryRun` and `confirm`, and is carried out only where the request
+    /// agrees to all that will be lost.
+    var foresee: (@Sendable (Call) async throws -> Consequence)?
     var handler: @Sendable (Call) async throws -> Response
 
     enum Access: Sendable, Equatable {
@@ -46,6 +51,9 @@ struct Route: Sendable {
         static let none = ReplyForm(status: .noContent, schema: nil)
     }
 
+    /// What may stand in the query.
+    var parametersOfQuery: [QueryParameter] { foresee == nil ? query : query + [.dryRun, .confirm] }
+
     /// The names of the path's parameters.
     var parameters: [String] {
         path.split(separator: "/").filter { $0.hasPrefix("{") }.map { String($0.dropFirst().dropLast()) }
@@ -58,6 +66,10 @@ extension Route.QueryParameter {
         name: "after", summary: "The cursor in the last page's `next`; with watch, the revision to watch from.")
     static let watch = Self(
         name: "watch", summary: "Answer with server-sent events of all changes after revision `after`.", type: "boolean")
+    static let dryRun = Self(
+        name: "dryRun", summary: "Do nothing; answer with what would be lost, and what to confirm.", type: "boolean")
+    static let confirm = Self(
+        name: "confirm", summary: "The `confirmation` that a dry run, or a refusal, gave: it names what will be lost.")
     static let paging = [limit, after]
     static let watching = [limit, after, watch]
 }

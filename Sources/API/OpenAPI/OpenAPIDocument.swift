@@ -41,7 +41,7 @@ public enum OpenAPIDocument {
         var members: [String: JSONValue] = [
             "operationId": .string(route.name), "summary": .string(route.summary), "responses": responses(route),
         ]
-        let parameters = route.parameters.map(pathParameter) + route.query.map(queryParameter)
+        let parameters = route.parameters.map(pathParameter) + route.parametersOfQuery.map(queryParameter)
         if !parameters.isEmpty { members["parameters"] = .array(parameters) }
         if let body = route.body {
             members["requestBody"] = ["required": true, "content": ["application/json": ["schema": Schemas.reference(body)]]]
@@ -63,13 +63,22 @@ public enum OpenAPIDocument {
         if route.reply.isWatchable { content["text/event-stream"] = ["schema": ["type": "string"]] }
         var good: [String: JSONValue] = ["description": .string(route.reply.status.reasonPhrase)]
         if !content.isEmpty { good["content"] = .object(content) }
-        return .object([
+        var all: [String: JSONValue] = [
             String(route.reply.status.code): .object(good),
             "default": [
                 "description": "What happened, why, and what to do about it",
                 "content": ["application/problem+json": ["schema": Schemas.reference("Problem")]],
             ],
-        ])
+        ]
+        if route.foresee != nil {
+            var schemas = [Schemas.reference("Consequence")]
+            if route.reply.status == .ok, let schema = route.reply.schema { schemas.append(Schemas.reference(schema)) }
+            all["200"] = [
+                "description": "OK; with dryRun what would be lost",
+                "content": ["application/json": ["schema": ["anyOf": .array(schemas)]]],
+            ]
+        }
+        return .object(all)
     }
 
     private static func pathParameter(_ name: String) -> JSONValue {

@@ -36,7 +36,8 @@ enum BMCRoutes {
         ) { call in try .json(await bmcs(call).bmc(named: call.path("bmc")).value) },
         Route(
             method: .delete, path: "/v1/bmcs/{bmc}", name: "removeBMC", summary: "Forget a BMC and its password",
-            access: .role(.admin), reply: .none
+            access: .role(.admin), reply: .none,
+            foresee: { call in try await removal(of: bmcs(call).bmc(named: call.path("bmc")).value) }
         ) { call in
             try await bmcs(call).remove(call.path("bmc"), by: call.actor)
             return .nothing
@@ -45,6 +46,19 @@ enum BMCRoutes {
             method: .post, path: "/v1/bmcs/{bmc}/verify", name: "verifyBMC", summary: "Log in to a BMC and ask anew who it is",
             access: .role(.operator), reply: .json("BMC")
         ) { call in try .json(await bmcs(call).verify(call.path("bmc"), by: call.actor)) },
+        Route(
+            method: .post, path: "/v1/bmcs/{bmc}/machine", name: "bindBMC",
+            summary: "Say in which machine a BMC is; without one, in the only one that is proposed", access: .role(.operator),
+            body: "BMCBindRequest", reply: .json("BMC")
+        ) { call in
+            let request = try await call.body(BMCBindRequest.self)
+            return try .json(await bmcs(call).bind(call.path("bmc"), to: request.machine, by: call.actor))
+        },
+        Route(
+            method: .delete, path: "/v1/bmcs/{bmc}/machine", name: "unbindBMC",
+            summary: "Say that a BMC is not in the machine that it was taken for, or that is proposed", access: .role(.operator),
+            reply: .json("BMC")
+        ) { call in try .json(await bmcs(call).unbind(call.path("bmc"), by: call.actor)) },
         Route(
             method: .post, path: "/v1/bmcs/{bmc}/trust", name: "trustBMC",
             summary: "Trust this certificate of a BMC, or whichever it shows next", access: .role(.admin), body: "BMCTrust",
@@ -55,7 +69,7 @@ enum BMCRoutes {
         },
         Route(
             method: .post, path: "/v1/bmcs/{bmc}/rotate", name: "rotateBMCPassword",
-            summary: "Give a BMC a new password, prove it, and forget the old one", access: .role(.admin), reply: .json("BMC")
+            summary: "Give a BMC a new password, prove it, and forget the old one", access: .role(.admin), reply: .json("BMC"), stopsInFreeze: true
         ) { call in try .json(await bmcs(call).rotatePassword(call.path("bmc"), by: call.actor)) },
     ]
 
@@ -67,10 +81,22 @@ enum BMCRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/power", name: "setPower",
             summary: "Switch a machine, and prove it by reading back; answers when it is proved or its deadline is over",
-            access: .role(.operator), body: "PowerRequest", reply: .json("PowerProof")
+            access: .role(.operator),
+            query: [
+                .init(name: "beyondLimits", summary: "With an admin's token: also beyond the limits for the whole rack.", type: "boolean")
+            ],
+            body: "PowerRequest", reply: .json("PowerProof"), stopsInFreeze: true,
+            foresee: { call in try await call.consequence(of: .power(call.body(PowerActionRequest.self).action)) }
         ) { call in
             let request = try await call.body(PowerActionRequest.self)
-            return try .json(await bmcs(call).power(request.action, machine: call.path("machine"), by: call.actor))
+            let beyondLimits = try call.flag("beyondLimits")
+            if beyondLimits, call.token?.role != .admin {
+                throw Problem(
+                    "role-too-low", status: 403, title: "Only an admin may go beyond the limits for the whole rack",
+                    remedy: "Wait until the hour is over, or ask an admin.")
+            }
+            return try .json(
+                await bmcs(call).power(request.action, machine: call.path("machine"), by: call.actor, beyondLimits: beyondLimits))
         },
         Route(
             method: .get, path: "/v1/machines/{machine}/boot", name: "getBootOverride", summary: "Where a machine boots from next, read now",
@@ -79,7 +105,7 @@ enum BMCRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/boot", name: "setBootOverride",
             summary: "Say where a machine boots from next, and read it back", access: .role(.operator), body: "BootOverride",
-            reply: .json("BootOverride")
+            reply: .json("BootOverride"), stopsInFreeze: true
         ) { call in
             let wanted = try await call.body(BootOverrideRequest.self).value
             return try .json(await bmcs(call).setBoot(wanted, machine: call.path("machine"), by: call.actor))
@@ -103,12 +129,23 @@ enum BMCRoutes {
         },
         Route(
             method: .delete, path: "/v1/machines/{machine}/hardware-log", name: "clearHardwareLog", summary: "Clear the BMC's event log",
-            access: .role(.operator), reply: .none
+            access: .role(.operator), reply: .none, stopsInFreeze: true, foresee: { try await $0.consequence(of: .clearLog) }
         ) { call in
             try await bmcs(call).clearHardwareLog(machine: call.path("machine"), by: call.actor)
             return .nothing
         },
     ]
+
+    private static func removal(of bmc: BMC) -> Consequence {
+        .naming(
+            .removeBMC, target: bmc.id.rawValue, name: bmc.address,
+            losses: [
+                .init(
+                    .password, id: "\(bmc.id) \(bmc.address)",
+                    "the record of BMC \(bmc.address)\(bmc.machine.map { " of \($0)" } ?? ""), its certificate's fingerprint and its password; where it was rotated, nobody else knows it"
+                )
+            ])
+    }
 
     static func bmcs(_ call: Call) throws(Problem) -> any BMCControl {
         guard let bmcs = call.server.bmcs else {
@@ -138,6 +175,11 @@ public struct FoundBMCsReply: Codable, Sendable {
 struct BMCScanRequest: RequestBodyForm {
     static let fields = ["network"]
     var network: IPv4Prefix
+}
+
+struct BMCBindRequest: RequestBodyForm {
+    static let fields = ["machine"]
+    var machine: String?
 }
 
 struct BMCTrust: RequestBodyForm {

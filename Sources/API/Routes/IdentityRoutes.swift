@@ -25,7 +25,17 @@ enum IdentityRoutes {
         Route(
             method: .post, path: "/v1/identity/replace-keys", name: "replaceIdentityKeys",
             summary: "After a theft: make all signing keys anew; every token that is out is void", access: .role(.admin),
-            reply: .none
+            reply: .none,
+            foresee: { call in
+                let keys = try await call.issuer.publishedKeys.keys.map(\.kid).joined(separator: " ")
+                return .naming(
+                    .replaceKeys, target: "identity", name: "the issuer",
+                    losses: [
+                        .init(
+                            .keys, id: keys,
+                            "all keys that sign machines' tokens and documents: every token and document that is out becomes void at once")
+                    ])
+            }
         ) { call in
             try await call.issuer.replaceKeys(by: call.actor)
             return .nothing
@@ -48,8 +58,11 @@ enum IdentityRoutes {
         ) { call in try .json(await call.server.control.acceptBoot(machine: call.path("machine"), by: call.actor)) },
         Route(
             method: .delete, path: "/v1/machines/{machine}/attestation", name: "forgetMachineTPM",
-            summary: "Forget the machine's TPM, as after its board was replaced", access: .role(.operator), reply: .json("Machine")
-        ) { call in try .json(await call.server.control.forgetTPM(machine: call.path("machine"), by: call.actor)) },
+            summary: "Forget the machine's TPM, as after its board was replaced", access: .role(.operator), reply: .json("Machine"),
+            foresee: { try await $0.consequence(of: .forgetTPM) }
+        ) { call in
+            try .json(await call.server.control.forgetTPM(machine: call.path("machine"), by: call.actor, agreement: call.agreement))
+        },
         Route(
             method: .put, path: "/v1/machines/{machine}/attestation/rule", name: "setAttestationRule",
             summary: "Say whether the machine must prove its boots, whatever its networks say", access: .role(.admin),

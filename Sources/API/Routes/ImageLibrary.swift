@@ -1,3 +1,4 @@
+internal import Control
 internal import Images
 internal import Logging
 public import Model
@@ -51,13 +52,15 @@ final class ImageLibrary: Sendable {
         return (ready + coming).sorted { $0.name < $1.name }
     }
 
-    func get(_ name: String) async throws -> ImageReply {
+    func get(_ given: String) async throws -> ImageReply {
+        let name = try ImageName.short(of: given)
         if let summary = try await shelf.summary(named: name) { return Self.reply(summary) }
         if let coming = imports.withLock({ $0[name] }) { return Self.reply(coming) }
         throw Problem.notFound("image", name)
     }
 
-    func startImport(_ name: String, from url: String, sha256: String?) async throws -> ImageReply {
+    func startImport(_ given: String, from url: String, sha256: String?) async throws -> ImageReply {
+        let name = try ImageName.short(of: given)
         guard try await shelf.summary(named: name) == nil else {
             throw Problem(
                 "image-exists", status: 409, title: "There is an image “\(name)” already",
@@ -80,17 +83,44 @@ final class ImageLibrary: Sendable {
         return Self.reply(new)
     }
 
-    func remove(_ name: String) async throws {
+    /// What removing it costs; throws where an operation needs it.
+    func removal(of given: String, _ control: any MachineControl) async throws -> Consequence {
+        let name = try ImageName.short(of: given)
+        guard let image = try await shelf.summary(named: name) else {
+            guard imports.withLock({ $0[name]?.problem != nil }) else { throw Problem.notFound("image", name) }
+            return .naming(.removeImage, target: name, name: name, losses: [])
+        }
+        let others = try await shelf.summaries().filter { $0.digest == image.digest && $0.name != name }.map(\.name)
+        if others.isEmpty {
+            let operations = try await control.records.all(Model.Operation.self).map(\.value)
+            let user = ImageUse.operation(in: operations, needing: image.digest, names: Self.names(name))
+            if let user { throw ImageUse.refusal(by: user) }
+        }
+        var what = "the image “\(name)”, \(image.storedBytes / 1_000_000) MB, \(image.digest)"
+        if let other = others.first { what = "the name “\(name)”; the image stays as “\(other)”" }
+        return .naming(.removeImage, target: name, name: name, losses: [.init(.image, id: image.digest, what)])
+    }
+
+    private static func names(_ short: String) -> Set<String> { short.contains(":") ? [short] : [short, short + ":latest"] }
+
+    func remove(_ given: String, _ control: any MachineControl, by actor: String) async throws {
+        let name = try ImageName.short(of: given)
         let wasFailed = imports.withLock { imports in
             guard imports[name]?.problem != nil else { return false }
             imports[name] = nil
             return true
         }
-        if try await shelf.summary(named: name) == nil {
+        guard let image = try await shelf.summary(named: name) else {
             if wasFailed { return }
             throw Problem.notFound("image", name)
         }
-        try await shelf.removeImage(named: name)
+        let isLast = try await shelf.summaries().count { $0.digest == image.digest } == 1
+        try await control.removingImage(digest: image.digest, names: Self.names(name), isLast: isLast) {
+            try await self.shelf.removeImage(named: name)
+        }
+        try await control.recordEvent(
+            kind: "image.removed", machine: nil, operation: nil, actor: actor, message: "The image “\(name)” was removed",
+            evidence: ["image": name, "digest": image.digest])
     }
 
     /// Runs the imports that were asked for, one after the other, until cancelled.

@@ -20,24 +20,13 @@ enum ImageRoutes {
         ) { call in try .json(await call.server.images.get(call.path("image"))) },
         Route(
             method: .delete, path: "/v1/images/{image}", name: "deleteImage", summary: "Remove an image",
-            access: .role(.operator), reply: .none
+            access: .role(.operator), reply: .none,
+            foresee: { call in try await call.server.images.removal(of: call.path("image"), call.server.control) }
         ) { call in
-            try await refuseIfInUse(call.path("image"), call)
-            try await call.server.images.remove(call.path("image"))
+            try await call.server.images.remove(call.path("image"), call.server.control, by: call.actor)
             return .nothing
         },
     ]
-
-    private static func refuseIfInUse(_ name: String, _ call: Call) async throws {
-        let user = try await call.server.control.records.all(Model.Operation.self).first {
-            guard $0.value.isOpen, case .install(let request) = $0.value.request else { return false }
-            return request.image == name
-        }
-        guard let user = user?.value else { return }
-        throw Problem(
-            "image-in-use", status: 409, title: "\(user.id) is installing “\(name)”",
-            remedy: "Wait for it, or: hostler operation cancel \(user.id)")
-    }
 
     private static func start(_ call: Call) async throws -> Response {
         let request = try await call.body(ImageRequest.self)

@@ -35,45 +35,52 @@ enum MachineRoutes {
         },
         Route(
             method: .delete, path: "/v1/machines/{machine}", name: "deleteMachine", summary: "Forget a machine",
-            access: .role(.operator), reply: .none
+            access: .role(.operator), reply: .none, stopsInFreeze: true, foresee: { try await $0.consequence(of: .delete) }
         ) { call in
-            try await call.server.control.delete(machine: call.path("machine"), by: call.actor)
+            try await call.server.control.delete(machine: call.path("machine"), by: call.actor, agreement: call.agreement)
             return .nothing
         },
         Route(
             method: .post, path: "/v1/machines/{machine}/install", name: "installMachine",
             summary: "Put an operating system on a machine", access: .role(.operator), body: "InstallRequest",
-            bodyLimit: 24 << 20, reply: .json("Operation", status: .accepted)
+            bodyLimit: 24 << 20, reply: .json("Operation", status: .accepted), stopsInFreeze: true,
+            foresee: { try await $0.consequence(of: .operation(.install($0.body(InstallRequest.self)))) }
         ) { call in try await start(call, .install(call.body(InstallRequest.self))) },
         Route(
             method: .post, path: "/v1/machines/{machine}/wipe", name: "wipeMachine", summary: "Wipe a machine's disks",
-            access: .role(.operator), body: "WipeRequest", reply: .json("Operation", status: .accepted)
+            access: .role(.operator), body: "WipeRequest", reply: .json("Operation", status: .accepted), stopsInFreeze: true,
+            foresee: { try await $0.consequence(of: .operation(.wipe($0.body(WipeRequest.self)))) }
         ) { call in try await start(call, .wipe(call.body(WipeRequest.self))) },
         Route(
             method: .post, path: "/v1/machines/{machine}/inspect", name: "inspectMachine",
             summary: "Look again at what a machine is made of", access: .role(.operator),
-            reply: .json("Operation", status: .accepted)
+            reply: .json("Operation", status: .accepted), stopsInFreeze: true
         ) { call in try await start(call, .inspect) },
         Route(
             method: .post, path: "/v1/machines/{machine}/rescue", name: "rescueMachine",
             summary: "Boot a machine into a shell over SSH", access: .role(.operator), body: "RescueRequest",
-            reply: .json("Operation", status: .accepted)
+            reply: .json("Operation", status: .accepted), stopsInFreeze: true,
+            foresee: { try await $0.consequence(of: .operation(.rescue($0.body(RescueRequest.self)))) }
         ) { call in try await start(call, .rescue(call.body(RescueRequest.self))) },
         Route(
             method: .delete, path: "/v1/machines/{machine}/holds/{hold}", name: "releaseHold",
-            summary: "Say that a person looked: take a hold off", access: .role(.operator), reply: .json("Machine")
+            summary: "Say that a person looked: take a hold off", access: .role(.operator), reply: .json("Machine"), stopsInFreeze: true,
+            foresee: { try await $0.consequence(of: .release($0.id("hold", HoldID.self, noun: "hold"))) }
         ) { call in
             let hold = try call.id("hold", HoldID.self, noun: "hold")
             return try .json(
-                await call.server.control.releaseHold(hold, on: call.path("machine"), by: call.actor))
+                await call.server.control.releaseHold(hold, on: call.path("machine"), by: call.actor, agreement: call.agreement))
         },
         Route(
             method: .post, path: "/v1/machines/{machine}/interfaces", name: "takeInterface",
             summary: "Give a network port to a machine; another machine that had it has it no longer", access: .role(.operator),
-            body: "InterfaceRequest", reply: .json("Machine")
+            body: "InterfaceRequest", reply: .json("Machine"), stopsInFreeze: true,
+            foresee: { try await $0.consequence(of: .take($0.body(InterfaceRequest.self).mac)) }
         ) { call in
             let request = try await call.body(InterfaceRequest.self)
-            return try .json(await call.server.control.take(interface: request.mac, into: call.path("machine"), by: call.actor))
+            return try .json(
+                await call.server.control.take(
+                    interface: request.mac, into: call.path("machine"), by: call.actor, agreement: call.agreement))
         },
         Route(
             method: .get, path: "/v1/machines/{machine}/log", name: "getMachineLog",
@@ -103,7 +110,8 @@ enum MachineRoutes {
     }
 
     private static func start(_ call: Call, _ request: OperationRequest) async throws -> Response {
-        let operation = try await call.server.control.start(request, on: call.path("machine"), by: call.actor)
+        let operation = try await call.server.control.start(
+            request, on: call.path("machine"), by: call.actor, agreement: call.agreement)
         return try .json(operation, status: .accepted, headers: [.location: "/v1/operations/\(operation.id)"])
     }
 

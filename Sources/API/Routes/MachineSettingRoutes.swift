@@ -12,7 +12,7 @@ enum MachineSettingRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/bios", name: "stageFirmwareSettings",
             summary: "Stage settings for the machine's next start, and read them back", access: .role(.operator),
-            body: "FirmwareSettingsChange", reply: .json("FirmwareSettings")
+            body: "FirmwareSettingsChange", reply: .json("FirmwareSettings"), stopsInFreeze: true
         ) { call in
             let change = try await call.body(FirmwareSettingsChange.self)
             return try .json(await BMCRoutes.bmcs(call).stage(change.attributes, machine: call.path("machine"), by: call.actor))
@@ -24,7 +24,7 @@ enum MachineSettingRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/secure-boot", name: "setSecureBoot",
             summary: "Switch Secure Boot from the next start on, and read it back", access: .role(.operator), body: "SecureBoot",
-            reply: .json("SecureBoot")
+            reply: .json("SecureBoot"), stopsInFreeze: true
         ) { call in
             let wanted = try await call.body(SecureBootSetting.self)
             return try .json(await BMCRoutes.bmcs(call).setSecureBoot(wanted, machine: call.path("machine"), by: call.actor))
@@ -32,7 +32,7 @@ enum MachineSettingRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/media", name: "insertMedia",
             summary: "Put an image by URL into a machine's virtual drive, and read back that it is there", access: .role(.operator),
-            body: "MediaRequest", reply: .none
+            body: "MediaRequest", reply: .none, stopsInFreeze: true
         ) { call in
             let request = try await call.body(MediaRequest.self)
             try await BMCRoutes.bmcs(call).setMedia(request.image, machine: call.path("machine"), by: call.actor)
@@ -40,7 +40,7 @@ enum MachineSettingRoutes {
         },
         Route(
             method: .delete, path: "/v1/machines/{machine}/media", name: "ejectMedia", summary: "Empty a machine's virtual drive",
-            access: .role(.operator), reply: .none
+            access: .role(.operator), reply: .none, stopsInFreeze: true
         ) { call in
             try await BMCRoutes.bmcs(call).setMedia(nil, machine: call.path("machine"), by: call.actor)
             return .nothing
@@ -52,7 +52,8 @@ enum MachineSettingRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/firmware-update", name: "updateFirmware",
             summary: "Have the BMC fetch firmware and put it in; answers once that is under way", access: .role(.admin),
-            body: "FirmwareUpdateRequest", reply: .json("FirmwareUpdate", status: .accepted)
+            body: "FirmwareUpdateRequest", reply: .json("FirmwareUpdate", status: .accepted), stopsInFreeze: true,
+            foresee: { call in try await call.consequence(of: .updateFirmware(from: call.body(FirmwareUpdateRequest.self).url)) }
         ) { call in
             let request = try await call.body(FirmwareUpdateRequest.self)
             let update = try await BMCRoutes.bmcs(call).updateFirmware(
@@ -65,7 +66,8 @@ enum MachineSettingRoutes {
             query: [
                 .init(name: "name", summary: "The file's name, by which the BMC may know it."),
                 .init(name: "target", summary: "A path of the BMC's firmware inventory; without it the BMC chooses."),
-            ], bodyLimit: 256 << 20, reply: .json("FirmwareUpdate", status: .accepted)
+            ], bodyLimit: 256 << 20, reply: .json("FirmwareUpdate", status: .accepted), stopsInFreeze: true,
+            foresee: { call in try await call.consequence(of: .updateFirmware(from: call.query("name") ?? "a file")) }
         ) { call in
             guard let name = call.query("name") else {
                 throw Problem("query-missing", title: "The file's name is missing", remedy: "Add ?name=FILE.")

@@ -18,8 +18,10 @@ enum MachineTakingRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/take", name: "takeMachine",
             summary: "Say that nothing that a machine's disks hold is needed: it waits for work instead of booting them",
-            access: .role(.operator), reply: .json("Machine")
-        ) { call in try .json(await call.server.control.takeDisks(of: call.path("machine"), by: call.actor)) },
+            access: .role(.operator), reply: .json("Machine"), stopsInFreeze: true, foresee: { try await $0.consequence(of: .takeDisks) }
+        ) { call in
+            try .json(await call.server.control.takeDisks(of: call.path("machine"), by: call.actor, agreement: call.agreement))
+        },
     ]
 }
 

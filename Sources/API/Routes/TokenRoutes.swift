@@ -22,12 +22,26 @@ enum TokenRoutes {
         },
         Route(
             method: .delete, path: "/v1/tokens/{token}", name: "revokeToken", summary: "Take a token's power away",
-            access: .role(.admin), reply: .none
+            access: .role(.admin), reply: .none, foresee: { try await revocation($0).consequence }
         ) { call in
-            try await call.server.tokens.revoke(call.id("token", TokenID.self, noun: "token"))
+            let token = try await revocation(call).token
+            try await call.server.tokens.revoke(token.id)
+            try await call.server.control.recordEvent(
+                kind: "token.revoked", machine: nil, operation: nil, actor: call.actor,
+                message: "The token “\(token.name)” (\(token.role.rawValue)) was revoked", evidence: ["token": token.id.rawValue])
             return .nothing
         },
     ]
+
+    private static func revocation(_ call: Call) async throws -> (token: Token, consequence: Consequence) {
+        let id = try call.id("token", TokenID.self, noun: "token")
+        let tokens = try await call.server.tokens.list()
+        guard let token = tokens.first(where: { $0.id == id }) else { throw Problem.notFound("token", id.rawValue) }
+        try TokenStore.refuseIfLast(token, among: tokens)
+        var what = "the power of “\(token.name)” (\(token.role.rawValue), made \(token.createdAt)); what it has open ends within two seconds"
+        if token.id == call.token?.id { what += "; it is the token that this request was made with" }
+        return (token, .naming(.revokeToken, target: id.rawValue, name: token.name, losses: [.init(.token, id: id.rawValue, what)]))
+    }
 }
 
 struct TokenRequest: RequestBodyForm {

@@ -32,7 +32,11 @@ public struct DiskScan: Sendable, Equatable {
         var failures = 0
         func patiently(_ offset: UInt64, _ count: Int) throws -> [UInt8] {
             guard failures < Self.failureLimit else { throw ScanError.givenUp }
-            do { return try read(offset, count) } catch {
+            do {
+                let bytes = try read(offset, count)
+                guard bytes.count == count else { throw ScanError.short }
+                return bytes
+            } catch {
                 failures += 1
                 throw error
             }
@@ -76,7 +80,11 @@ public struct DiskScan: Sendable, Equatable {
         for start: UInt64 in [1 << 20, 2 << 20] { region.take(start..<start + sampleBytes, read) }
     }
 
-    private enum ScanError: Error { case givenUp }
+    private enum ScanError: Error {
+        case givenUp
+        /// Fewer bytes came than were asked for.
+        case short
+    }
 }
 
 /// The partition table of a disk, as far as it can be read, whichever block size it was made for.

@@ -8,8 +8,6 @@ struct RegionBytes {
     /// How long the region is.
     let byteCount: UInt64
     private(set) var windows: [Window] = []
-    /// Whether a window could not be read.
-    private(set) var hasFailed = false
 
     init(byteCount: UInt64) { self.byteCount = byteCount }
 
@@ -17,10 +15,7 @@ struct RegionBytes {
     mutating func take(_ range: Range<UInt64>, _ read: (_ offset: UInt64, _ count: Int) throws -> [UInt8]) {
         let clipped = range.clamped(to: 0..<byteCount)
         guard !clipped.isEmpty else { return }
-        guard let bytes = try? read(clipped.lowerBound, clipped.count), bytes.count == clipped.count else {
-            hasFailed = true
-            return
-        }
+        guard let bytes = try? read(clipped.lowerBound, clipped.count) else { return }
         windows.append(Window(start: clipped.lowerBound, bytes: bytes))
     }
 

@@ -12,7 +12,7 @@ extension ControlPlane {
     /// Whether a capability, as it stands in the path, opens the file now.
     public func opens(_ capability: String, _ digest: Digest) -> Bool {
         guard let dot = capability.firstIndex(of: "."), let id = OperationID(rawValue: String(capability[..<dot])),
-            let operation = snapshot.operations[id], operation.kind == .install, !operation.isDone(.restart)
+            let operation = snapshot.operations[id], operation.kind == .install, operation.state != .waiting, !operation.isDone(.restart)
         else { return false }
         return constantTimeEqual(capability, self.capability(digest, id))
     }

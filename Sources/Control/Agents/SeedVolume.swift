@@ -56,11 +56,28 @@ public struct SeedVolume: Sendable {
     public var digest: String
 
     /// The same inputs always give the same bytes, so a seed can be made anew at any time.
-    init(_ source: SeedSource) throws {
+    /// - Parameter sectorBytes: the disk's; a kernel mounts no FAT with smaller ones.
+    init(_ source: SeedSource, sectorBytes: Int = 512) throws {
         // The key to the machine's identity, which only root can read here; no data source looks at it.
         let key = FATVolume.File(name: "hostler/key", contents: Array((source.instanceKey + "\n").utf8))
-        bytes = try FATVolume(label: source.label, files: Self.files(source) + [key]).bytes
+        // By this the system's disk is found when it is to be started: see packaging/boot/local-disk.cfg.
+        let name = FATVolume.File(name: "hostler/\(source.operation.id)", contents: Array("\(source.operation.id)\n".utf8))
+        bytes = try FATVolume(label: source.label, files: Self.files(source) + [key, name], sectorBytes: sectorBytes).bytes
         digest = "sha256:" + Hex.encode(SHA256.hash(data: bytes))
+    }
+
+    /// How long the volume will be at most, before it can be made: whole MiB.
+    static func expectedBytes(_ request: InstallRequest, of machine: Machine) -> Int64 {
+        // The metadata service has the user-data of these: it is not on the volume.
+        let isFetched = request.dataSource == .noCloudHTTP || request.dataSource == .ec2
+        let userData = isFetched ? 0 : (request.userData?.text.utf8.count ?? 0) / 4 * 3
+        // A network's configuration may come as base64 text within base64 text.
+        let words =
+            [request.networkConfig].compactMap { $0 } + request.sshKeys + machine.desired.sshKeys
+            + (machine.desired.tags.map { $0.key + $0.value })
+        // Beside these there are some ten files and folders of a few KB.
+        let contents = userData + 2 * words.reduce(0) { $0 + $1.utf8.count } + (192 << 10)
+        return Int64(FATVolume.bytesNeeded(forContents: contents))
     }
 
     static func label(_ source: DataSource?) -> String { source == .configDrive ? "CONFIG-2" : "CIDATA" }

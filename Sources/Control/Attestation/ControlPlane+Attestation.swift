@@ -186,8 +186,11 @@ extension ControlPlane {
     }
 
     /// Forgets a machine's TPM, as after its board was replaced: the next one is taken on trust.
-    public func forgetTPM(machine name: String, by actor: String) async throws -> Machine {
+    ///
+    /// - Parameter agreement: the confirmation of what that costs (``Consequence``).
+    public func forgetTPM(machine name: String, by actor: String, agreement: String? = nil) async throws -> Machine {
         let changed = try await edit(machine: name, expecting: nil, kind: "attestation.forgotten", by: actor) { machine, _ throws(Problem) in
+            try self.consequence(of: .forgetTPM, on: machine).check(agreement)
             machine.attestation = nil
             return "the TPM of \(machine.name) is forgotten"
         }.value

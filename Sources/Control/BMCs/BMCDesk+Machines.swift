@@ -4,12 +4,25 @@ public import Model
 /// What is done to a machine by its BMC.
 extension BMCDesk {
     /// Does it and proves it; the proof is an event, and so is its absence.
-    public func power(_ action: PowerAction, machine name: String, by actor: String) async throws -> PowerProof {
+    ///
+    /// - Parameter beyondLimits: an admin said that it may be beyond the limits for the whole rack.
+    public func power(
+        _ action: PowerAction, machine name: String, by actor: String, beyondLimits: Bool = false
+    ) async throws -> PowerProof {
+        try control.refuseWhileFrozen()
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
         try refuseWhileUpdating(bmc)
+        let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
+        let isCounted = DestructiveAct(action) != nil
+        if isCounted {
+            try await control.countPowerOff(of: machine.id, isApproved: beyondLimits)
+            control.powerOffs.withLock { $0 += 1 }
+        }
+        defer { if isCounted { control.powerOffs.withLock { $0 -= 1 } } }
         do {
-            let proof = try await line(bmc.id).perform(action, policy: settings.power)
+            let proof = try await line.perform(action, policy: settings.power, mayAct: mayAct)
             try await control.recordEvent(
                 kind: "power.\(action.rawValue)", machine: machine.id, actor: actor,
                 message: "\(machine.name): \(action.rawValue), proved: it reads \(proof.state.rawValue)",
@@ -21,6 +34,11 @@ extension BMCDesk {
                 evidence: Self.evidence(problem))
             throw problem
         }
+    }
+
+    /// Throws where the rack is frozen: asked right before anything is asked of a BMC that changes something.
+    var mayAct: @Sendable () throws -> Void {
+        { [control] in try control.refuseWhileFrozen() }
     }
 
     /// The power as it is now, read and not remembered.
@@ -37,9 +55,14 @@ extension BMCDesk {
                 throw Problem("boot-uri-invalid", status: 422, title: "A URI goes with http only, and begins with http:// or https://")
             }
         }
+        try control.refuseWhileFrozen()
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
-        let read = try await line(bmc.id).ask { way in
+        let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
+        let mayAct = mayAct
+        let read = try await line.ask { way in
+            try mayAct()
             try await way.setBoot(wanted)
             return try await way.bootOverride()
         }
@@ -61,7 +84,13 @@ extension BMCDesk {
     public func clearHardwareLog(machine name: String, by actor: String) async throws {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
-        try await line(bmc.id).ask { try await $0.clearLog() }
+        let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
+        let mayAct = mayAct
+        try await line.ask { way in
+            try mayAct()
+            try await way.clearLog()
+        }
         try await control.recordEvent(
             kind: "hardware-log.cleared", machine: machine.id, actor: actor, message: "\(machine.name): the BMC's event log was cleared")
     }

@@ -16,7 +16,7 @@ extension BMCDesk {
         guard (1...Self.settingLimit).contains(settings.count), settings.keys.allSatisfy({ (1...128).contains($0.utf8.count) }) else {
             throw Problem("settings-invalid", status: 422, title: "There are 1 to \(Self.settingLimit) settings in one change")
         }
-        let (machine, read) = try await asking(name) { way in
+        let (machine, read) = try await changing(name) { way in
             try await way.stage(settings)
             return try await way.firmwareSettings()
         }
@@ -32,7 +32,7 @@ extension BMCDesk {
     }
 
     public func setSecureBoot(_ setting: SecureBootSetting, machine name: String, by actor: String) async throws -> SecureBootSetting {
-        let (machine, read) = try await asking(name) { way in
+        let (machine, read) = try await changing(name) { way in
             try await way.setSecureBoot(setting.enabled)
             return try await way.secureBoot()
         }
@@ -45,7 +45,7 @@ extension BMCDesk {
     /// Puts an image by URL into the machine's virtual drive; nil takes out what is in it.
     public func setMedia(_ url: String?, machine name: String, by actor: String) async throws {
         if let url { try Self.check(url) }
-        let (machine, _) = try await asking(name) { way -> Void in
+        let (machine, _) = try await changing(name) { way -> Void in
             if let url { try await way.insertMedia(url) } else { try await way.ejectMedia() }
         }
         try await control.recordEvent(
@@ -95,9 +95,12 @@ extension BMCDesk {
         guard targets.count <= 16, targets.allSatisfy({ RedfishPath($0) != nil }) else {
             throw Problem("targets-invalid", status: 422, title: "Targets are paths of the BMC's firmware inventory, 16 at most")
         }
+        try control.refuseWhileFrozen()
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
-        guard try line(bmc.id).power is any MachineSettings else { throw Self.unable(bmc) }
+        let line = try line(bmc.id)
+        guard line.power is any MachineSettings else { throw Self.unable(bmc) }
+        try await proved(bmc, of: machine, by: line)
         let update = FirmwareUpdate(url: source.name, startedAt: control.now)
         let isFirst = updates.withLock { updates in
             guard updates[bmc.id]?.state != .running else { return false }
@@ -163,6 +166,7 @@ extension BMCDesk {
         do {
             // Beside the line, which others need meanwhile to read the power.
             guard let way = try line(job.bmc).power as? any MachineSettings else { return }
+            try mayAct()
             let tell: @Sendable (TaskProgress) -> Void = { progress in
                 self.updates.withLock { updates in
                     updates[job.bmc]?.percent = progress.percent
@@ -205,13 +209,27 @@ extension BMCDesk {
 
     // MARK: Parts
 
-    private func asking<T: Sendable>(
+    /// As `asking`, for what changes something: nothing is done while the rack is frozen.
+    private func changing<T: Sendable>(
         _ name: String, _ body: @Sendable @escaping (any MachineSettings) async throws -> T
+    ) async throws -> (Machine, T) {
+        try control.refuseWhileFrozen()
+        let mayAct = mayAct
+        return try await asking(name, changes: true) { way in
+            try mayAct()
+            return try await body(way)
+        }
+    }
+
+    private func asking<T: Sendable>(
+        _ name: String, changes: Bool = false, _ body: @Sendable @escaping (any MachineSettings) async throws -> T
     ) async throws -> (Machine, T) {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
         let unable = Self.unable(bmc)
-        let value = try await line(bmc.id).ask(timeout: .seconds(180)) { way in
+        let line = try line(bmc.id)
+        if changes { try await proved(bmc, of: machine, by: line) }
+        let value = try await line.ask(timeout: .seconds(180)) { way in
             guard let settings = way as? any MachineSettings else { throw unable }
             return try await body(settings)
         }

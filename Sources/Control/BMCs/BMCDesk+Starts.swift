@@ -25,10 +25,10 @@ extension BMCDesk {
                 }
             }
             for await _ in looks {
-                for bmc in await bmcsToSee() where starts.withLock({ $0.claim(bmc.id, at: control.now) }) {
+                for bmc in await bmcsToSee() where starts.withLock({ $0.claim(bmc.id, at: control.steady) }) {
                     group.addTask {
                         let isWell = await self.see(to: bmc)
-                        self.starts.withLock { $0.giveBack(bmc.id, failed: !isWell, at: self.control.now, self.settings.start) }
+                        self.starts.withLock { $0.giveBack(bmc.id, failed: !isWell, at: self.control.steady, self.settings.start) }
                     }
                 }
             }
@@ -53,7 +53,7 @@ extension BMCDesk {
     }
 
     private func isWaited(for machine: Machine, in snapshot: RackSnapshot) -> Bool {
-        guard let operation = snapshot.openOperation(of: machine), operation.state == .running else { return false }
+        guard snapshot.freeze == nil, let operation = snapshot.openOperation(of: machine), operation.state == .running else { return false }
         guard let step = operation.currentStep, step.name == .agent, step.state == .running else { return false }
         return step.evidence[Evidence.attempt] != "\(step.attempts)"
     }
@@ -97,7 +97,9 @@ extension BMCDesk {
             line = try self.line(bmc.id)
             // An agent that waits on the machine says so within a second or two.
             let isBelievedOff = line.observed.power?.state == .off
-            if machine.observed.agent != nil, !isBelievedOff, let since = step.startedAt, control.now - since < settings.start.agentGrace {
+            if machine.observed.agent != nil, !isBelievedOff, let since = control.began(step),
+                control.steady - since < settings.start.agentGrace
+            {
                 return true
             }
             try await bring(machine, into: operation, step, bmc, line)
@@ -113,7 +115,7 @@ extension BMCDesk {
         let attempt = "\(step.attempts)"
         let intent = step.evidence[Evidence.intent]?.split(separator: " ").map(String.init) ?? []
         let begun = intent.count == 2 && intent[0] == attempt ? MachineStart(rawValue: intent[1]) : nil
-        let isOnItsWay = step.startedAt.map { control.bootTraces.trace(of: machine)?.hasScript(since: $0) == true } ?? false
+        let isOnItsWay = control.began(step).map { control.bootTraces.trace(of: machine)?.hasScript(since: $0) == true } ?? false
         let way = begun.map { $0.resumed(power: before) } ?? MachineStart.decide(operation, machine: machine, power: before, isOnItsWay: isOnItsWay)
         guard let way else {
             let why =
@@ -122,6 +124,7 @@ extension BMCDesk {
             try await tell(operation, [Evidence.bmc: bmc.address, Evidence.power: why, Evidence.attempt: attempt], started: begun != nil)
             return
         }
+        try await proved(bmc, of: machine, by: line)
         let override = try await setOverride(machine, operation, bmc, line)
         let goesOn = try await tell(
             operation,
@@ -146,14 +149,14 @@ extension BMCDesk {
 
     private func perform(_ way: MachineStart, _ line: BMCLine) async throws -> PowerProof {
         switch way {
-        case .on: return try await line.perform(.on, policy: settings.power)
-        case .cycle: return try await line.perform(.cycle, policy: settings.power)
+        case .on: return try await line.perform(.on, policy: settings.power, mayAct: mayAct)
+        case .cycle: return try await line.perform(.cycle, policy: settings.power, mayAct: mayAct)
         case .shutdown:
             var policy = settings.power
             policy.forceAfter = settings.start.shutdownGrace
             policy.deadline += settings.start.shutdownGrace
-            let down = try await line.perform(.shutdown, policy: policy)
-            var up = try await line.perform(.on, policy: settings.power)
+            let down = try await line.perform(.shutdown, policy: policy, mayAct: mayAct)
+            var up = try await line.perform(.on, policy: settings.power, mayAct: mayAct)
             up.evidence = down.evidence + up.evidence
             up.requests += down.requests
             return up
@@ -170,6 +173,7 @@ extension BMCDesk {
         let uri = settings.bootURI(machine)
         var refusals: [String] = []
         do {
+            let mayAct = mayAct
             let first = try await line.ask { try await $0.networkBoot(uri: uri, uefi: isUEFI) }
             var candidates = [first]
             if first.target == .http { candidates.append(BootOverride(target: .pxe, uefi: first.uefi)) }
@@ -179,6 +183,7 @@ extension BMCDesk {
                 try await hold(wanted, for: operation.id, on: bmc.id)
                 do {
                     let read = try await line.ask { way in
+                        try mayAct()
                         try await way.setBoot(wanted)
                         return try await way.bootOverride()
                     }
@@ -208,13 +213,16 @@ extension BMCDesk {
     /// Reads whether the override is gone, takes it away where it is not, and forgets it once it is proved.
     private func takeBack(_ held: HeldOverride, from bmc: BMC) async throws -> Bool {
         let operation = try await records.get(Operation.self, id: held.operation.rawValue)?.value
-        // It is still to serve.
+        // It is still to serve, or nothing may be changed now.
+        if control.snapshot.freeze != nil { return true }
         if let operation, operation.isOpen, !operation.isDone(.agent) { return true }
         do {
             let line = try line(bmc.id)
+            let mayAct = mayAct
             let (found, left) = try await line.ask { way in
                 let found = try await way.bootOverride()
                 guard found.target != .none else { return (found, found) }
+                try mayAct()
                 try await way.setBoot(BootOverride(target: .none))
                 return (found, try await way.bootOverride())
             }

@@ -24,14 +24,24 @@ public enum BootVerdict: Equatable, Sendable {
 /// Its second rule: a system that nobody here put on a disk is somebody's. It
 /// boots, unless a person's open operation wants the machine.
 public enum BootGate {
-    /// - Parameter tries: how often an unknown machine was sent into the agent of late without a word from it.
-    public static func decide(machine: Machine?, operation: Operation?, policy: DiscoveryPolicy, tries: Int = 0) -> BootVerdict {
+    /// - Parameters:
+    ///   - tries: how often an unknown machine was sent into the agent of late without a word from it.
+    ///   - isFrozen: no machine is led away from a system that is still whole.
+    public static func decide(
+        machine: Machine?, operation: Operation?, policy: DiscoveryPolicy, tries: Int = 0, isFrozen: Bool = false
+    ) -> BootVerdict {
         if policy == .watch { return .leave(why: "this network only watches") }
-        guard let machine else { return decideUnknown(policy, tries) }
-        if let operation, operation.isOpen, machine.openOperation == operation.id {
+        guard let machine else {
+            return isFrozen ? .leave(why: "it is not in the record, and the rack is frozen") : decideUnknown(policy, tries)
+        }
+        // One that waits for its second word has begun nothing.
+        let waits = operation?.state == .waiting && machine.openOperation == operation?.id
+        if let operation, operation.isOpen, !waits, machine.openOperation == operation.id {
+            if isFrozen, machine.systemOnDisk != nil { return .localDisk(why: "its system is whole, and the rack is frozen") }
+            if isFrozen, let why = machine.foreignContents { return .leave(why: why) }
             return decide(machine, during: operation, policy)
         }
-        if let open = machine.openOperation {
+        if let open = machine.openOperation, !waits {
             // The record names an operation that cannot be found open: believe neither.
             return idle(machine, policy, "its record names operation \(open), which is not open")
         }

@@ -67,8 +67,7 @@ extension ControlPlane {
         try await change(operation.machine) { transition, now in
             isProved = false
             guard transition.operation.id == operation.id else { return }
-            let start = transition.operation.step(.firstBoot)?.startedAt
-            let times = self.bootTraces.trace(of: transition.machine)?.evidence(from: start, to: now) ?? [:]
+            let times = self.times(of: self.bootTraces.trace(of: transition.machine), since: transition.operation.step(.firstBoot))
             isProved = transition.systemIsUp(
                 hostKeys: hostKeys.filter(Self.isHostKey), evidence: evidence.merging(times) { $1 }, now)
             guard isProved else { return }

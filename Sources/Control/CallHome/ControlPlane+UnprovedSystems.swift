@@ -30,7 +30,7 @@ extension ControlPlane {
     /// That an agent finds the disk of a system that was not proved, and its marker not on it: the system is not there. A disk
     /// that does not show itself says nothing.
     func missing(_ inventory: Inventory, on machine: inout Machine) -> OperationTransition.Happening? {
-        guard let system = machine.unproved, let serial = system.diskSerial, inventory.disks.contains(where: { $0.serial == serial }),
+        guard let system = machine.unproved, shows(inventory, system),
             !inventory.installations.contains(where: { $0.record.operation == system.operation && markers.isSealed($0.record) })
         else { return nil }
         machine.unproved = nil
@@ -38,6 +38,12 @@ extension ControlPlane {
         return .init(
             kind: "machine.system-gone", actor: "agent",
             message: "the disk of \(machine.name) does not have the system of \(system.operation) any more, which had not proved itself",
-            evidence: ["disk": serial, "operation": system.operation.rawValue])
+            evidence: ["disk": system.disk?.name ?? system.diskSerial ?? "", "operation": system.operation.rawValue])
+    }
+
+    /// Whether the disk of a system is there. A serial number alone is not enough where the record has more.
+    private func shows(_ inventory: Inventory, _ system: Installation) -> Bool {
+        if let disk = system.disk { return (try? disk.find(among: DiskNames(inventory.disks))) != nil }
+        return system.diskSerial.map { serial in inventory.disks.contains { $0.serial == serial } } ?? false
     }
 }

@@ -57,21 +57,12 @@ struct LateProof {
         case .install: return (other.step(.writeImage)?.attempts ?? 0) > 0
         case .wipe(let request):
             guard (other.step(.wipeDisks)?.attempts ?? 0) > 0 else { return false }
-            return request.disks.isEmpty || diskNames.isEmpty || request.disks.contains { diskNames.contains($0) }
+            return system.map { request.wipes($0, disks: machine.observed.inventory?.disks ?? []) } ?? true
         case .inspect, .rescue: return false
         }
     }
 
-    /// All that its disk may be named by.
-    private var diskNames: Set<String> {
-        guard case .install(let request) = operation.request else { return [] }
-        let chosen = operation.step(.chooseDisk)?.evidence ?? [:]
-        var names = Set([request.disk, chosen["serial"], chosen["wwn"]].compactMap { $0 })
-        for disk in machine.observed.inventory?.disks ?? [] where [disk.serial, disk.wwn].contains(where: { $0.map(names.contains) ?? false }) {
-            names.formUnion([disk.serial, disk.wwn].compactMap { $0 })
-        }
-        return names
-    }
+    private var system: Installation? { operation.installation(hostKeys: [], provedAt: operation.createdAt) }
 }
 
 extension Model.Operation {
@@ -85,8 +76,11 @@ extension Model.Operation {
             hostKeys: hostKeys.prefix(CallHomeMessage.keyLimit).filter {
                 $0.utf8.count <= 4096 && $0.utf8.allSatisfy { (0x20..<0x7f).contains($0) }
             })
+        system.disk = installTarget
         system.sshKeys = request.sshKeys
         system.keyVerifiers = keyVerifiers
+        system.seedNamesOperation = seedNamesOperation
+        system.bootMark = step(.writeSeed).flatMap { BootMark(evidence: $0.evidence) }
         return system
     }
 }

@@ -13,11 +13,12 @@ extension ControlPlane {
     func foreignDisksFound(
         on machine: Machine, _ before: ObservedMachine, evidence: [String: String]
     ) -> OperationTransition.Happening? {
-        guard let contents = machine.foreignContents, machine.observed.foreignDisks != before.foreignDisks, machine.installed == nil
+        guard let contents = machine.foreignContents, machine.observed.foreignDisks != before.foreignDisks, machine.systemOnDisk == nil
         else { return nil }
         var facts = evidence
+        let names = DiskNames(machine.observed.inventory?.disks ?? [])
         for name in machine.observed.foreignDisks ?? [] {
-            facts["disk \(name)"] = machine.observed.inventory?.disks.first { $0.isCalled(name) }?.contents?.summary ?? "not readable here"
+            facts["disk \(name)"] = names.disk(recordedAs: name).flatMap { names.disks[$0].contents?.summary } ?? "not readable here"
         }
         return .init(
             kind: "machine.foreign-contents", actor: "control",
@@ -27,7 +28,10 @@ extension ControlPlane {
     }
 
     /// A person gives a machine's disks to Hostler: from now on it waits in the agent, whatever they hold. Nothing is written.
-    public func takeDisks(of name: String, by actor: String) async throws -> Machine {
+    ///
+    /// - Parameter agreement: the confirmation of what that costs (``Consequence``).
+    public func takeDisks(of name: String, by actor: String, agreement: String? = nil) async throws -> Machine {
+        try refuseWhileFrozen()
         let known = try await machine(named: name).value
         guard known.observed.inventory != nil else {
             throw Problem(
@@ -38,6 +42,7 @@ extension ControlPlane {
         return try await edit(
             machine: known.id.rawValue, expecting: nil, kind: "machine.taken", by: actor, evidence: contents.map { ["contents": $0] } ?? [:]
         ) { machine, _ in
+            try self.consequence(of: .takeDisks, on: machine).check(agreement)
             machine.takeDisks()
             return "\(machine.name) is taken: it waits for work in the agent from its next start on, whatever its disks hold"
         }.value

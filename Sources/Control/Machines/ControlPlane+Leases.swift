@@ -5,8 +5,13 @@ internal import Store
 public struct LeasePatch: Codable, Sendable, Equatable {
     /// Nil: it is lent no longer.
     public var endsAt: Timestamp?
+    /// To whom; nil: as before, where the same lease goes on.
+    public var holder: String?
 
-    public init(endsAt: Timestamp?) { self.endsAt = endsAt }
+    public init(endsAt: Timestamp?, holder: String? = nil) {
+        self.endsAt = endsAt
+        self.holder = holder
+    }
 
     /// A lease that goes on keeps its id; after one that is over another begins.
     func applied(to lease: LeaseTerm?, now: Timestamp) throws(Problem) -> LeaseTerm? {
@@ -16,8 +21,13 @@ public struct LeasePatch: Codable, Sendable, Equatable {
                 "lease-end-past", status: 422, title: "A lease cannot end at \(endsAt): that is over", detail: "now it is \(now)",
                 remedy: "Give a time to come; to end the lease at once, take it away.")
         }
-        if let lease, lease.endedAt == nil, lease.endsAt > now { return LeaseTerm(id: lease.id, endsAt: endsAt) }
-        return LeaseTerm(id: LeaseID.random(length: 8).rawValue, endsAt: endsAt)
+        // A name, with the rules of names.
+        var holder = holder
+        if let name = holder { holder = try DisplayName(name).text }
+        if let lease, lease.endedAt == nil, lease.endsAt > now {
+            return LeaseTerm(id: lease.id, endsAt: endsAt, holder: holder ?? lease.holder)
+        }
+        return LeaseTerm(id: LeaseID.random(length: 8).rawValue, endsAt: endsAt, holder: holder)
     }
 }
 
@@ -25,7 +35,9 @@ extension ControlPlane {
     /// Tells of leases that are over: in the events, and to the machines themselves, whose metadata has it.
     func endLeases() async throws {
         for machine in snapshot.machines.values {
-            guard let lease = machine.desired.lease, lease.endedAt == nil, lease.endsAt <= now else { continue }
+            guard let lease = machine.desired.lease else { continue }
+            if lease.endedAt != nil, lease.endsAt > now { try await resume(lease, of: machine) }
+            guard lease.endedAt == nil, lease.endsAt <= now else { continue }
             do {
                 _ = try await edit(machine: machine.id.rawValue, expecting: nil, kind: "lease.ended", by: "control") { machine, _ in
                     // Moved meanwhile: it goes on.
@@ -41,6 +53,23 @@ extension ControlPlane {
                 environment.logger.error(
                     "a lease's end could not be recorded", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
             }
+        }
+    }
+
+    /// Its end was written down while the clock was ahead, and is still to come.
+    private func resume(_ lease: LeaseTerm, of machine: Machine) async throws {
+        do {
+            _ = try await edit(machine: machine.id.rawValue, expecting: nil, kind: "lease.resumed", by: "control") { machine, _ in
+                guard machine.desired.lease == lease, lease.endsAt > self.now else { throw LeaseGoesOn() }
+                machine.desired.lease?.endedAt = nil
+                return "The lease of \(machine.name) goes on to \(lease.endsAt): the clock was ahead when its end was noted"
+            }
+        } catch is LeaseGoesOn {
+        } catch StoreError.closed {
+            throw StoreError.closed
+        } catch {
+            environment.logger.error(
+                "a lease that goes on could not be recorded", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
         }
     }
 

@@ -45,6 +45,7 @@ extension ControlPlane {
         {
             return found
         }
+        try refuseDamaged(name: name)
         throw Problem.notFound("machine", name)
     }
 
@@ -58,6 +59,7 @@ extension ControlPlane {
                 if let other = self.snapshot.machines.values.first(where: { $0.name == wanted && $0.id != machine.id }) {
                     throw Problem("name-taken", status: 409, title: "Machine \(other.id) has the name “\(text)” already")
                 }
+                try self.refuseDamaged(name: text)
                 machine.name = wanted
             }
             if let hostname = patch.hostname {
@@ -95,9 +97,13 @@ extension ControlPlane {
     }
 
     /// Says that a person looked, and that work may go on. A system that may run stays in the record.
-    public func releaseHold(_ id: HoldID, on name: String, by actor: String) async throws -> Machine {
+    ///
+    /// - Parameter agreement: the confirmation of what that costs (``Consequence``).
+    public func releaseHold(_ id: HoldID, on name: String, by actor: String, agreement: String? = nil) async throws -> Machine {
+        try refuseWhileFrozen()
         let left = try await systemLeft(by: id, on: machine(named: name).value)
         return try await edit(machine: name, expecting: nil, kind: "machine.released", by: actor) { machine, _ in
+            try self.consequence(of: .release(id), on: machine).check(agreement)
             guard let hold = machine.holds.first(where: { $0.id == id }) else {
                 throw Problem.notFound("hold", id.rawValue, remedy: "See hostler machine show \(machine.id)")
             }
@@ -111,17 +117,16 @@ extension ControlPlane {
     }
 
     /// Forgets a machine. It is discovered anew when it boots from the network.
-    public func delete(machine name: String, by actor: String) async throws {
+    ///
+    /// - Parameter agreement: the confirmation of what that costs (``Consequence``).
+    public func delete(machine name: String, by actor: String, agreement: String? = nil) async throws {
+        try refuseWhileFrozen()
         let found = try await machine(named: name)
-        guard found.value.openOperation == nil else {
-            throw Problem(
-                "machine-busy", status: 409, title: "\(found.value.name) has an open operation",
-                remedy: "Wait for it or cancel it.")
-        }
+        try consequence(of: .delete, on: found.value).check(agreement)
         let gone = OperationTransition.Happening(kind: "machine.deleted", actor: actor, message: "\(found.value.name) deleted")
         let revision = try await records.store.commitUnlessConflict([
             .delete(key: found.value.key, if: .revision(found.revision)),
-            .delete(key: StoredUserData.key(found.value.id), if: .none),
+            .delete(key: StoredUserData.key(found.value.id), if: .none), .check(key: Freeze.key, .absent),
             try event(gone, machine: found.value.id, operation: nil).put(.absent),
         ])
         guard let revision else { throw Self.changedMeanwhile }

@@ -4,23 +4,54 @@ internal import Store
 
 extension ControlPlane {
     /// Starts work on a machine, or says why it cannot be.
-    public func start(_ request: OperationRequest, on name: String, by actor: String) async throws -> Model.Operation {
+    ///
+    /// - Parameter agreement: the confirmation of what it destroys (``Consequence``), where it destroys something.
+    public func start(
+        _ request: OperationRequest, on name: String, by actor: String, agreement: String? = nil
+    ) async throws -> Model.Operation {
+        try await start(request, on: name, by: actor, agreeing: .to(agreement)).operation
+    }
+
+    /// What became of a request to start: what was started, or would have been.
+    struct Start {
+        var operation: Model.Operation
+        var consequence: Consequence?
+    }
+
+    enum Agreement {
+        case to(String?)
+        /// Nothing is written: only the consequence is wanted.
+        case dryRun
+    }
+
+    func start(_ request: OperationRequest, on name: String, by actor: String, agreeing agreement: Agreement) async throws -> Start {
+        let images = ImageLocks.Start(imageLocks)
+        defer { images.end() }
         for _ in 0..<Self.conflictLimit {
             let found = try await machine(named: name)
             let machine = found.value
+            try refuseWhileFrozen()
             try refuseIfBusy(machine, request)
             var mutations: [Mutation] = []
             var request = request
             var verifiers: KeyVerifiers?
+            var hasUserData = false
             var id = OperationID.random(length: 8)
             while try await records.get(Model.Operation.self, id: id.rawValue) != nil { id = .random(length: 8) }
+            if case .wipe(let wanted) = request { request = .wipe(try DiskAdmission.pinned(wanted, machine: machine)) }
             if case .rescue(let wanted) = request { try InstallAdmission.check(keys: wanted.sshKeys) }
             if case .install(let wanted) = request {
-                let image = try await images.image(named: wanted.image)
+                let image = try await self.images.image(named: wanted.image)
+                if let image { try images.use(image.digest) }
                 var pinned = try InstallAdmission.check(wanted, image: image, machine: machine)
+                // One image, one name in the record: not `debian-12:latest` beside `debian-12`.
+                pinned.image = image?.name ?? pinned.image
                 if pinned.userData == nil, let data = try await storedUserData(of: machine.id) {
                     pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
                 }
+                hasUserData = pinned.userData.map { !$0.text.isEmpty } ?? false
+                pinned.retires = formerSystems(of: machine, besides: pinned.disk, digest: pinned.digest)
+                if let image { try FitAdmission.check(pinned, image: image, machine: machine) }
                 let access = image?.properties.userDataAccess.flatMap(UserDataAccess.init(rawValue:))
                 let secrets = SeedSecrets(for: pinned, of: machine.id, access: access)
                 verifiers = secrets.keys?.verifiers
@@ -30,11 +61,20 @@ extension ControlPlane {
                 pinned.networkConfig = nil
                 request = .install(pinned)
             }
-            var transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now)
+            let brake = try await brake(request, on: machine, as: id)
+            let consequence = Consequence.of(request, on: machine, hasUserData: hasUserData, at: now, waits: brake.objection)
+            var transition = OperationTransition.begin(
+                id: id, request: request, machine: machine, by: actor, now: now, uptime: uptime, waits: brake.objection)
+            transition.operation.madeAfter = try await records.store.currentRevision().rawValue
             transition.operation.keyVerifiers = verifiers
-            if try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations) {
-                return transition.operation
-            }
+            if request.kind == .install { transition.operation.seedNamesOperation = true }
+            transition.operation.warnings = consequence.flatMap { $0.warnings.isEmpty ? nil : $0.warnings }
+            let started = Start(operation: transition.operation, consequence: consequence)
+            guard case .to(let confirmation) = agreement else { return started }
+            try consequence?.check(confirmation)
+            mutations += [brake.mutation, .check(key: Freeze.key, .absent)].compactMap(\.self)
+            if try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations) { return started }
+            if let freeze = try await storedFreeze() { throw freeze.refusal }
         }
         throw Self.tooManyConflicts
     }
@@ -65,17 +105,19 @@ extension ControlPlane {
     static let tooManyConflicts = Problem(
         "too-busy", status: 503, title: "The record changed again and again meanwhile", remedy: "Try again.")
 
+    static func held(_ machine: Machine, _ hold: Hold) -> Problem {
+        Problem(
+            "machine-held", status: 409, title: "\(machine.name) is on hold: \(hold.problem.title)",
+            detail: hold.problem.detail, remedy: "Once it is put right: hostler machine release \(machine.id) \(hold.id)")
+    }
+
     private func refuseIfBusy(_ machine: Machine, _ request: OperationRequest) throws(Problem) {
         if let open = machine.openOperation {
             throw Problem(
                 "machine-busy", status: 409, title: "\(machine.name) has an open operation: \(open)",
                 remedy: "Wait for it, or: hostler operation cancel \(open)")
         }
-        if let hold = machine.holds.first {
-            throw Problem(
-                "machine-held", status: 409, title: "\(machine.name) is on hold: \(hold.problem.title)",
-                detail: hold.problem.detail, remedy: "Once it is put right: hostler machine release \(machine.id) \(hold.id)")
-        }
+        if let hold = machine.holds.first { throw Self.held(machine, hold) }
         if machine.state == .wiping, request.kind != .wipe {
             throw Problem(
                 "machine-not-clean", status: 409, title: "\(machine.name) has disks that were not proved to be wiped",
@@ -89,19 +131,23 @@ extension ControlPlane {
     func change(
         _ id: MachineID, _ body: (inout OperationTransition, Timestamp) throws -> Void
     ) async throws -> OperationTransition? {
+        var isFrozen = snapshot.freeze != nil
         for _ in 0..<Self.conflictLimit {
             guard let machine = try await records.get(Machine.self, id: id.rawValue), let open = machine.value.openOperation,
                 let operation = try await records.get(Model.Operation.self, id: open.rawValue)
             else { return nil }
-            let before = OperationTransition(machine: machine.value, operation: operation.value)
+            var before = OperationTransition(machine: machine.value, operation: operation.value, uptime: uptime)
+            before.isFrozen = isFrozen
             var transition = before
             try body(&transition, now)
             guard transition != before else { return transition }
             attachEvidence(&transition)
             let done = try await commit(
                 transition, machineRevision: machine.revision, operation: .revision(operation.revision),
-                machineChanged: transition.machine != before.machine)
+                machineChanged: transition.machine != before.machine,
+                also: isFrozen ? [] : [.check(key: Freeze.key, .absent)])
             if done { return transition }
+            isFrozen = try await storedFreeze() != nil
         }
         throw Self.tooManyConflicts
     }
@@ -122,7 +168,7 @@ extension ControlPlane {
     }
 
     /// False where somebody else changed the record meanwhile.
-    private func commit(
+    func commit(
         _ transition: OperationTransition, machineRevision: Revision, operation precondition: Precondition,
         machineChanged: Bool = true, also mutations: [Mutation] = []
     ) async throws -> Bool {
@@ -135,6 +181,8 @@ extension ControlPlane {
             all.append(.check(key: machine.key, .revision(machineRevision)))
         }
         all.append(try transition.operation.put(precondition))
+        // Its deadline is reckoned from now on: no start of the server may go back behind that.
+        if precondition == .absent { all.append(try clockMark()) }
         for happening in transition.events {
             all.append(try event(happening, machine: machine.id, operation: transition.operation.id).put(.absent))
         }
@@ -148,23 +196,37 @@ extension ControlPlane {
     /// Moves operations whose step was silent too long, or is to be tried again.
     func keepDeadlines() async throws {
         while !Task.isCancelled {
-            for machine in snapshot.machines.values {
-                guard let operation = snapshot.openOperation(of: machine) else { continue }
-                var probe = OperationTransition(machine: machine, operation: operation)
-                guard probe.timePassed(now) else { continue }
-                do {
-                    try await change(machine.id) { transition, now in _ = transition.timePassed(now) }
-                } catch StoreError.closed {
-                    throw StoreError.closed
-                } catch {
-                    // A full disk or a busy record passes; machines must boot meanwhile. It is tried again below.
-                    environment.logger.error(
-                        "a deadline could not be kept", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
-                }
-            }
-            try await endLeases()
+            try await timePassed()
+            try await tellDamage()
             try await Task.sleep(for: .milliseconds(500))
         }
+    }
+
+    /// What time alone brings about, as of now.
+    func timePassed() async throws {
+        do {
+            try await watchClock()
+        } catch StoreError.closed {
+            throw StoreError.closed
+        } catch {
+            environment.logger.error("the clock's mark could not be kept; tried again", metadata: ["error": "\(error)"])
+        }
+        // In a freeze no time passes for them.
+        for machine in snapshot.freeze == nil ? Array(snapshot.machines.values) : [] {
+            guard let operation = snapshot.openOperation(of: machine) else { continue }
+            var probe = OperationTransition(machine: machine, operation: operation, uptime: uptime)
+            guard probe.timePassed(now) else { continue }
+            do {
+                try await change(machine.id) { transition, now in _ = transition.timePassed(now) }
+            } catch StoreError.closed {
+                throw StoreError.closed
+            } catch {
+                // A full disk or a busy record passes; machines must boot meanwhile. It is tried again the next time.
+                environment.logger.error(
+                    "a deadline could not be kept", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
+            }
+        }
+        try await endLeases()
     }
 
     func event(_ happening: OperationTransition.Happening, machine: MachineID?, operation: OperationID?) -> Event {

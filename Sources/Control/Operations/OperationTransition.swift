@@ -9,8 +9,12 @@ public struct OperationTransition: Sendable, Equatable {
     public var machine: Machine
     public var operation: Operation
     public var events: [Happening] = []
+    /// The server's uptime now. Nil: deadlines are reckoned by the times that the events carry, as in a transcript.
+    public let uptime: Uptime?
     /// The operation is over: its secrets are to be deleted in the same transaction.
     public var dropsSecrets = false
+    /// The rack is frozen: no step begins that changes the machine.
+    public var isFrozen = false
 
     /// An event without its id.
     public struct Happening: Sendable, Equatable {
@@ -20,26 +24,36 @@ public struct OperationTransition: Sendable, Equatable {
         public var evidence: [String: String] = [:]
     }
 
-    public init(machine: Machine, operation: Operation) {
+    public init(machine: Machine, operation: Operation, uptime: Uptime? = nil) {
         self.machine = machine
         self.operation = operation
+        self.uptime = uptime
     }
 
     // MARK: Events, each with what it does
 
     /// A new operation on `machine`, which must have none open.
+    ///
+    /// - Parameter waits: why it begins only once an admin approves it; until then the machine stays as it is.
     public static func begin(
-        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp
+        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp, uptime: Uptime? = nil,
+        waits: Problem? = nil
     ) -> OperationTransition {
         var machine = machine
         machine.generation = machine.nextGeneration
         machine.openOperation = id
-        machine.state = request.machineState
+        if waits == nil { machine.state = request.machineState }
         let operation = Operation(
             id: id, machine: machine.id, generation: machine.generation, request: request,
             steps: request.stepNames.map(Step.init), requestedBy: actor, createdAt: now)
-        var next = OperationTransition(machine: machine, operation: operation)
-        next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started")
+        var next = OperationTransition(machine: machine, operation: operation, uptime: uptime)
+        if let waits {
+            next.operation.state = .waiting
+            next.operation.problem = waits
+            next.note("operation.waits", by: actor, "\(request.kind.rawValue) of \(machine.name) waits for a second word: \(waits.title)")
+            return next
+        }
+        next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started", request.diskFacts)
         next.startNextStep(now)
         return next
     }
@@ -69,19 +83,23 @@ public struct OperationTransition: Sendable, Equatable {
         else { return false }
         if operation.isDone(report.step), report.kind == .succeeded { return true }  // said again after a lost reply
         guard current.name == report.step, report.step.isAgentWork else { return false }
+        // A freeze, or one that has just ended, came before this step: it begins by its own transition.
+        if current.state == .pending, isFrozen || current.retryAt == nil { return false }
+        let uptime = uptime
         switch report.kind {
         case .started, .progress:
             update(report.step) {
                 if $0.state != .running {
                     $0.state = .running
                     $0.startedAt = now
+                    $0.begun = uptime
                 }
                 // A disk that hangs brings nothing new, however often the agent says so. An erasure
                 // that a disk does by itself has nothing to tell but that it goes on.
                 let isNews = report.kind == .started || report.step != .writeImage || report.progress != $0.progress
                 $0.progress = report.progress ?? $0.progress
                 $0.evidence = EvidenceFacts.merged($0.evidence, report.evidence)
-                if isNews { $0.deadline = now + StepPolicy.of(report.step).silence }
+                if isNews { $0.waits(StepPolicy.of(report.step).silence, now, uptime) }
             }
         case .succeeded:
             if let progress = report.progress { update(report.step) { $0.progress = progress } }
@@ -113,16 +131,30 @@ public struct OperationTransition: Sendable, Equatable {
         return true
     }
 
+    /// The firmware shows no disk with the system that was installed.
+    public mutating func systemIsMissing(_ problem: Problem, _ now: Timestamp) {
+        guard operation.state == .running, operation.currentStep?.name == .firstBoot else { return }
+        failed(.firstBoot, problem, now)
+    }
+
     /// Time has passed: a step that was silent for too long is tried again or fails.
     /// True if that changed anything.
     public mutating func timePassed(_ now: Timestamp) -> Bool {
-        guard operation.state == .running, let current = operation.currentStep else { return false }
-        if current.state == .pending {
-            guard let retryAt = current.retryAt, retryAt <= now else { return false }
+        guard operation.state == .running, !isFrozen, let current = operation.currentStep else { return false }
+        // A freeze kept one without a time from beginning.
+        if current.state == .pending, current.retryAt == nil {
             start(current.name, now)
             return true
         }
-        guard let deadline = current.deadline, deadline <= now else { return false }
+        switch isDue(current, now) {
+        case .no: return false
+        case .fromNowOn: return true
+        case .yes: break
+        }
+        if current.state == .pending {
+            start(current.name, now)
+            return true
+        }
         let silence = StepPolicy.of(current.name).silence
         failed(
             current.name,
@@ -155,10 +187,11 @@ public struct OperationTransition: Sendable, Equatable {
             }
         }
         let wipeHasBegun = hasBegunWiping
+        let hasBegun = operation.state != .waiting
         end(.cancelled, now)
         // A wipe that was cut short has proved nothing. A disk that an installation has begun to write
         // is not bootable, and its system went out of the record when the writing began.
-        machine.state = wipeHasBegun ? .wiping : machine.restingState
+        if hasBegun { machine.state = wipeHasBegun ? .wiping : machine.restingState }
         if wipeHasBegun {
             hold(
                 Problem(
@@ -178,8 +211,9 @@ public struct OperationTransition: Sendable, Equatable {
             remedy: "Check the machine, then ask for the work again.")
         operation.problem = problem
         let wipeHasBegun = hasBegunWiping
+        let hasBegun = operation.state != .waiting
         end(.failed, now)
-        machine.state = wipeHasBegun ? .wiping : machine.restingState
+        if hasBegun { machine.state = wipeHasBegun ? .wiping : machine.restingState }
         if wipeHasBegun { hold(problem, now) }
         note("operation.failed", by: "control", "\(operation.kind.rawValue) of \(machine.name): \(problem.title)")
     }
@@ -193,23 +227,23 @@ public struct OperationTransition: Sendable, Equatable {
             $0.startedAt = $0.startedAt ?? now
             $0.state = .succeeded
             $0.finishedAt = now
-            $0.deadline = nil
-            $0.retryAt = nil
+            $0.waitsNoMore()
             $0.problem = nil
             $0.evidence = EvidenceFacts.merged($0.evidence, evidence)
         }
         note("step.succeeded", by: name.isAgentWork ? "agent" : "control", "\(name.rawValue) of \(machine.name) done", evidence)
-        if name == .verifyWipe, case .wipe(let request) = operation.request { machine.noteWiped(request.disks) }
+        if name == .verifyWipe, case .wipe(let request) = operation.request { machine.noteWiped(request.disks ?? []) }
         // Until its restart is over the agent still has its log to send.
         if name == .firstBoot { machine.observed.agent = nil }
         if operation.currentStep == nil { complete(now) } else { startNextStep(now) }
     }
 
     private mutating func startNextStep(_ now: Timestamp) {
-        if let next = operation.currentStep { start(next.name, now) }
+        guard let next = operation.currentStep, !(isFrozen && next.name.changesMachine) else { return }
+        start(next.name, now)
     }
 
-    private mutating func start(_ name: StepName, _ now: Timestamp) {
+    mutating func start(_ name: StepName, _ now: Timestamp) {
         // From here on the disk does not hold what the record says: no boot may be sent to it.
         if name == .writeImage || (name == .wipeDisks && wipesTheSystem) {
             machine.installed = nil
@@ -217,23 +251,21 @@ public struct OperationTransition: Sendable, Equatable {
         }
         // Whoever asked for that has given the machine's disks away.
         if name == .writeImage || name == .wipeDisks { machine.takeDisks() }
+        let uptime = uptime
         update(name) {
             $0.state = .running
             $0.attempts += 1
             $0.startedAt = now
+            $0.begun = uptime
             $0.retryAt = nil
-            $0.deadline = now + StepPolicy.of(name).silence
+            $0.waits(StepPolicy.of(name).silence, now, uptime)
         }
     }
 
     /// Whether the disks to be wiped hold the machine's system.
     private var wipesTheSystem: Bool {
-        guard case .wipe(let request) = operation.request, let installed = machine.installed ?? machine.unproved else { return false }
-        guard !request.disks.isEmpty, let serial = installed.diskSerial else { return true }
-        if request.disks.contains(serial) { return true }
-        // The record has the serial, the request may have the WWN.
-        let disk = machine.observed.inventory?.disks.first { $0.serial == serial }
-        return disk?.wwn.map { request.disks.contains($0) } ?? false
+        guard operation.kind == .wipe, let system = machine.systemOnDisk else { return false }
+        return operation.wipes(system, disks: machine.observed.inventory?.disks ?? [])
     }
 
     private mutating func failed(_ name: StepName, _ problem: Problem, _ now: Timestamp) {
@@ -246,7 +278,7 @@ public struct OperationTransition: Sendable, Equatable {
         update(name) {
             $0.state = .failed
             $0.finishedAt = now
-            $0.deadline = nil
+            $0.waitsNoMore()
             $0.problem = problem
         }
         operation.problem = problem
@@ -263,7 +295,7 @@ public struct OperationTransition: Sendable, Equatable {
         update(name) {
             $0.problem = problem ?? $0.problem
             $0.progress = nil
-            $0.deadline = nil
+            $0.waitsNoMore()
         }
         if problem == nil {
             // A boot is not a failure of the step, but a machine that boots for ever is one of the machine.
@@ -275,11 +307,19 @@ public struct OperationTransition: Sendable, Equatable {
                         remedy: "Look at its console: something resets it."), now)
                 return
             }
+            guard !(isFrozen && name.changesMachine) else {
+                update(name) {
+                    $0.state = .pending
+                    $0.retryAt = nil
+                }
+                return
+            }
             start(name, now)
         } else {
+            let uptime = uptime
             update(name) {
                 $0.state = .pending
-                $0.retryAt = now + StepPolicy.backoff(beforeAttempt: attempts + 1)
+                $0.pauses(StepPolicy.backoff(beforeAttempt: attempts + 1), now, uptime)
             }
         }
     }

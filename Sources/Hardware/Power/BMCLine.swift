@@ -18,6 +18,9 @@ public final class BMCLine: Sendable {
     public let id: BMCID
     public let power: any PowerSwitch
     private let limits: Limits
+    /// The wall clock, for what people see.
+    private let wall: @Sendable () -> Timestamp
+    /// Time that is never set, for all that is waited for.
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
 
@@ -32,11 +35,18 @@ public final class BMCLine: Sendable {
         var nextNumber = 0
     }
 
-    public init(id: BMCID, power: any PowerSwitch, last: ObservedPower? = nil, limits: Limits = Limits(), now: @escaping @Sendable () -> Timestamp) {
+    /// - Parameters:
+    ///   - now: the wall clock.
+    ///   - steady: a clock that is never set; nil: the wall clock is none that is set.
+    public init(
+        id: BMCID, power: any PowerSwitch, last: ObservedPower? = nil, limits: Limits = Limits(), now: @escaping @Sendable () -> Timestamp,
+        steady: (@Sendable () -> Timestamp)? = nil
+    ) {
         self.id = id
         self.power = power
         self.limits = limits
-        self.now = now
+        wall = now
+        self.now = steady ?? now
         state = Mutex(
             State(breaker: CircuitBreaker(limits.breaker), watch: PowerWatch(last: last), freeAt: Timestamp(milliseconds: 0)))
     }
@@ -74,12 +84,15 @@ public final class BMCLine: Sendable {
         }
     }
 
+    /// A refusal of our own: nothing was asked of the BMC, and it says nothing about it.
+    private static let frozen = "frozen"
+
     private func note(_ error: any Error) {
-        let now = now()
+        let (wall, now) = (wall(), now())
         state.withLock { state in
-            guard let problem = error as? Problem else { return state.breaker.abandoned() }
+            guard let problem = error as? Problem, problem.code != Self.frozen else { return state.breaker.abandoned() }
             state.problem = problem
-            state.problemAt = now
+            state.problemAt = wall
             // A BMC that refuses with reasons works, unless it refuses us altogether: then each try nears a lockout.
             if problem.isBMCOutage || problem.code == "bmc-auth-refused" {
                 _ = state.breaker.failed(at: now)
@@ -94,7 +107,7 @@ public final class BMCLine: Sendable {
         return Problem(
             "bmc-breaker-open", status: 503, title: "The BMC at \(power.address) failed too often and is left alone for now",
             detail: (problem.map { "The last failure: \($0.title)\($0.detail.map { " (\($0))" } ?? "")." } ?? "")
-                + (retryAt.map { " It is tried again at \($0)." } ?? ""),
+                + (retryAt.map { " It is tried again at \(wall() + ($0 - now()))." } ?? ""),
             remedy: problem?.remedy)
     }
 
@@ -103,9 +116,9 @@ public final class BMCLine: Sendable {
     /// The power now. A state that changed by itself is returned beside it.
     public func readPower(timeout: Duration? = nil) async throws -> (ObservedPower, PowerWatch.Flip?) {
         let reading = try await ask(timeout: timeout) { try await $0.readPower() }
-        let now = now()
-        let flip = state.withLock { $0.watch.read(reading.state, at: now) }
-        return (ObservedPower(state: reading.state, at: now), flip)
+        let (wall, now) = (wall(), now())
+        let flip = state.withLock { $0.watch.read(reading.state, at: wall, steady: now) }
+        return (ObservedPower(state: reading.state, at: wall), flip)
     }
 
     /// Reads the power, and says all that is known then.
@@ -119,7 +132,11 @@ public final class BMCLine: Sendable {
     }
 
     /// Does it and proves it, or throws what was seen last.
-    public func perform(_ action: PowerAction, policy: PowerPursuit.Policy = .init()) async throws -> PowerProof {
+    ///
+    /// - Parameter mayAct: throws where nothing may be switched any more; asked right before each request.
+    public func perform(
+        _ action: PowerAction, policy: PowerPursuit.Policy = .init(), mayAct: @Sendable @escaping () throws -> Void = {}
+    ) async throws -> PowerProof {
         var pursuit = PowerPursuit(action, address: power.address, at: now(), policy: policy.suiting(power.manners))
         state.withLock { $0.watch.expectChange(until: now() + policy.deadline + .seconds(30)) }
         var step = pursuit.begin()
@@ -134,15 +151,21 @@ public final class BMCLine: Sendable {
                 }
             case .request(let request):
                 do {
-                    try await ask { try await $0.request(request) }
+                    try await ask { way in
+                        try mayAct()
+                        try await way.request(request)
+                    }
                     step = pursuit.requested(nil, at: now())
+                } catch let problem as Problem where problem.code == Self.frozen {
+                    throw problem
                 } catch let problem as Problem {
                     step = pursuit.requested(problem, at: now())
                 }
             case .pause(let pause):
                 try await Task.sleep(for: pause)
                 step = pursuit.paused()
-            case .proved(let proof):
+            case .proved(var proof):
+                proof.at = wall()
                 state.withLock { $0.watch.settled(proof.state, at: proof.at) }
                 return proof
             case .failed(let problem): throw problem

@@ -15,11 +15,19 @@ enum OperationWait {
     ) async throws {
         let quiet = output.format == .json || output.format == .yaml
         guard wait.wait else {
-            return try output.print(operation) { "\($0.id)  started; follow it with: hostler operation watch \($0.id)" }
+            return try output.print(operation) { begun($0) }
         }
+        if operation.state == .waiting { Terminal.writeError(begun(operation)) }
         let end = try await follow(operation.id, quiet: quiet, client)
         if quiet { try output.print(end) { _ in "" } }
         try await judge(end, quiet: quiet, client)
+    }
+
+    /// That it began, or waits, and what comes next.
+    static func begun(_ operation: Model.Operation) -> String {
+        guard operation.state == .waiting else { return "\(operation.id)  started; follow it with: hostler operation watch \(operation.id)" }
+        return "\(operation.id)  waits for a second word: \(operation.problem?.title ?? "beyond a limit")\n"
+            + "an admin lets it begin with: hostler operation approve \(operation.id)"
     }
 
     static func follow(_ id: OperationID, quiet: Bool, _ client: APIClient) async throws -> Model.Operation {

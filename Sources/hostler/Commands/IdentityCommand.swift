@@ -64,12 +64,14 @@ struct IdentityCommand: AsyncParsableCommand {
             commandName: "replace-keys", abstract: "After a theft: make the issuer's keys anew.",
             discussion: "Keys change by themselves every 30 days, and no token breaks. This voids every token that is out.")
         @OptionGroup var connection: ConnectionOptions
-        @Flag(help: "Do not ask.") var yes = false
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
 
         func run() async throws {
-            try confirm(yes, "Every machine's token becomes void at once.")
             try await APIClient.with(connection) { client in
-                _ = try await client.open(.POST, "/v1/identity/replace-keys", deadline: .now() + .seconds(60))
+                let path = "/v1/identity/replace-keys"
+                guard let agreed = try await consent.ask(client, .POST, path, output) else { return }
+                _ = try await client.open(.POST, path, query: agreed, deadline: .now() + .seconds(60))
                 print("the issuer's keys were made anew")
             }
         }

@@ -8,8 +8,8 @@ import Model
 struct ImageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "image", abstract: "The images that machines are given.",
-        discussion: "build, add, verify and remove work on the image store of this host, as root; list and show ask the server.",
-        subcommands: [List.self, Show.self, Build.self, Add.self, Verify.self, Remove.self])
+        discussion: "build, add and verify work on the image store of this host, as root; list, show and remove ask the server.",
+        subcommands: [List.self, Show.self, Build.self, Add.self, Verify.self, ImageRemove.self])
 
     /// The image store on this host.
     struct LocalStore: ParsableArguments {
@@ -64,6 +64,7 @@ struct ImageCommand: AsyncParsableCommand {
                     if let image = reply.image {
                         lines += ["digest:  \(image.digest)", "disk:    \(Quantity.bytes(image.diskBytes))"]
                         lines += ["data:    \(Quantity.bytes(image.dataBytes))", "stored:  \(Quantity.bytes(image.storedBytes))"]
+                        if let facts = image.facts { lines += ImageText.lines(facts) }
                         lines += image.annotations.sorted { $0.key < $1.key }.map { "  \($0.key): \($0.value)" }
                     }
                     return lines.joined(separator: "\n")
@@ -89,6 +90,7 @@ struct ImageCommand: AsyncParsableCommand {
             let store = try StateOwner.acting(for: local.stateDir) { try local.open() }
             let name = name ?? debian.imageName
             if ifMissing, try await store.summary(named: name) != nil { return print("\(name) is there already") }
+            try store.refuseIfTaken(name)
             let owner = try StateOwner.other(of: local.stateDir)
             let directory = try Self.workDirectory(of: store, isOwn: owner == nil)
             let builder = DebianImageBuilder(
@@ -179,20 +181,6 @@ struct ImageCommand: AsyncParsableCommand {
             }
             print("\(result.imageCount) images, \(Quantity.bytes(Int64(clamping: result.readBytes))) read, \(result.findings.count) damaged places")
             if !result.findings.isEmpty { throw ExitCode(ExitStatus.failure.rawValue) }
-        }
-    }
-
-    struct Remove: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Remove an image, and what only it needed.")
-        @OptionGroup var local: LocalStore
-        @Argument var name: String
-
-        func run() async throws {
-            try StateOwner.become(of: local.stateDir)
-            let store = try local.open()
-            try store.remove(name)
-            try store.collectGarbage()
-            print("\(name)  removed")
         }
     }
 }

@@ -63,13 +63,14 @@ struct MachineAttestationCommand: AsyncParsableCommand {
             abstract: "Forget a machine's TPM, as after its board was replaced. The next one is taken on trust.")
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
-        @Flag(help: "Do not ask.") var yes = false
 
         func run() async throws {
-            try confirm(yes, "Whatever TPM \(machine) shows at its next boot will be believed.")
             try await APIClient.with(connection) { client in
-                let changed = try await client.send(Machine.self, .DELETE, MachineCommand.path(machine) + "/attestation")
+                let path = MachineCommand.path(machine) + "/attestation"
+                guard let agreed = try await consent.ask(client, .DELETE, path, output) else { return }
+                let changed = try await client.send(Machine.self, .DELETE, path, query: agreed)
                 try output.print(changed, text: MachineAttestationCommand.text)
             }
         }

@@ -33,7 +33,8 @@ struct MachineCommand: AsyncParsableCommand {
                 let heading = ["ID", "NAME", "STATE", "SYSTEM", "DISK", "MEMORY", "ADDRESS", "OS", "SEEN"]
                 try output.printList(
                     machines, heading: heading + (output.isWide ? ["MAC", "FIRMWARE", "SERIAL", "LABELS"] : []),
-                    none: "No machine was seen yet. Power one on with network boot first in its boot order."
+                    none:
+                        "No machine was seen yet. Power one on with network boot first in its boot order; on a network whose policy is known: hostler machine add MAC"
                 ) { $0.row(isWide: output.isWide) }
             }
         }
@@ -53,22 +54,26 @@ struct MachineCommand: AsyncParsableCommand {
     }
 
     struct Wipe: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Wipe a machine's disks, and read back that they are.")
+        static let configuration = CommandConfiguration(
+            abstract: "Wipe a machine's disks, and read back that they are.",
+            discussion: """
+                Without --disk, the disks inside the machine are wiped, as the record has them now. Disks that other hosts may \
+                share (SAN, NVMe over a fabric, behind a SAS expander, reached by several paths) and disks on USB are wiped \
+                only if --disk names them.
+                """)
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
         @OptionGroup var wait: WaitOptions
         @Argument var machine: String
-        @Option(help: "A disk by serial or WWN; may be repeated. Without it every disk that is not removable.")
+        @Option(help: "A disk by its name in machine show; may be repeated.")
         var disk: [String] = []
-        @Flag(help: "Do not ask.") var yes = false
+        @OptionGroup var consent: ConsentOptions
 
         func run() async throws {
             try await APIClient.with(connection) { client in
-                let found = try await client.get(Machine.self, path(machine))
-                try confirm(
-                    yes, "All data on \(disk.isEmpty ? "every disk" : disk.joined(separator: ", ")) of \(found.name) (\(found.id)) will be gone.")
-                let operation = try await client.send(
-                    Model.Operation.self, .POST, path(found.id.rawValue) + "/wipe", body: WipeRequest(disks: disk))
+                let request = WipeRequest(disks: disk.isEmpty ? nil : disk)
+                guard let agreed = try await consent.ask(client, .POST, path(machine) + "/wipe", body: request, output) else { return }
+                let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/wipe", query: agreed, body: request)
                 try await OperationWait.finish(operation, wait, output, client)
             }
         }
@@ -94,16 +99,19 @@ struct MachineCommand: AsyncParsableCommand {
             abstract: "Boot a machine into a shell over SSH; ends with: hostler operation cancel.")
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
         @Option(help: "A public key's file; may be repeated.") var sshKey: [String]
 
         func run() async throws {
-            let keys = try sshKey.flatMap(InputFile.publicKeys)
+            let request = RescueRequest(sshKeys: try sshKey.flatMap(InputFile.publicKeys))
             try await APIClient.with(connection) { client in
+                guard let agreed = try await consent.ask(client, .POST, path(machine) + "/rescue", body: request, output) else { return }
                 let operation = try await client.send(
-                    Model.Operation.self, .POST, path(machine) + "/rescue", body: RescueRequest(sshKeys: keys))
+                    Model.Operation.self, .POST, path(machine) + "/rescue", query: agreed, body: request)
                 try output.print(operation) {
-                    "\($0.id)  started; follow it with: hostler operation watch \($0.id)\nthen: ssh root@ADDRESS, end with: hostler operation cancel \($0.id)"
+                    OperationWait.begun($0)
+                        + "\nthen: hostler machine ssh \($0.machine), end with: hostler operation cancel \($0.id)"
                 }
             }
         }
@@ -112,14 +120,16 @@ struct MachineCommand: AsyncParsableCommand {
     struct Delete: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Forget a machine. It comes back as new when it is seen again.")
         @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
-        @Flag(help: "Do not ask.") var yes = false
 
         func run() async throws {
             try await APIClient.with(connection) { client in
                 let found = try await client.get(Machine.self, path(machine))
-                try confirm(yes, "The record of \(found.name) (\(found.id)) will be gone.")
-                try await client.delete(path(found.id.rawValue))
+                let target = path(found.id.rawValue)
+                guard let agreed = try await consent.ask(client, .DELETE, target, output) else { return }
+                try await client.delete(target, query: agreed)
                 print("\(found.id)  \(found.name)  forgotten")
             }
         }
@@ -128,6 +138,8 @@ struct MachineCommand: AsyncParsableCommand {
     struct Release: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Say that a person looked: take holds off a machine.")
         @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
         @Argument(help: "The hold's id; see: hostler machine show.") var hold: String?
         @Flag(help: "All its holds.") var all = false
@@ -141,7 +153,9 @@ struct MachineCommand: AsyncParsableCommand {
                 let found = try await client.get(Machine.self, path(machine))
                 let holds = hold.map { [$0] } ?? found.holds.map(\.id.rawValue)
                 for id in holds {
-                    let left = try await client.send(Machine.self, .DELETE, path(found.id.rawValue) + "/holds/\(id.percentEncoded)")
+                    let target = path(found.id.rawValue) + "/holds/\(id.percentEncoded)"
+                    guard let agreed = try await consent.ask(client, .DELETE, target, output) else { continue }
+                    let left = try await client.send(Machine.self, .DELETE, target, query: agreed)
                     print("\(found.id)  \(id)  taken off")
                     if left.unproved != nil, left.holds.isEmpty { print("It boots its disk. " + left.adviceOnUnproved) }
                 }

@@ -122,7 +122,7 @@ struct MachineFirmware: AsyncParsableCommand {
     @Option(help: "Update from this URL, which the BMC must reach.") var from: String?
     @Option(help: "Update from this file, for a BMC that reaches no server.") var file: String?
     @Option(help: "A path of the BMC's firmware inventory; may be repeated. Without it the BMC chooses.") var target: [String] = []
-    @Flag(help: "Do not ask.") var yes = false
+    @OptionGroup var consent: ConsentOptions
 
     private struct Request: Encodable {
         var url: String
@@ -138,12 +138,14 @@ struct MachineFirmware: AsyncParsableCommand {
                 guard let bytes = FileManager.default.contents(atPath: file) else {
                     throw Problem("file-unreadable", title: "\(file) cannot be read")
                 }
-                try confirm(yes, "New firmware will be written to \(machine). If its power fails meanwhile, it may not start again.")
-                let name = file.split(separator: "/").last.map(String.init) ?? file
-                update = try await client.put(FirmwareUpdate.self, path, query: ["name": name, "target": target.first], bytes: Array(bytes))
+                var query: [String: String?] = ["name": file.split(separator: "/").last.map(String.init) ?? file, "target": target.first]
+                guard let agreed = try await consent.ask(client, .PUT, path, query: query, output) else { return }
+                query.merge(agreed) { $1 }
+                update = try await client.put(FirmwareUpdate.self, path, query: query, bytes: Array(bytes))
             } else if let from {
-                try confirm(yes, "New firmware will be written to \(machine). If its power fails meanwhile, it may not start again.")
-                update = try await client.send(FirmwareUpdate.self, .POST, path, body: Request(url: from, targets: target))
+                let request = Request(url: from, targets: target)
+                guard let agreed = try await consent.ask(client, .POST, path, body: request, output) else { return }
+                update = try await client.send(FirmwareUpdate.self, .POST, path, query: agreed, body: request)
             } else {
                 update = try await client.get(FirmwareUpdate.self, path)
             }

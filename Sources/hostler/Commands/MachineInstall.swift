@@ -8,19 +8,21 @@ extension MachineCommand {
         static let configuration = CommandConfiguration(
             abstract: "Put an operating system on a machine, and wait until it has proved that it is up.",
             discussion: """
-                All that is on the chosen disk is replaced. The disk is the smallest one that is big enough, \
-                unless --disk names one; where two fit equally well nothing is done.
+                All that is on the chosen disk is replaced. The disk is the smallest inside the machine that is big \
+                enough, unless --disk names one; where two fit equally well nothing is done. A machine that has a system loses it: \
+                what will be lost is shown and asked about, or with --yes not asked.
                 """)
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
         @OptionGroup var wait: WaitOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
         @Option(help: "The image's name, as debian-12.") var image: String
         @Option(help: "A public key's file; may be repeated.") var sshKey: [String] = []
         @Option(help: "A file of cloud-init user-data, at most 16 MiB.") var userData: String?
         @Option(help: "A file of cloud-init network-config, version 1 or 2.") var networkConfig: String?
         @Option(help: "The host name. Else the machine's own, else its id.") var hostname: String?
-        @Option(help: "The disk by serial or WWN.") var disk: String?
+        @Option(help: "The disk by its name in machine show.") var disk: String?
         @Option(help: "reboot: through the firmware; kexec: straight into the installed kernel.")
         var restart: RestartMethod?
         @Option(help: "Where the system finds its first-boot data: \(DataSource.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -39,7 +41,8 @@ extension MachineCommand {
                 image: image, hostname: hostname, sshKeys: keys, userData: userData, networkConfig: network, disk: disk,
                 restart: restart, dataSource: datasource)
             try await APIClient.with(connection) { client in
-                let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/install", body: request)
+                guard let agreed = try await consent.ask(client, .POST, path(machine) + "/install", body: request, output) else { return }
+                let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/install", query: agreed, body: request)
                 try await OperationWait.finish(operation, wait, output, client)
             }
         }
@@ -82,13 +85,4 @@ extension Substring {
         while text.last?.isWhitespace == true { text.removeLast() }
         return String(text.drop(while: \.isWhitespace))
     }
-}
-
-/// Asks on a terminal; elsewhere `--yes` is needed.
-func confirm(_ yes: Bool, _ consequence: String) throws(Problem) {
-    if yes { return }
-    let refused = Problem("not-confirmed", title: "Nothing was done", detail: consequence, remedy: "Confirm with y, or give --yes.")
-    guard Terminal.standard.isInteractive else { throw refused }
-    print("\(consequence) Go on? [y/N] ", terminator: "")
-    guard ["y", "yes"].contains(readLine()?.lowercased() ?? "") else { throw refused }
 }

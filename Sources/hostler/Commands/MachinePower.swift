@@ -10,8 +10,9 @@ struct MachinePower: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
     @Argument(help: "on, off, shutdown, restart, cycle or status.") var action: String
+    @OptionGroup var consent: ConsentOptions
     @Argument var machine: String
-    @Flag(help: "Do not ask.") var yes = false
+    @Flag(help: "With an admin's token: also where a limit for the whole rack is reached.") var beyondLimits = false
 
     private struct Request: Encodable { var action: PowerAction }
 
@@ -27,11 +28,10 @@ struct MachinePower: AsyncParsableCommand {
         }
         try await APIClient.with(connection) { client in
             let found = try await client.get(Machine.self, MachineCommand.path(machine))
-            if wanted != .on, found.state == .running {
-                try confirm(yes, "\(found.name) (\(found.id)) runs \(found.installed?.image ?? "a system"); that will end.")
-            }
-            let proof = try await client.send(
-                PowerProof.self, .POST, MachineCommand.path(found.id.rawValue) + "/power", body: Request(action: wanted))
+            let path = MachineCommand.path(found.id.rawValue) + "/power"
+            guard var query = try await consent.ask(client, .POST, path, body: Request(action: wanted), output) else { return }
+            if beyondLimits { query["beyondLimits"] = "true" }
+            let proof = try await client.send(PowerProof.self, .POST, path, query: query, body: Request(action: wanted))
             try output.print(proof) { proof in
                 "\(found.id)  \(wanted.rawValue): proved, it reads \(proof.state.rawValue)"
                     + (output.isWide ? "\n" + proof.evidence.joined(separator: "\n") : "")
@@ -98,14 +98,14 @@ struct MachineHardwareLog: AsyncParsableCommand {
     @Argument var machine: String
     @Option(help: "At most so many.") var limit = 100
     @Flag(help: "Clear it.") var clear = false
-    @Flag(help: "Do not ask.") var yes = false
+    @OptionGroup var consent: ConsentOptions
 
     func run() async throws {
         let path = MachineCommand.path(machine) + "/hardware-log"
         try await APIClient.with(connection) { client in
             if clear {
-                try confirm(yes, "The BMC's event log of \(machine) will be gone.")
-                try await client.delete(path)
+                guard let agreed = try await consent.ask(client, .DELETE, path, output) else { return }
+                try await client.delete(path, query: agreed)
                 print("\(machine)  event log cleared")
                 return
             }

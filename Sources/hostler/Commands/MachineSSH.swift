@@ -11,35 +11,32 @@ struct MachineSSH: AsyncParsableCommand {
         commandName: "ssh", abstract: "Log in to a machine, knowing its host keys from its own proof.",
         discussion: "Where the machine is in a lab's network namespace this goes through it, which needs root.")
     @OptionGroup var connection: ConnectionOptions
-    @Option(name: [.short, .long], help: "The user.") var login = "debian"
+    @Option(name: [.short, .long], help: "The user; else debian, and root in the rescue shell.") var login: String?
     @Option(name: [.customShort("i"), .long], help: "The private key's file.") var identity: String?
     @Option(name: [.short, .long], help: "The machine's SSH port.") var port = 22
     @Argument var machine: String
     @Argument(parsing: .postTerminator, help: "A command to run there, after --.") var command: [String] = []
 
     func run() async throws {
-        let (found, status, authority) = try await APIClient.with(connection) { client in
-            (
-                try await client.get(Machine.self, MachineCommand.path(machine)),
+        let (found, operation, status, authority) = try await APIClient.with(connection) { client in
+            let found = try await client.get(Machine.self, MachineCommand.path(machine))
+            var operation: Model.Operation?
+            if let open = found.openOperation { operation = try await client.get(Model.Operation.self, "/v1/operations/\(open)") }
+            return (
+                found, operation,
                 try await client.get(StatusReply.self, "/v1/status"),
                 // A machine that got a certificate may have changed its keys since its proof.
                 try? await client.get(SSHAuthorities.self, "/v1/ssh-ca").host
             )
         }
-        guard let installed = found.installed ?? found.unproved, let address = found.observed.address else {
-            throw Problem(
-                "machine-not-installed", status: 409, title: "\(found.name) runs no system that Hostler put on it",
-                detail: "it is \(found.stateText)", remedy: "Install it: hostler machine install \(found.id) --image debian-12 --ssh-key FILE")
-        }
-        let isProved = found.installed != nil
-        guard !installed.hostKeys.isEmpty || !isProved else {
-            throw Problem("host-keys-unknown", title: "The host keys of \(found.name) are not known", detail: "its proof named none")
-        }
+        let target = try SSHTarget.decide(found, operation: operation, login: login, port: port)
         let known = "/tmp/hostler-known-hosts-\(getpid())"
-        let lines = (installed.hostKeys.map { "\(found.id) \($0)" } + (authority.map { ["@cert-authority \(found.id) \($0)"] } ?? []))
+        let lines =
+            (target.hostKeys.map { "\(found.id) \($0)" }
+            + ((target.isInstalled ? authority : nil).map { ["@cert-authority \(found.id) \($0)"] } ?? []))
             .map { $0 + "\n" }.joined()
         try PrivateFile.write(Array(lines.utf8), to: known)
-        if !isProved {
+        if !target.isProved {
             Terminal.writeError(
                 "The system of \(found.name) has not proved itself, so its host keys are not known. Compare the fingerprint that ssh shows "
                     + "with those on its console: hostler machine console \(found.id)")
@@ -47,12 +44,12 @@ struct MachineSSH: AsyncParsableCommand {
         // The key's name is the machine's id: a changed address does not matter. ssh is a child, so that the file is removed.
         var arguments = [
             "ssh", "-o", "UserKnownHostsFile=\(known)", "-o", "GlobalKnownHostsFile=/dev/null", "-o",
-            "StrictHostKeyChecking=\(isProved ? "yes" : "ask")",
+            "StrictHostKeyChecking=\(target.isProved ? "yes" : "ask")",
             "-o", "HostKeyAlias=\(found.id)", "-o", "LogLevel=ERROR",
-            "-p", "\(port)",
+            "-p", "\(target.port)",
         ]
         if let identity { arguments += ["-o", "IdentitiesOnly=yes", "-i", identity] }
-        arguments += ["\(login)@\(address)"] + (command.isEmpty ? [] : ["--"] + command)
+        arguments += ["\(target.user)@\(target.address)"] + (command.isEmpty ? [] : ["--"] + command)
         if let namespace = status.machineNamespace { arguments = ["ip", "netns", "exec", namespace] + arguments }
         let code = try Self.runInForeground(arguments)
         unlink(known)

@@ -28,7 +28,10 @@ extension MachineCommand {
 
         @Option(help: "Until when it is lent, as 2026-12-24T18:00:00Z, or for how long, as 90m, 8h, 14d; none: no longer.") var lease: String?
 
+        @Option(help: "To whom, with --lease.") var lentTo: String?
+
         func validate() throws {
+            if lentTo != nil, lease == nil || lease == "none" { throw ValidationError("--lent-to goes with --lease.") }
             if userDataAccess != nil, userData == nil { throw ValidationError("--user-data-access goes with --user-data.") }
         }
 
@@ -60,12 +63,12 @@ extension MachineCommand {
         private func leasePatch() throws -> LeasePatch? {
             guard let lease else { return nil }
             if lease == "none" { return LeasePatch(endsAt: nil) }
-            if let end = Timestamp(lease) { return LeasePatch(endsAt: end) }
+            if let end = Timestamp(lease) { return LeasePatch(endsAt: end, holder: lentTo) }
             let seconds: [Character: Int64] = ["m": 60, "h": 3600, "d": 86_400]
             guard let unit = lease.last.flatMap({ seconds[$0] }), let count = Int64(lease.dropLast()), (1...100_000).contains(count) else {
                 throw ValidationError("“\(lease)” is no time, as 2026-12-24T18:00:00Z, and no length, as 90m, 8h or 14d.")
             }
-            return LeasePatch(endsAt: ServerProgram.wallClock() + .seconds(count * unit))
+            return LeasePatch(endsAt: ServerProgram.wallClock() + .seconds(count * unit), holder: lentTo)
         }
 
         private func networkPatch() throws -> NetworkConfig? {

@@ -39,15 +39,16 @@ struct MachineTake: AsyncParsableCommand {
             """)
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
+    @OptionGroup var consent: ConsentOptions
     @Argument var machine: String
-    @Flag(help: "Do not ask.") var yes = false
 
     func run() async throws {
         try await APIClient.with(connection) { client in
             let found = try await client.get(Machine.self, MachineCommand.path(machine))
-            let contents = found.foreignContents.map { $0 + ". " } ?? ""
-            try confirm(yes, contents + "\(found.name) (\(found.id)) will no longer boot what its disks hold.")
-            let taken = try await client.send(Machine.self, .POST, MachineCommand.path(found.id.rawValue) + "/take")
+            let path = MachineCommand.path(found.id.rawValue) + "/take"
+            let question = "\(found.name) (\(found.id)) will no longer boot what its disks hold."
+            guard let agreed = try await consent.ask(client, .POST, path, always: question, output) else { return }
+            let taken = try await client.send(Machine.self, .POST, path, query: agreed)
             try output.print(taken) { MachineText.text($0) }
         }
     }

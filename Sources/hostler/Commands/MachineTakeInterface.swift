@@ -16,14 +16,16 @@ struct MachineTakeInterface: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
     @Argument(help: "The machine that has the port from now on.") var machine: String
     @Argument(help: "The port's MAC address, as 52:54:00:12:34:56.") var mac: String
-    @Flag(help: "Do not ask.") var yes = false
+    @OptionGroup var consent: ConsentOptions
 
     func run() async throws {
         guard let address = MACAddress(mac) else { throw ValidationError("“\(mac)” is not a MAC address, as 52:54:00:12:34:56") }
-        try confirm(yes, "Whatever boots by port \(address) will be taken for \(machine).")
+        let question = "Whatever boots by port \(address) will be taken for \(machine)."
         try await APIClient.with(connection) { client in
             let path = MachineCommand.path(machine) + "/interfaces"
-            let changed = try await client.send(Machine.self, .POST, path, body: ["mac": address.description])
+            let body = ["mac": address.description]
+            guard let agreed = try await consent.ask(client, .POST, path, body: body, always: question, output) else { return }
+            let changed = try await client.send(Machine.self, .POST, path, query: agreed, body: body)
             try output.print(changed) { MachineText.text($0) }
         }
     }

@@ -4,28 +4,30 @@ import Model
 
 struct OperationCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "operation", abstract: "Long work on machines: list, show, watch, cancel.",
-        subcommands: [List.self, Show.self, Watch.self, Cancel.self])
+        commandName: "operation", abstract: "Long work on machines: list, show, watch, cancel, approve.",
+        subcommands: [List.self, Show.self, Watch.self, Cancel.self, Approve.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List operations.")
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
         @Option(help: "Only this machine's.") var machine: String?
-        @Option(help: "open, running, undoing, succeeded, failed, cancelled or stuck.") var state: String?
+        @Option(help: "open, waiting, running, undoing, succeeded, failed, cancelled or stuck.") var state: String?
 
         func run() async throws {
             try await APIClient.with(connection) { client in
                 let items = try await client.list(
                     Model.Operation.self, "/v1/operations", query: ["machine": machine, "state": state]
-                ).sorted { $0.createdAt < $1.createdAt }
+                ).sorted { ($0.madeAfter ?? 0, $0.createdAt) < ($1.madeAfter ?? 0, $1.createdAt) }
                 try output.printList(
                     items, heading: ["ID", "KIND", "MACHINE", "STATE", "STEP", "STARTED", "TOOK", "BY"],
                     none: "There are no operations."
                 ) { operation in
                     [
                         operation.id.rawValue, operation.kind.rawValue, operation.machine.rawValue, operation.state.rawValue,
-                        operation.isOpen ? operation.currentStep?.name.rawValue : nil, Quantity.ago(operation.createdAt),
+                        operation.state == .waiting
+                            ? operation.problem?.title : operation.isOpen ? operation.currentStep?.name.rawValue : nil,
+                        Quantity.ago(operation.createdAt),
                         operation.finishedAt.map { Quantity.duration($0 - operation.createdAt) }, operation.requestedBy,
                     ]
                 }
@@ -46,6 +48,17 @@ struct OperationCommand: AsyncParsableCommand {
             }
         }
 
+        /// The disks that it writes.
+        private static func disks(_ request: OperationRequest) -> String {
+            switch request {
+            case .install(let request): request.disk.map { "\ndisk: \(Table.printable($0))" } ?? ""
+            case .wipe(let request):
+                (request.disks ?? []).map { "\ndisk: \(Table.printable($0))" }.joined()
+                    + (request.left ?? []).map { "\nleft: \(Table.printable($0))" }.joined()
+            case .inspect, .rescue: ""
+            }
+        }
+
         static func text(_ operation: Model.Operation) -> String {
             var table = Table(["STEP", "STATE", "ATTEMPTS", "TIME", "PROGRESS", "EVIDENCE"])
             for step in operation.steps {
@@ -61,8 +74,10 @@ struct OperationCommand: AsyncParsableCommand {
                 + "asked for by \(operation.requestedBy) at \(operation.createdAt)"
             // What holds up an open operation stands in its step.
             let told = operation.problem ?? (operation.isOpen ? operation.currentStep?.problem : nil)
-            let problem = told.map { "\n" + ProblemText.text($0, terminal: .standard) } ?? ""
-            return head + "\n" + table.text(terminal: .standard) + problem
+            var problem = told.map { "\n" + ProblemText.text($0, terminal: .standard) } ?? ""
+            for warning in operation.warnings ?? [] { problem += "\nwarning: \(warning.title)" }
+            if let approver = operation.approvedBy { problem += "\napproved by \(approver)" }
+            return head + disks(operation.request) + "\n" + table.text(terminal: .standard) + problem
         }
     }
 
@@ -76,6 +91,26 @@ struct OperationCommand: AsyncParsableCommand {
                 let found = try await client.get(Model.Operation.self, "/v1/operations/\(operation.percentEncoded)")
                 let end = try await OperationWait.follow(found.id, quiet: false, client)
                 try await OperationWait.judge(end, quiet: false, client)
+            }
+        }
+    }
+
+    struct Approve: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Give the second word: let operations begin that are beyond a limit for the whole rack. Needs an admin's token.")
+        @OptionGroup var connection: ConnectionOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var consent: ConsentOptions
+        @Argument var operation: [String]
+
+        func run() async throws {
+            try await APIClient.with(connection) { client in
+                for id in operation {
+                    let path = "/v1/operations/\(id.percentEncoded)/approve"
+                    guard let agreed = try await consent.ask(client, .POST, path, output) else { continue }
+                    let begun = try await client.send(Model.Operation.self, .POST, path, query: agreed)
+                    try output.print(begun) { "\($0.id)  approved; follow it with: hostler operation watch \($0.id)" }
+                }
             }
         }
     }

@@ -21,13 +21,18 @@ struct StatusCommand: AsyncParsableCommand {
             "up:          \(Quantity.duration(.seconds(status.uptimeSeconds)))",
             "memory:      \(Quantity.bytes(status.memoryBytes))", "revision:    \(status.revision)",
             "machines:    \(machines.isEmpty ? "none yet" : machines)\(status.heldMachines > 0 ? "; \(status.heldMachines) held" : "")",
-            "operations:  \(status.openOperations) open", "images:      \(status.images)",
+            "operations:  \(status.openOperations) open\(waiting(status))", "images:      \(status.images)",
         ]
         if let pem = saved.ca, let fingerprint = try? CertificateAuthority.fingerprint(ofPEM: pem) { lines.append("CA:          \(fingerprint)") }
         if let namespace = status.machineNamespace { lines.append("namespace:   \(namespace)") }
         lines += counters(status.counters)
         for warning in status.warnings { lines.append("\n" + ProblemText.text(warning, terminal: .standard)) }
         return lines.joined(separator: "\n")
+    }
+
+    private static func waiting(_ status: StatusReply) -> String {
+        guard let count = status.waitingOperations, count > 0 else { return "" }
+        return "; \(count) of them \(count == 1 ? "waits" : "wait") for a second word: hostler operation list --state waiting"
     }
 
     /// A line for each service of each network; what was never counted is left out.

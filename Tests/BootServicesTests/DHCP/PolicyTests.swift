@@ -19,7 +19,7 @@ struct PolicyTests {
     private func store() async throws -> MemoryStore {
         let store = MemoryStore()
         let now = Timestamp(milliseconds: 1)
-        for (name, mac) in [("m-known1", Self.known), ("m-forgn1", Self.foreign)] {
+        for (name, mac) in [("m-kn0wn001", Self.known), ("m-fgn00001", Self.foreign)] {
             var machine = Machine(id: MachineID(unchecked: name), name: try DisplayName(name), interfaces: [Interface(mac: mac)], now: now)
             machine.state = .ready
             if mac == Self.foreign {
@@ -30,7 +30,7 @@ struct PolicyTests {
                 machine.observed.inventory = facts
                 machine.judgeDisks(marked: [])
             }
-            _ = try await store.commit([try machine.put(.absent)])
+            _ = try await store.commit([.put(key: machine.key, value: try RecordCoding.encode(machine), if: .absent)])
         }
         return store
     }

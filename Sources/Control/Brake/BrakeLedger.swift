@@ -1,0 +1,77 @@
+internal import FoundationEssentials
+internal import Glibc
+internal import Model
+
+/// How long this host has been up, and which of its starts that is. No step of the wall clock moves it.
+public struct HostUptime: Sendable, Equatable {
+    /// Differs after each start of the host.
+    public var boot: String
+    public var milliseconds: Int64
+
+    public init(boot: String, milliseconds: Int64) {
+        self.boot = boot
+        self.milliseconds = milliseconds
+    }
+
+    /// That of this host now, time asleep included.
+    @Sendable public static func ofHost() -> HostUptime {
+        var time = timespec()
+        _ = clock_gettime(CLOCK_BOOTTIME, &time)
+        return HostUptime(boot: bootID, milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+
+    /// Where it cannot be read, each start of the program counts as one of the host.
+    private static let bootID: String = {
+        guard let data = FileManager.default.contents(atPath: "/proc/sys/kernel/random/boot_id"), data.count >= 36 else { return "\(getpid())" }
+        return String(decoding: data.prefix(36), as: UTF8.self)
+    }()
+}
+
+/// What was begun within the last hour, as the record keeps it: a value that is written in the transaction that begins.
+///
+/// Ages are by uptime, so that a step of the wall clock neither empties the hour nor fills it. While the host was off nobody
+/// knows how long: after its start each entry is as old as it was when the ledger was written last.
+struct BrakeLedger: Codable, Equatable, Sendable {
+    struct Entry: Codable, Equatable, Sendable {
+        var kind: BrakedKind
+        var machine: MachineID
+        var operation: OperationID?
+        /// In the uptime of the ledger's boot; negative for one that began before it.
+        var beganAt: Int64
+    }
+
+    private var boot: String
+    private var writtenAt: Int64
+    private(set) var entries: [Entry] = []
+
+    static let key = "/control/brake"
+    static let windowMilliseconds: Int64 = 3_600_000
+    /// More than all limits together: what approvals add beyond them pushes the oldest out.
+    static let entryLimit = 4 * BrakeLimits.largest
+
+    init(_ now: HostUptime) {
+        boot = now.boot
+        writtenAt = now.milliseconds
+    }
+
+    /// How many of a kind were begun within the last hour.
+    func begun(_ kind: BrakedKind) -> Int { entries.count { $0.kind == kind && isYoung($0) } }
+
+    private func isYoung(_ entry: Entry) -> Bool { writtenAt - entry.beganAt < Self.windowMilliseconds }
+
+    /// The same ledger now: what is older than an hour is gone, unless its operation is open.
+    mutating func advance(to now: HostUptime, isOpen: (OperationID) -> Bool) {
+        if now.boot != boot || now.milliseconds < writtenAt {
+            for index in entries.indices { entries[index].beganAt += now.milliseconds - writtenAt }
+            boot = now.boot
+        }
+        writtenAt = now.milliseconds
+        let kept = entries.filter { isYoung($0) || $0.operation.map(isOpen) == true }
+        entries = kept
+    }
+
+    mutating func add(_ kind: BrakedKind, machine: MachineID, operation: OperationID?) {
+        entries.append(Entry(kind: kind, machine: machine, operation: operation, beganAt: writtenAt))
+        if entries.count > Self.entryLimit { entries.removeFirst(entries.count - Self.entryLimit) }
+    }
+}
