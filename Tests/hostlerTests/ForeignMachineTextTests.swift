@@ -29,7 +29,7 @@ import Wire
     @Test("add and take have what they need, and a port that is none is refused before anything is asked")
     func commands() async throws {
         #expect(try MachineAdd.parse(["52:54:00:12:34:56", "--name", "web"]).name == "web")
-        #expect(try MachineTake.parse(["web", "--yes"]).yes)
+        #expect(try MachineTake.parse(["web", "--yes"]).consent.yes)
         await #expect(throws: (any Error).self) { try await MachineAdd.parse(["52:54"]).run() }
     }
 }
