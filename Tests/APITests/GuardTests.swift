@@ -53,7 +53,7 @@ import Testing
             .replacing("{hold}", with: "hold-0000").replacing("{token}", with: token).replacing("{image}", with: "web").replacing("{bmc}", with: "b")
         let body: String? =
             switch route.name {
-            case "installMachine": #"{"image":"web"}"#
+            case "installMachine": #"{"image":"other"}"#
             case "wipeMachine": "{}"
             case "rescueMachine": #"{"sshKeys":[]}"#
             case "setPower": #"{"action":"off"}"#

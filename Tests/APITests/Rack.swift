@@ -277,6 +277,13 @@ struct Rack: Sendable {
         return Answer(status: Int(response.status.code), headers: response.headers, text: String(buffer: bytes))
     }
 
+    /// By somebody who was asked what it destroys, and said yes.
+    func order(_ method: HTTPMethod, _ path: String, as role: Role? = .admin, body: String? = nil) async throws -> Answer {
+        let dry = try await send(method, path + "?dryRun=true", as: role, body: body)
+        guard dry.status == 200, let confirmation = try dry.decode(Consequence.self).confirmation else { return dry }
+        return try await send(method, path + "?confirm=\(confirmation)", as: role, body: body)
+    }
+
     struct Answer: Sendable {
         var status: Int
         var headers: HTTPHeaders
