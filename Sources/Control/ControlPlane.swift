@@ -104,6 +104,7 @@ public final class ControlPlane: Sendable {
         try await control.loadSnapshot()
         try await control.settleRestoredStore(epoch: restoreEpoch)
         try await control.sweepSecrets()
+        try await control.settleBrake()
         // Nothing follows the store yet, and the first boot may ask at once. Most starts have changed nothing.
         if try await store.currentRevision() != control.snapshot.revision { try await control.loadSnapshot() }
         control.snapshots.setFollowed(true)
