@@ -8,7 +8,7 @@ BOOT        := out/boot
 CACHE       ?= $(HOME)/.cache/hostler
 export CACHE_HOME := $(CACHE)
 
-.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install stolen-backup bmc-judges chaos interop bench fuzz dist clean
+.PHONY: help deps test-deps build binaries boot-files image demo test unit check contained attacks attacks-install e2e judges attested-boot metadata-clients metadata-lab bmc-install network-install stolen-backup bmc-judges chaos interop local-disk-cases bench fuzz dist clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -18,7 +18,7 @@ demo: deps binaries boot-files image
 	scripts/demo.sh
 
 ## make test        all tests, the end-to-end ones included
-test: deps test-deps check unit contained attacks e2e
+test: deps test-deps check unit local-disk-cases contained attacks e2e
 
 ## make deps        install what is missing, with apt
 deps:
@@ -83,6 +83,10 @@ judges:
 	$(SWIFT) build --product attestation-judge
 	scripts/identity-judges.sh
 	scripts/attestation-judges.sh
+
+## make local-disk-cases  which of several disks GRUB starts, decided by GRUB itself (grub-emu)
+local-disk-cases:
+	scripts/local-disk-cases.sh
 
 ## make attested-boot  a machine with a TPM boots and is believed; with one changed byte it is not
 attested-boot: binaries boot-files

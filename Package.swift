@@ -39,6 +39,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser.git", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-extras.git", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-http-types.git", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl.git", exact: "2.37.6"),
         .package(url: "https://github.com/apple/swift-log.git", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-crypto.git", exact: "4.5.2"),
@@ -119,6 +120,7 @@ let package = Package(
             dependencies: [
                 "Model", "Store", "Control", "Consoles", "Identity", "Images", "Wire", nioCore, nioPosix, nioHTTP1, nioWebSocket, crypto,
                 logging, .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -223,7 +225,7 @@ let package = Package(
         .testTarget(
             name: "hostlerTests",
             dependencies: [
-                "hostler", "API", "BootServices", "Control", "Model", "NetBoot", "OCI", "Store", "Wire", arguments, httpClient, nioCore, nioPosix,
+                "hostler", "API", "BootServices", "Control", "Hardware", "Model", "NetBoot", "OCI", "Store", "Wire", arguments, httpClient, nioCore, nioPosix,
                 nioHTTP1, logging,
             ],
             swiftSettings: settings),
@@ -231,7 +233,7 @@ let package = Package(
             name: "ImagesTests", dependencies: ["Images", "Model", "OCI", "BlockIO", "Zstandard", "Wire", "CLinux"], swiftSettings: settings),
         .testTarget(
             name: "HostlerInitTests",
-            dependencies: ["hostler-init", "Attestation", "HostFacts", "OCI", "Model", "TPM", "Wire", crypto],
+            dependencies: ["hostler-init", "Attestation", "BlockIO", "HostFacts", "OCI", "Model", "TPM", "Wire", crypto],
             swiftSettings: settings),
     ]
 )

@@ -30,8 +30,16 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     #elseif CHUNKS
         _ = try? ChunkIndex(parsing: bytes)
     #elseif PARTITIONS
-        _ = try? PartitionTable(parsing: bytes, blockBytes: 512)
+        for blockBytes in [512, 4096] {
+            guard let table = try? PartitionTable(parsing: bytes, blockBytes: blockBytes) else { continue }
+            _ = (table.endBytes, table.tailBytes, table.hasFreeEntry, table.hasBootCode, table.systemPartitions)
+            for partition in table.partitionRanges where partition.count >= UInt64(InstallMarker.byteCount) {
+                _ = try? SeedRetirement.system(partition, table: table) { count, offset in piece(bytes, count, offset) }
+            }
+        }
         _ = try? InstallMarker(parsing: bytes)
+        // The volume repeats them without end, so that long chains have something to lead to.
+        _ = try? FATReader { count, offset in piece(bytes, count, offset) }.entries(of: ["EFI", "BOOT"])
     #elseif CONTENTS
         // The first two bytes say how large the disk is and of which blocks; the rest is its start, and again its end.
         let body = Array(bytes.dropFirst(2))
@@ -208,4 +216,12 @@ public func fuzzOne(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         return InstanceView(
             machine: machine, operation: nil, placement: Placement(region: "fuzz", zone: "a", prefix: prefix), address: asker.address, mac: asker.mac)
     }()
+#endif
+
+#if PARTITIONS
+    /// A disk as long as anybody wants, that has nothing but these bytes, again and again.
+    private func piece(_ bytes: [UInt8], _ count: Int, _ offset: UInt64) -> [UInt8] {
+        guard !bytes.isEmpty else { return [UInt8](repeating: 0, count: count) }
+        return (0..<count).map { bytes[Int((offset &+ UInt64($0)) % UInt64(bytes.count))] }
+    }
 #endif

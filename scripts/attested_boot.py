@@ -102,7 +102,8 @@ with open(WORK / "serve.log", "w") as log:
         stdout=log, stderr=log)
 board = Board()
 try:
-    wait_for("the server", lambda: (state / "admin.json").exists(), 60)
+    wait_for("the server", lambda: (state / "admin.json").exists() and subprocess.run(
+        [HOSTLER, "status", "--state-dir", state], capture_output=True).returncode == 0, 60)
     login = json.loads((state / "admin.json").read_text())
     base, tls = f"https://localhost:{port}", ssl.create_default_context(cadata=login["ca"])
 

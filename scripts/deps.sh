@@ -11,7 +11,7 @@ packages=(
     # BMCs that speak IPMI, PDUs that speak SNMP
     ipmitool openipmi snmp
     # images and the ramdisk
-    mmdebstrap arch-test debian-archive-keyring gpg lz4 mtools dosfstools e2fsprogs gdisk fdisk grub-common grub-pc-bin grub-efi-amd64-bin
+    mmdebstrap arch-test debian-archive-keyring gpg lz4 mtools dosfstools e2fsprogs gdisk fdisk grub-common grub-pc-bin grub-efi-amd64-bin grub-emu
     kmod cpio zstd xz-utils pci.ids busybox-static dropbear-bin
     # other people's clients, for tests
     openssh-server openssl python3-venv swtpm swtpm-tools tpm2-tools xxd

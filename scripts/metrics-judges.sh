@@ -38,9 +38,9 @@ printf 'health: {everySeconds: 10, confirmations: 1, thresholds: [{sensor: "Inle
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$hostler" serve --config "$work/hostler.yaml" --state-dir "$work/state" --api-port "$port" >"$work/serve.log" 2>&1 &
 pids+=($!)
-for _ in $(seq 150); do [ -s "$work/state/admin.json" ] && break; sleep 0.2; done
 export HOSTLER_STATE_DIR=$work/state
 tell() { "$hostler" "$@"; }
+for _ in $(seq 150); do [ -s "$work/state/admin.json" ] && tell status >/dev/null 2>&1 && break; sleep 0.2; done
 while read -r url user password; do
     HOSTLER_BMC_PASSWORD=$password tell bmc add "${url%/redfish/*}" --user "$user" >/dev/null || { cat "$work/serve.log" >&2; exit 2; }
 done < <(grep ^http "$work/bmcs")

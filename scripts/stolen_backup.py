@@ -231,7 +231,7 @@ try:
 
     # The thief.
     (WORK / "passphrase").write_text("six words that nobody else has\n")
-    backups = {"backup": [], "backup with keys": ["--passphrase-file", WORK / "passphrase"]}
+    backups = {"backup": ["--without-keys"], "backup with keys": ["--passphrase-file", WORK / "passphrase"]}
     for name, more in backups.items():
         taken = server.cli("backup", WORK / f"{name}.db", *more)
         check(f"{name}: taken", taken.returncode == 0, taken.stderr)
@@ -273,9 +273,9 @@ try:
     check("without the passphrase it says what does not open and what to do",
           done.returncode == 0 and f"the user-data of {machine}" in done.stdout and "--passphrase-file" in done.stdout
           and "the issuer's keys" in done.stdout, done.stdout + done.stderr)
-    (new / "admin.json").write_bytes((state / "admin.json").read_bytes())
-    (new / "tls").symlink_to(state / "tls")
     server = Server(HOSTLER, new)
+    check("the command line of the new host works, by a CA of its own", server.cli("status").returncode == 0
+          and (new / "tls/ca.pem").read_bytes() != (state / "tls/ca.pem").read_bytes())
     check("the server starts, and the system's key is known", metadata(f"/k/{key}/latest/meta-data/instance-id") == (200, operation))
     check("its user-data is not there, and an event says so", metadata(f"/k/{key}/latest/user-data")[0] == 404
           and any(e["kind"] == "machine.user-data-lost" for e in server.api("/v1/events?limit=1000")["items"]))
@@ -286,10 +286,9 @@ try:
     check("with it nothing is left out", done.returncode == 0 and "do not open" not in done.stdout, done.stdout + done.stderr)
     check("and the key files are in place", all((whole / file).read_bytes() == (state / file).read_bytes()
                                                and (whole / file).stat().st_mode & 0o777 == 0o600
-                                               for file in ["seal.key", "identity.key", "vault.key"]))
-    (whole / "admin.json").write_bytes((state / "admin.json").read_bytes())
-    (whole / "tls").symlink_to(state / "tls")
+                                               for file in ["seal.key", "identity.key", "vault.key", "tls/ca.key", "tls/ca.pem"]))
     server = Server(HOSTLER, whole)
+    check("the command line of the new host works, and by the old CA", server.cli("status").returncode == 0)
     check("the system's key and its user-data are there", metadata(f"/k/{key}/latest/user-data") == (200, stored.strip()))
     fresh = metadata(f"/k/{key}/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds: 600", method="PUT")
     check("what it notices is that it needs a new token", metadata("/latest/user-data", use)[0] == 401 and fresh[0] == 200)

@@ -51,7 +51,7 @@ public struct APIServer: Sendable {
         self.configuration = configuration
         state = ServerState(
             control: control, images: ImageLibrary(shelf: images, logger: logger), tokens: tokens,
-            surroundings: surroundings, bmcs: bmcs, consoles: consoles, startedAt: TokenStore.wallClock(), now: TokenStore.wallClock,
+            surroundings: surroundings, bmcs: bmcs, consoles: consoles, startedAt: TokenStore.wallClock(),
             identity: identity, connections: ConnectionCount(configuration.connections),
             watchBuffer: configuration.connections.watch)
         self.eventLoopGroup = eventLoopGroup

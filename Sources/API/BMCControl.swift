@@ -10,6 +10,9 @@ public protocol BMCControl: Sendable {
     func add(_ request: BMCRequest, by actor: String) async throws -> BMC
     func scan(_ network: IPv4Prefix, by actor: String) async throws -> [FoundBMC]
     func verify(_ name: String, by actor: String) async throws -> BMC
+    /// Says in which machine a BMC is; nil: in the only one that is proposed.
+    func bind(_ name: String, to machine: String?, by actor: String) async throws -> BMC
+    func unbind(_ name: String, by actor: String) async throws -> BMC
     func remove(_ name: String, by actor: String) async throws
     func trust(_ name: String, fingerprint: String?, by actor: String) async throws -> BMC
     func rotatePassword(_ name: String, by actor: String) async throws -> BMC

@@ -6,7 +6,8 @@ extension ControlPlane: MachineControl {}
 extension BMCDesk: BMCControl, ConsoleControl {}
 
 extension ImageStore: ImageShelf {
-    public func summaries() async throws -> [ImageSummary] { try list().map(summary) }
+    /// Those that can be read; ``damageWarnings`` names the others.
+    public func summaries() async throws -> [ImageSummary] { try list().compactMap { try? summary($0) } }
 
     public func summary(named name: String) async throws -> ImageSummary? {
         let short = try ImageName.short(of: name)
@@ -38,6 +39,7 @@ extension ImageStore: ImageShelf {
         return ImageSummary(
             name: try ImageName.short(of: entry.name), digest: entry.digest.description, diskBytes: Int64(clamping: index.diskBytes),
             dataBytes: Int64(clamping: index.dataBytes), storedBytes: Int64(clamping: entry.manifest.disk.size),
-            chunkCount: index.chunkCount, annotations: entry.manifest.annotations ?? [:])
+            chunkCount: index.chunkCount, annotations: entry.manifest.annotations ?? [:],
+            facts: try? facts(of: entry.digest))
     }
 }

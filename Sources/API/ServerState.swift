@@ -17,7 +17,8 @@ struct ServerState: Sendable {
     /// Nil: this server holds no serial consoles.
     var consoles: (any ConsoleControl)?
     var startedAt: Timestamp
-    var now: @Sendable () -> Timestamp
+    /// The same moment for measuring: a wall clock may be set.
+    var began = ContinuousClock.now
     /// Nil where the issuer could not start; the log says why.
     var identity: IdentityService?
     /// Our CA's certificate in PEM, where TLS is ours.
@@ -27,6 +28,9 @@ struct ServerState: Sendable {
     var watchBuffer: WatchBuffer = .remote
 
     var records: Records { control.records }
+
+    /// What an operator should know.
+    func warnings() async -> [Problem] { await surroundings.warnings() + records.damaged.warnings }
 
     func showing(authorityPEM: String?) -> Self {
         var copy = self
@@ -48,12 +52,15 @@ public struct APISurroundings: Sendable {
     public var warnings: @Sendable () async -> [Problem]
     /// What the services for machines count: by network, service and counter.
     public var counters: @Sendable () async -> [String: [String: [String: Int]]]
+    /// What is known of the backups that the server takes by itself; nil: it takes none.
+    public var backups: @Sendable () async -> BackupVitals?
 
     public init(
         version: String, backupDirectory: String = "/tmp",
         backup: (@Sendable (_ path: String) async throws -> Void)? = nil, machineNamespace: String? = nil,
         warnings: @escaping @Sendable () async -> [Problem] = { [] },
-        counters: @escaping @Sendable () async -> [String: [String: [String: Int]]] = { [:] }
+        counters: @escaping @Sendable () async -> [String: [String: [String: Int]]] = { [:] },
+        backups: @escaping @Sendable () async -> BackupVitals? = { nil }
     ) {
         self.version = version
         self.backupDirectory = backupDirectory
@@ -61,5 +68,6 @@ public struct APISurroundings: Sendable {
         self.machineNamespace = machineNamespace
         self.warnings = warnings
         self.counters = counters
+        self.backups = backups
     }
 }

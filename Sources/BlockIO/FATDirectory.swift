@@ -74,7 +74,7 @@ struct FATDirectory {
         (65...90).contains(byte) || (48...57).contains(byte) || "$%'-_@~`!(){}^#&".utf8.contains(byte)
     }
 
-    private static func checksum(_ shortName: [UInt8]) -> UInt8 {
+    static func checksum(_ shortName: [UInt8]) -> UInt8 {
         shortName.reduce(0) { sum, byte in (sum & 1) << 7 &+ sum >> 1 &+ byte }
     }
 

@@ -35,6 +35,11 @@ public struct FATVolume: Hashable, Sendable {
         // A file's last cluster is half empty at worst, each cluster has two table entries in two copies, and the
         // rest is boot sectors and root directory: an eighth and 512 KiB cover them all.
         let contents = files.reduce(0) { $0 + $1.contents.count + 4096 * (1 + $1.name.count { $0 == "/" }) }
+        return bytesNeeded(forContents: contents)
+    }
+
+    /// The same where only the sum of the files and folders is known, each in whole 4 KiB.
+    public static func bytesNeeded(forContents contents: Int) -> Int {
         let mebibyte = 1 << 20
         return (contents + contents / 8 + mebibyte / 2 + mebibyte - 1) / mebibyte * mebibyte
     }

@@ -8,6 +8,8 @@ internal import Wire
 public struct InstallMarker: Hashable, Sendable {
     public static let byteCount = 4096
     static let magic = Array("HOSTLER-INSTALL\0".utf8)
+    /// In the place of ``magic``: that of an installation which was put out of force.
+    static let retiredMagic = Array("HOSTLER-RETIRED\0".utf8)
     static let version: UInt32 = 1
     private static let headerBytes = 28
     /// The longest payload in bytes: 4,068.

@@ -16,6 +16,8 @@ public struct MBR: Hashable, Sendable {
     /// FAT with LBA addressing.
     static let fatType: UInt8 = 0x0c
     static let protectiveType: UInt8 = 0xee
+    /// An EFI system partition.
+    static let systemType: UInt8 = 0xef
     private static let tableOffset = 446
 
     public let blockBytes: Int
@@ -25,6 +27,12 @@ public struct MBR: Hashable, Sendable {
 
     /// Whether some boot code is there at all.
     public var hasBootCode: Bool { block0.prefix(440).contains { $0 != 0 } }
+
+    /// The slot of its first EFI system partition.
+    public var systemSlot: Int? { partitions.firstIndex { $0?.type == Self.systemType } }
+
+    /// The disk's signature, which firmware and kernels know it by; zeros: none.
+    public var signature: [UInt8] { Array(block0[440..<444]) }
 
     public init(parsing head: [UInt8], blockBytes: Int) throws(MBRError) {
         guard blockBytes >= 512 else { throw .invalidBlockBytes(blockBytes) }

@@ -9,7 +9,7 @@ public import Wire
 
 /// What the control plane takes from outside itself.
 public struct ControlEnvironment: Sendable {
-    public var now: @Sendable () -> Timestamp
+    public var clock: HostClock
     public var logger: Logger
     /// Networks on which images, seeds and identities are for machines only whose TPM proved what they booted.
     public var attestedNetworks: [IPv4Prefix]
@@ -32,11 +32,21 @@ public struct ControlEnvironment: Sendable {
     /// How long the host has been up: what the brake counts hours by.
     public var uptime: @Sendable () -> HostUptime = HostUptime.ofHost
 
+    /// - Parameter now: a wall clock that is never set; see ``HostClock/init(wall:)``.
     public init(
         now: @escaping @Sendable () -> Timestamp, logger: Logger, attestedNetworks: [IPv4Prefix] = [],
         endorsementRoots: EndorsementRoots? = nil, bringsHostCertificates: Bool = false, consoleDirectory: String? = nil
     ) {
-        self.now = now
+        self.init(
+            clock: HostClock(wall: now), logger: logger, attestedNetworks: attestedNetworks, endorsementRoots: endorsementRoots,
+            bringsHostCertificates: bringsHostCertificates, consoleDirectory: consoleDirectory)
+    }
+
+    public init(
+        clock: HostClock, logger: Logger, attestedNetworks: [IPv4Prefix] = [], endorsementRoots: EndorsementRoots? = nil,
+        bringsHostCertificates: Bool = false, consoleDirectory: String? = nil
+    ) {
+        self.clock = clock
         self.logger = logger
         self.attestedNetworks = attestedNetworks
         self.endorsementRoots = endorsementRoots
@@ -61,11 +71,19 @@ public final class ControlPlane: Sendable {
     let snapshots = SnapshotHolder()
     let logs = AgentLogs()
     let consoles: MachineConsoles
-    let eventIDs = EventIDs()
+    let eventIDs: EventIDs
+    let clock: RackClock
+    /// When the clock's mark was renewed, in steady time.
+    let markedAt = Mutex<Timestamp?>(nil)
+    /// Used up by jumps of the clock that were recorded.
+    let jumps = Allowances<Int>(limit: 1)
     let seeds = SeedCache()
     /// When the agents asked for work last.
     let agentPolls = Mutex<[MachineID: Timestamp]>([:])
-    private let restored = Mutex<Timestamp?>(nil)
+    /// When it was last noted that a machine's BIOS does not show its system.
+    let missingSystems = Mutex<[MachineID: Timestamp]>([:])
+    /// The newest restore from a backup that was settled, and when.
+    private let restored = Mutex<(epoch: Int, at: Timestamp?)>((0, nil))
     /// Used up by machines that come into the record by themselves.
     let discoveries = Allowances<Int>(limit: 1)
     /// Machines that are being switched off now.
@@ -77,8 +95,11 @@ public final class ControlPlane: Sendable {
     let inspectionTries = InspectionTries()
 
     private init(
-        records: Records, images: any ImageCatalog, environment: ControlEnvironment, secret: [UInt8], markerSecret: [UInt8]
+        records: Records, images: any ImageCatalog, environment: ControlEnvironment, clock: RackClock, eventIDs: EventIDs,
+        secret: [UInt8], markerSecret: [UInt8]
     ) {
+        self.clock = clock
+        self.eventIDs = eventIDs
         markers = InstallMarkers(secret: markerSecret)
         self.records = records
         self.images = images
@@ -98,13 +119,17 @@ public final class ControlPlane: Sendable {
         // Whatever was made with the session secret of a backup is void, whoever has the backup.
         let isRestored = try await settledEpoch(store) < restoreEpoch
         let control = ControlPlane(
-            records: records, images: images, environment: environment,
-            secret: try await StoredSecret.session.open(in: store, fresh: isRestored),
-            markerSecret: try await StoredSecret.markers.open(in: store))
+            records: records, images: images, environment: environment, clock: try await openClock(store, environment.clock),
+            eventIDs: EventIDs(after: try await records.newestEventID()),
+            secret: try await StoredSecret.session.open(in: store, fresh: isRestored, damaged: records.damaged),
+            markerSecret: try await StoredSecret.markers.open(in: store, damaged: records.damaged))
         try await control.loadSnapshot()
+        try await control.settleLostOperations()
         try await control.settleRestoredStore(epoch: restoreEpoch)
+        try await control.settleClock()
         try await control.sweepSecrets()
         try await control.settleBrake()
+        try await control.recallUnprovedSystems()
         // Nothing follows the store yet, and the first boot may ask at once. Most starts have changed nothing.
         if try await store.currentRevision() != control.snapshot.revision { try await control.loadSnapshot() }
         control.snapshots.setFollowed(true)
@@ -125,9 +150,10 @@ public final class ControlPlane: Sendable {
         }
     }
 
-    public var now: Timestamp { environment.now() }
     /// When the record came from a backup; nil: it never did.
-    var restoredAt: Timestamp? { restored.withLock { $0 } }
+    var restoredAt: Timestamp? { restored.withLock { $0.at } }
+    /// Counts the restores from a backup that were settled.
+    var restoreEpoch: Int { restored.withLock { $0.epoch } }
     /// What the machine-facing services answer from.
     public var snapshot: RackSnapshot { snapshots.current }
 
@@ -138,14 +164,19 @@ public final class ControlPlane: Sendable {
         let revision = try await records.store.currentRevision()
         let machines = try await records.all(Machine.self).map(\.value)
         let operations = try await records.all(Model.Operation.self).map(\.value)
-        snapshots.load(machines, operations, freeze: try await storedFreeze(), at: revision)
+        var damaged: [DamagedMachine] = []
+        for entry in records.damaged.all where entry.folder == Machine.prefix {
+            guard let id = MachineID(rawValue: entry.name), let stored = try await records.store.get(entry.key) else { continue }
+            damaged.append(DamagedMachine(id: id, in: stored))
+        }
+        snapshots.load(machines, operations, damaged: damaged, freeze: try await storedFreeze(), at: revision)
     }
 
-    private func followStore() async throws {
+    func followStore() async throws {
         while !Task.isCancelled {
             do {
                 let batches = try await records.store.watch(prefix: RackKeys.prefix, after: snapshots.current.revision)
-                for try await batch in batches { try snapshots.apply(batch) }
+                for try await batch in batches { snapshots.apply(batch, records) }
             } catch let error as StoreError where error == .closed {
                 throw error
             } catch is CancellationError {
@@ -171,18 +202,24 @@ public final class ControlPlane: Sendable {
     private func settleRestoredStore(epoch: Int) async throws {
         let atKey = "/control/restored-at"
         if let stored = try await records.store.get(atKey), let milliseconds = Int64(String(decoding: stored.value, as: UTF8.self)) {
-            restored.withLock { $0 = Timestamp(milliseconds: milliseconds) }
+            let settled = try await Self.settledEpoch(records.store)
+            restored.withLock { $0 = (settled, Timestamp(milliseconds: milliseconds)) }
         }
         guard try await Self.settledEpoch(records.store) < epoch else { return }
         for machine in snapshot.machines.values where machine.openOperation != nil {
-            try await change(machine.id) { transition, now in transition.storeWasRestored(now) }
+            do {
+                try await change(machine.id) { transition, now in transition.storeWasRestored(now) }
+            } catch let problem as Problem where problem.code == "record-damaged" {
+                // It stays as it is, and the gate does nothing with it.
+                environment.logger.error("an operation that the restore ends cannot be read", metadata: ["machine": "\(machine.id)"])
+            }
         }
         let now = now
         try await records.store.commit([
             .put(key: Self.settledEpochKey, value: Array(String(epoch).utf8), if: .none),
             .put(key: atKey, value: Array(String(now.milliseconds).utf8), if: .none),
         ])
-        restored.withLock { $0 = now }
+        restored.withLock { $0 = (epoch, now) }
         try await recordEvent(kind: "store.restored", actor: "control", message: "The store was restored from a backup (epoch \(epoch))")
     }
 }

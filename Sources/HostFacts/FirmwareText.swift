@@ -22,8 +22,7 @@ enum FirmwareText {
     static func meaningful(_ text: String) -> String? {
         let trimmed = trim(text)
         let folded = trimmed.lowercased()
-        if folded.isEmpty || junk.contains(folded) { return nil }
-        if folded.hasPrefix("to be filled") || folded.hasPrefix("to be set") { return nil }
+        if Filler.isFiller(text: folded) { return nil }
         let significant = folded.utf8.filter { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "-") }
         for filler in [UInt8(ascii: "0"), UInt8(ascii: "f"), UInt8(ascii: "x"), UInt8(ascii: ".")]
         where significant.allSatisfy({ $0 == filler }) {
@@ -32,15 +31,4 @@ enum FirmwareText {
         }
         return trimmed
     }
-
-    private static let junk: Set<String> = [
-        "default string", "not specified", "not available", "not applicable", "not provided", "not present", "n/a",
-        "na", "none", "null", "unknown", "undefined", "empty", "no dimm", "no module installed", "oem", "o.e.m.",
-        "system manufacturer", "system product name", "system version", "system serial number", "sku",
-        "base board serial number", "chassis serial number", "chassis version", "chassis manufacturer",
-        "serial number", "asset tag", "asset-tag", "no asset tag", "no asset information",
-        "type2 - board serial number",
-        "01234567", "0123456789", "123456789", "1234567890", "12345678", "invalid", "sernum0", "partnum0",
-        "manufacturer0", "xxxxxxx", "fill by oem", "filled by oem", "part number", "[empty]", "dimm serial number",
-    ]
 }

@@ -13,17 +13,21 @@ public struct IdentitySurroundings: Sendable {
     /// Adds to the audit log.
     public var record:
         @Sendable (_ kind: String, _ machine: MachineID?, _ actor: String, _ message: String, _ evidence: [String: String]) async throws -> Void
+    /// The wall clock, which relying parties have too.
     public var now: @Sendable () -> Timestamp
+    /// Time that is never set: for the lives of keys and the pace of requests.
+    public var steady: @Sendable () -> Timestamp
     public var logger: Logger
 
     public init(
         question: @escaping @Sendable (MachineID) -> IdentityQuestion,
         record: @escaping @Sendable (String, MachineID?, String, String, [String: String]) async throws -> Void,
-        now: @escaping @Sendable () -> Timestamp, logger: Logger
+        now: @escaping @Sendable () -> Timestamp, steady: (@Sendable () -> Timestamp)? = nil, logger: Logger
     ) {
         self.question = question
         self.record = record
         self.now = now
+        self.steady = steady ?? now
         self.logger = logger
     }
 }
@@ -56,7 +60,7 @@ public final class IdentityService: Sendable {
         keys = SigningKeys(vault: vault("oidc"), schedule: schedule)
         documents = try await DocumentSigner.open(vault("document"), now: surroundings.now())
         ssh = try await SSHAuthority.open(user: vault("ssh-user"), host: vault("ssh-host"), now: surroundings.now())
-        _ = try await keys.keep(now: surroundings.now())
+        _ = try await keys.keep(now: surroundings.steady())
     }
 
     /// Rotates keys in their time. Runs until cancelled.
@@ -64,7 +68,7 @@ public final class IdentityService: Sendable {
         while !Task.isCancelled {
             // Often, since another server on the same store may have rotated meanwhile.
             try await Task.sleep(for: .seconds(60))
-            let now = surroundings.now()
+            let now = surroundings.steady()
             limits.withLock {
                 $0.budget.tidy(now: now)
                 $0.log.tidy(now: now)
@@ -86,7 +90,7 @@ public final class IdentityService: Sendable {
 
     /// After a theft: all signing keys are made anew, and every token that is out is void.
     public func replaceKeys(by actor: String) async throws {
-        try await keys.replaceAll(now: surroundings.now())
+        try await keys.replaceAll(now: surroundings.steady())
         try await surroundings.record(
             "identity.keys-replaced", nil, actor, "The issuer's signing keys were replaced; all tokens that were out are void", [:])
     }
@@ -115,7 +119,7 @@ public final class IdentityService: Sendable {
             MachineClaims(
                 iss: issuer.text, sub: claims.subject, aud: audience.text, iat: issued, nbf: issued, exp: expires,
                 jti: Hex.encode(SymmetricKey(size: .bits128).withUnsafeBytes { Array($0) }), hostler: claims),
-            now: now)
+            now: surroundings.steady())
         return WorkloadToken(token: token, audience: audience.text, expiresAt: Timestamp(milliseconds: expires * 1000))
     }
 
@@ -126,19 +130,19 @@ public final class IdentityService: Sendable {
         let question = surroundings.question(id)
         switch IdentityGate.decide(question, now: now) {
         case .refuse(let code, let why):
-            try await tell("identity.refused", id, code, "\(what) refused: \(why)", by: actor, now: now, known: question.machine != nil)
+            try await tell("identity.refused", id, code, "\(what) refused: \(why)", by: actor, known: question.machine != nil)
             throw Problem(
                 "identity-refused", status: 403, title: "\(question.machine?.name.text ?? id.rawValue) gets no identity now",
                 detail: why, remedy: "See hostler machine show \(id)")
         case .grant(let until):
-            if let wait = limits.withLock({ $0.budget.take(id, now: now) }) {
-                try await tell("identity.limited", id, "rate", "\(what): asked too often", by: actor, now: now)
+            if let wait = limits.withLock({ $0.budget.take(id, now: surroundings.steady()) }) {
+                try await tell("identity.limited", id, "rate", "\(what): asked too often", by: actor)
                 throw Problem(
                     "identity-rate", status: 429, title: "\(question.machine?.name.text ?? id.rawValue) asks for identity too often",
                     detail: "\(MintBudget.burst) at once, then one every \(MintBudget.interval.components.seconds) s",
                     remedy: "Keep the token until it is nearly over; ask again in \(wait.components.seconds) s.")
             }
-            try await tell("identity.issued", id, what, what, by: actor, now: now)
+            try await tell("identity.issued", id, what, what, by: actor)
             return (question, until)
         }
     }
@@ -153,9 +157,9 @@ public final class IdentityService: Sendable {
 
     /// `known`: false for a machine of which there is no record, which gets no event, so that nobody fills the log with names.
     private func tell(
-        _ kind: String, _ id: MachineID, _ what: String, _ message: String, by actor: String, now: Timestamp, known: Bool = true
+        _ kind: String, _ id: MachineID, _ what: String, _ message: String, by actor: String, known: Bool = true
     ) async throws {
-        guard known, let count = limits.withLock({ $0.log.note(id, "\(kind) \(what)", now: now) }) else { return }
+        guard known, let count = limits.withLock({ $0.log.note(id, "\(kind) \(what)", now: surroundings.steady()) }) else { return }
         try await surroundings.record(
             kind, id, actor, count == 1 ? message : "\(message) (\(count) times since it was last told)", ["count": "\(count)"])
     }

@@ -179,8 +179,10 @@ public struct ImageImporter: Sendable {
             index: Descriptor(
                 mediaType: MediaType.chunkIndex, digest: BlobHasher.digest(index), size: UInt64(index.count)),
             annotations: properties.annotations)
-        return try store.commit(
+        let digest = try store.commit(
             name: name, disk: (output.draft, output.blobDigest), index: index, manifest: manifest)
+        _ = try store.facts(of: digest)
+        return digest
     }
 }
 

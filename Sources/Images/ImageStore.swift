@@ -11,6 +11,7 @@ internal import Synchronization
 public struct ImageStore: Sendable {
     /// The layout's directory.
     public let path: String
+    let factsCache = ImageFactsCache()
 
     static let nameAnnotation = "org.opencontainers.image.ref.name"
     private static let temporaryPrefix = ".tmp-"

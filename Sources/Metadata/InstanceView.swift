@@ -113,10 +113,11 @@ public struct InstanceView: Sendable, Equatable {
     public init(machine: Machine, operation: Operation?, placement: Placement, address: IPv4Address, mac: MACAddress) {
         let request: InstallRequest? =
             if case .install(let request)? = operation?.request { request } else { nil }
+        let installation = machine.installed ?? machine.unproved
         self.machine = machine.id
         instanceID = Self.installation(of: machine, operation) ?? machine.id.rawValue
         name = machine.name.text
-        hostname = request?.hostname ?? machine.installed?.hostname ?? machine.desired.hostname ?? machine.id.rawValue
+        hostname = request?.hostname ?? installation?.hostname ?? machine.desired.hostname ?? machine.id.rawValue
         kind = machine.kind
         state = machine.state
         self.address = address
@@ -126,11 +127,11 @@ public struct InstanceView: Sendable, Equatable {
         let system = machine.observed.inventory?.system
         let words = [system?.vendor, system?.product].compactMap { $0 }
         hardware = words.isEmpty ? nil : words.joined(separator: " ")
-        image = request?.image ?? machine.installed?.image
-        imageDigest = request?.digest ?? machine.installed?.digest
+        image = request?.image ?? installation?.image
+        imageDigest = request?.digest ?? installation?.digest
         installedAt = machine.installed?.installedAt
         tags = machine.desired.tags
-        let keys = request?.sshKeys ?? machine.installed?.sshKeys ?? []
+        let keys = request?.sshKeys ?? installation?.sshKeys ?? []
         sshKeys = keys + machine.desired.sshKeys.filter { !keys.contains($0) }
         let reference = machine.desired.userData
         let isReadable = reference?.isReadable(provedAt: machine.installed?.installedAt, isInstalling: request != nil) ?? false
@@ -153,14 +154,14 @@ public struct InstanceView: Sendable, Equatable {
         // What a wipe has begun to take away speaks for nobody any more.
         if operation?.kind == .wipe || machine.state == .wiping { return nil }
         if case .install? = operation?.request { return operation?.id.rawValue }
-        return machine.installed?.operation.rawValue
+        return (machine.installed ?? machine.unproved)?.operation.rawValue
     }
 
     /// What the keys of ``installation(of:_:)`` are checked with.
     public static func keyVerifiers(of machine: Machine, _ operation: Operation?) -> KeyVerifiers? {
         if operation?.kind == .wipe || machine.state == .wiping { return nil }
         if case .install? = operation?.request { return operation?.keyVerifiers }
-        return machine.installed?.keyVerifiers
+        return (machine.installed ?? machine.unproved)?.keyVerifiers
     }
 
     public var fullHostname: String { placement.domain.map { "\(hostname).\($0)" } ?? hostname }

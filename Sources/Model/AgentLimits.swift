@@ -5,8 +5,9 @@ internal import Wire
 public enum AgentLimits {
     /// A name, model, serial number or version: SMBIOS strings have at most 64 characters in practice, LLDP's 255 bytes.
     public static let wordBytes = 256
-    /// An inventory as JSON. A server of four sockets, 64 DIMMs, 200 PCI functions and 100 disks has about 70 KiB.
-    public static let inventoryBytes = 256 << 10
+    /// An inventory as JSON. A server of four sockets, 64 DIMMs, 200 PCI functions and 100 disks has about 80 KiB;
+    /// ``disks`` of a shelf have some 300 bytes each, their paths counted.
+    public static let inventoryBytes = 320 << 10
     /// Sockets; the largest servers have 16.
     public static let cpus = 64
     /// DIMM slots; the largest servers have 192.

@@ -121,8 +121,10 @@ public struct InstallWork: Codable, Sendable {
     public var blobPath: String
     /// The image's size on the disk in bytes.
     public var diskBytes: Int64
-    /// By serial or WWN; nil: the default rule.
+    /// By its name; nil: the default rule.
     public var disk: String?
+    /// The disk as the record had it. It is written only if it is that still.
+    public var target: DiskTarget?
     public var seedPath: String
     public var seedDigest: String
     public var seedBytes: Int64
@@ -130,11 +132,17 @@ public struct InstallWork: Codable, Sendable {
     /// For kexec: the installed root file system's UUID and kernel arguments.
     public var rootUUID: String?
     public var kernelArguments: String?
+    /// What the image is made for; nil: not known.
+    public var facts: ImageFacts?
+    /// The first-boot data for a disk with sectors of 4096 bytes; nil: the machine has none that is known of.
+    public var seed4096: SeedFile?
+    /// Former installations on other disks that are to be put out of force.
+    public var retires: [RetiredSeed]?
 
     public init(
         record: InstallRecord, done: [StepName], indexPath: String, indexDigest: String, blobPath: String,
         diskBytes: Int64, disk: String?, seedPath: String, seedDigest: String, seedBytes: Int64,
-        restart: RestartMethod, rootUUID: String?, kernelArguments: String?
+        restart: RestartMethod, rootUUID: String?, kernelArguments: String?, target: DiskTarget? = nil
     ) {
         self.record = record
         self.done = done
@@ -143,6 +151,7 @@ public struct InstallWork: Codable, Sendable {
         self.blobPath = blobPath
         self.diskBytes = diskBytes
         self.disk = disk
+        self.target = target
         self.seedPath = seedPath
         self.seedDigest = seedDigest
         self.seedBytes = seedBytes
@@ -160,21 +169,60 @@ public struct InstallWork: Codable, Sendable {
         blobPath = try container.decode(String.self, forKey: .blobPath)
         diskBytes = try container.number(.diskBytes, in: NumberRange.count)
         disk = try container.decodeIfPresent(String.self, forKey: .disk)
+        target = try container.decodeIfPresent(DiskTarget.self, forKey: .target)
         seedPath = try container.decode(String.self, forKey: .seedPath)
         seedDigest = try container.decode(String.self, forKey: .seedDigest)
         seedBytes = try container.number(.seedBytes, in: NumberRange.count)
         restart = try container.decode(RestartMethod.self, forKey: .restart)
         rootUUID = try container.decodeIfPresent(String.self, forKey: .rootUUID)
         kernelArguments = try container.decodeIfPresent(String.self, forKey: .kernelArguments)
+        facts = try container.decodeIfPresent(ImageFacts.self, forKey: .facts)
+        seed4096 = try container.decodeIfPresent(SeedFile.self, forKey: .seed4096)
+        retires = try container.decodeIfPresent([RetiredSeed].self, forKey: .retires)
+    }
+
+    /// The first-boot data for a disk with such sectors; nil: there is none.
+    public func seed(sectorBytes: Int) -> SeedFile? {
+        switch sectorBytes {
+        case 512: SeedFile(path: seedPath, digest: seedDigest, bytes: seedBytes)
+        case 4096: seed4096
+        default: nil
+        }
+    }
+}
+
+/// A volume with first-boot data: where it is on the server that the agent talks to, and what it must be.
+public struct SeedFile: Codable, Sendable, Equatable {
+    public var path: String
+    /// `sha256:…`
+    public var digest: String
+    public var bytes: Int64
+
+    public init(path: String, digest: String, bytes: Int64) {
+        self.path = path
+        self.digest = digest
+        self.bytes = bytes
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        path = try container.decode(String.self, forKey: .path)
+        digest = try container.decode(String.self, forKey: .digest)
+        bytes = try container.number(.bytes, in: NumberRange.count)
     }
 }
 
 public struct WipeWork: Codable, Sendable {
+    /// By their names. None means none.
     public var disks: [String]
     public var done: [StepName]
-    public init(disks: [String], done: [StepName]) {
+    /// The same disks as the record had them. Each is wiped only if it is that still; nil: nothing is known but the names.
+    public var targets: [DiskTarget]?
+
+    public init(disks: [String], done: [StepName], targets: [DiskTarget]? = nil) {
         self.disks = disks
         self.done = done
+        self.targets = targets
     }
 }
 

@@ -20,8 +20,14 @@ public struct BMC: Codable, Sendable, Equatable, Identifiable {
     /// address. Exec: the program's path. SNMP: the PDU's host.
     public var address: String
     public var userName: String?
-    /// The machine whose power it switches, once known.
+    /// The machine whose power it switches, once that is proved or a person has said so.
     public var machine: MachineID?
+    /// Why it is that machine's; nil while it is none's, and in records of earlier versions.
+    public var binding: BMCBinding?
+    /// Machines that it may be in, the likeliest first: a person says which. At most ``BMCProposal/limit``.
+    public var proposals: [BMCProposal]?
+    /// Machines that it is not in, by a person's word.
+    public var denied: [MachineID]?
     /// Redfish: which ComputerSystem, where the BMC has several.
     public var system: String?
     /// `SHA256:…` in hex of the certificate that was trusted first; another one is refused.
@@ -74,6 +80,10 @@ public struct BMCFacts: Codable, Sendable, Equatable {
     public var serial: String?
     /// Of the machine's NICs, not the BMC's.
     public var macs: [MACAddress]
+    /// Of the link between the machine and this BMC: on all boards of a vendor it has one address. They identify nothing.
+    public var hostInterfaces: [MACAddress]?
+    /// Further serial numbers of the same machine, as a Dell's service tag.
+    public var otherSerials: [String]?
     /// What else it has, by its own words, as `processors`.
     public var counts: [String: Int]
 

@@ -3,7 +3,7 @@ internal import Wire
 /// A disk whose contents need not be kept: a person has given it to Hostler, by taking the machine or by work that writes
 /// its disks.
 public struct TakenDisk: Codable, Sendable, Equatable {
-    /// The serial number, else the WWN, else the kernel's name.
+    /// As ``DiskNames`` has it, else the kernel's name.
     public var name: String
     /// Hostler wiped it and proved that. What has a form since then is somebody else's again.
     public var isWiped: Bool
@@ -12,13 +12,6 @@ public struct TakenDisk: Codable, Sendable, Equatable {
         self.name = name
         self.isWiped = isWiped
     }
-}
-
-extension Inventory.DiskFacts {
-    /// What the record calls it.
-    public var recordName: String { serial ?? wwn ?? name }
-    /// Whether a person, a marker or an operation means this disk by the name.
-    public func isCalled(_ other: String) -> Bool { serial == other || wwn == other || name == other }
 }
 
 extension Inventory {
@@ -31,14 +24,22 @@ extension Inventory {
     ///   - taken: the disks that a person gave it.
     func foreignDisks(marked: Set<String>, taken: [TakenDisk]) -> [String]? {
         guard disks.contains(where: { $0.contents != nil }) || storageWithoutDriver != nil else { return nil }
-        let foreign = disks.filter { disk in
-            guard let contents = disk.contents, !contents.isEmpty else { return false }
-            if marked.contains(where: disk.isCalled) { return false }
-            guard let own = taken.first(where: { disk.isCalled($0.name) }) else { return true }
-            return own.isWiped && contents.hasKnownForm
+        let names = DiskNames(disks)
+        let given = Set(taken.map(\.name))
+        // A name that two disks answer to speaks for neither.
+        let marked = Set(marked.compactMap { names.disk(recordedAs: $0) })
+        var own: [Int: TakenDisk] = [:]
+        for disk in taken {
+            if let index = names.disk(recordedAs: disk.name) { own[index] = disk }
         }
-        let unseen = (storageWithoutDriver ?? []).filter { controller in !taken.contains { $0.name == controller } }
-        return foreign.map(\.recordName) + unseen
+        let foreign = disks.indices.filter { index in
+            guard let contents = disks[index].contents, !contents.isEmpty else { return false }
+            if marked.contains(index) { return false }
+            guard let taken = own[index] else { return true }
+            return taken.isWiped && contents.hasKnownForm
+        }
+        let unseen = (storageWithoutDriver ?? []).filter { !given.contains($0) }
+        return foreign.map { names.recordName(of: $0) } + unseen
     }
 }
 
@@ -46,9 +47,9 @@ extension Machine {
     /// What its disks hold that was not put there by this control plane, as a sentence; nil: nothing, or nobody has looked.
     public var foreignContents: String? {
         guard let names = observed.foreignDisks, !names.isEmpty else { return nil }
-        let disks = observed.inventory?.disks ?? []
+        let disks = DiskNames(observed.inventory?.disks ?? [])
         let list = names.prefix(4).map { name in
-            let disk = disks.first { $0.isCalled(name) }
+            let disk = disks.disk(recordedAs: name).map { disks.disks[$0] }
             return disk.map { "\($0.name) (\($0.contents?.summary ?? "not read"))" } ?? "\(name) (not readable here)"
         }.joined(separator: ", ")
         let more = names.count > 4 ? " and \(names.count - 4) more" : ""
@@ -59,14 +60,15 @@ extension Machine {
     ///
     /// - Parameter marked: the disks with a marker that this control plane made.
     public mutating func judgeDisks(marked: Set<String>) {
-        let marked = marked.union(installed?.diskSerial.map { [$0] } ?? [])
+        let marked = marked.union([systemOnDisk?.disk?.name ?? systemOnDisk?.diskSerial].compactMap { $0 })
         observed.foreignDisks = observed.inventory?.foreignDisks(marked: marked, taken: takenDisks ?? [])
     }
 
     /// A person has given the machine's disks to Hostler: none of their contents is waited for any more.
     public mutating func takeDisks() {
         let inventory = observed.inventory
-        for name in (inventory?.disks.map(\.recordName) ?? []) + (inventory?.storageWithoutDriver ?? []) {
+        let names = DiskNames(inventory?.disks ?? [])
+        for name in names.disks.indices.map({ names.recordName(of: $0) }) + (inventory?.storageWithoutDriver ?? []) {
             setTaken(name, isWiped: false)
         }
         if observed.foreignDisks != nil { observed.foreignDisks = [] }
@@ -74,14 +76,17 @@ extension Machine {
 
     /// Disks that were wiped, and proved to be.
     ///
-    /// - Parameter names: by serial or WWN; empty: every disk that is not removable.
-    public mutating func noteWiped(_ names: [String]) {
-        for index in observed.inventory?.disks.indices ?? 0..<0 {
-            guard let disk = observed.inventory?.disks[index], names.isEmpty ? !disk.removable : names.contains(where: disk.isCalled)
-            else { continue }
-            setTaken(disk.recordName, isWiped: true)
-            if disk.contents != nil { observed.inventory?.disks[index].contents = DiskContents() }
-            observed.foreignDisks?.removeAll(where: disk.isCalled)
+    /// - Parameter wiped: by the names that the wipe had.
+    public mutating func noteWiped(_ wiped: [String]) {
+        let names = DiskNames(observed.inventory?.disks ?? [])
+        let foreign = (observed.foreignDisks ?? []).map { ($0, names.disk(recordedAs: $0)) }
+        let indices = Set(wiped.compactMap { names.disk(recordedAs: $0) })
+        for index in indices.sorted() {
+            setTaken(names.recordName(of: index), isWiped: true)
+            if names.disks[index].contents != nil { observed.inventory?.disks[index].contents = DiskContents() }
+        }
+        if observed.foreignDisks != nil {
+            observed.foreignDisks = foreign.filter { _, disk in disk.map { !indices.contains($0) } ?? true }.map(\.0)
         }
     }
 

@@ -10,9 +10,11 @@ public struct ImageSummary: Codable, Sendable, Equatable {
     public var storedBytes: Int64
     public var chunkCount: Int
     public var annotations: [String: String]
+    /// What its bytes say of the disks and firmware that it was made for; nil: they cannot be read.
+    public var facts: ImageFacts?
     public init(
         name: String, digest: String, diskBytes: Int64, dataBytes: Int64, storedBytes: Int64, chunkCount: Int,
-        annotations: [String: String]
+        annotations: [String: String], facts: ImageFacts? = nil
     ) {
         self.name = name
         self.digest = digest
@@ -21,5 +23,6 @@ public struct ImageSummary: Codable, Sendable, Equatable {
         self.storedBytes = storedBytes
         self.chunkCount = chunkCount
         self.annotations = annotations
+        self.facts = facts
     }
 }

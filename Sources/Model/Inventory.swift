@@ -29,7 +29,7 @@ public struct Inventory: Codable, Sendable, Equatable {
         cpus = try container.list(CPUFacts.self, .cpus, limit: AgentLimits.cpus)
         memory = try container.decode(MemoryFacts.self, forKey: .memory)
         nics = try container.list(NICFacts.self, .nics, limit: AgentLimits.nics)
-        disks = try container.list(DiskFacts.self, .disks, limit: AgentLimits.disks)
+        disks = DiskNames.named(try container.list(DiskFacts.self, .disks, limit: AgentLimits.disks))
         pci = try container.list(PCIFacts.self, .pci, limit: AgentLimits.pciFunctions)
         tpm = try container.decodeIfPresent(TPMFacts.self, forKey: .tpm)
         bmc = try container.decodeIfPresent(BMCFacts.self, forKey: .bmc)
@@ -93,6 +93,8 @@ public struct Inventory: Codable, Sendable, Equatable {
         public var version: String?
         public var date: String?
         public var secureBoot: Bool?
+        /// What its UEFI starts from a disk that its settings do not name, as `BOOTX64.EFI`.
+        public var loader: String?
         public init() {}
 
         public init(from decoder: any Decoder) throws {
@@ -102,6 +104,7 @@ public struct Inventory: Codable, Sendable, Equatable {
             version = try container.wordIfPresent(.version)
             date = try container.wordIfPresent(.date)
             secureBoot = try container.decodeIfPresent(Bool.self, forKey: .secureBoot)
+            loader = try container.wordIfPresent(.loader, limitBytes: 32)
         }
     }
 
@@ -214,12 +217,22 @@ public struct Inventory: Codable, Sendable, Equatable {
     public struct DiskFacts: Codable, Sendable, Equatable {
         /// The kernel's name at that boot, as `sda`: for people, never an identity.
         public var name: String
+        /// The name that means this disk and no other of its machine, as `--disk` takes it; nil: it has none. It is worked
+        /// out anew from the facts whenever they are read (``DiskNames``), and never believed.
+        public var id: String?
         public var serial: String?
         public var wwn: String?
+        /// An NVMe namespace's NGUID and EUI-64, where it has them beside its ``wwn``.
+        public var nguid: String?
+        public var eui64: String?
         public var model: String?
         public var bytes: Int64
         public var kind: DiskKind
         public var transport: String?
+        /// Nil: reported by an agent that did not look yet.
+        public var place: DiskPlace?
+        /// Its controller and its address on it, the same at each boot.
+        public var path: String?
         public var removable: Bool
         public var logicalBlockBytes: Int
         /// What it holds; nil: it was not looked at.
@@ -237,10 +250,15 @@ public struct Inventory: Codable, Sendable, Equatable {
             name = try container.word(.name)
             serial = try container.wordIfPresent(.serial)
             wwn = try container.wordIfPresent(.wwn)
+            nguid = try container.wordIfPresent(.nguid, limitBytes: 64)
+            eui64 = try container.wordIfPresent(.eui64, limitBytes: 64)
             model = try container.wordIfPresent(.model)
             bytes = try container.number(.bytes, in: NumberRange.count)
             kind = try container.decode(DiskKind.self, forKey: .kind)
             transport = try container.wordIfPresent(.transport)
+            // A place that this version does not know is none that it takes for the machine's own.
+            place = try container.wordIfPresent(.place, limitBytes: 32).map { DiskPlace(rawValue: $0) ?? .unclear }
+            path = try container.wordIfPresent(.path)
             removable = try container.decode(Bool.self, forKey: .removable)
             let blockBytes = try container.number(.logicalBlockBytes, in: NumberRange.blockBytes)
             // The next smaller power of two.

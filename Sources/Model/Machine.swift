@@ -21,6 +21,8 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     public var generation: UInt64
     /// The operating system that Hostler put on its disk, once proved.
     public var installed: Installation?
+    /// A system that an installation has put on its disk and that has not proved itself in time: it may run.
+    public var unproved: Installation?
     /// The disks that a person has given to Hostler; nil: none.
     public var takenDisks: [TakenDisk]?
     /// Who put it into the record; nil: it came by itself, or by its BMC.
@@ -58,8 +60,8 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     /// Its ports, those that it only claims too.
     public var allInterfaces: [Interface] { interfaces + (observed.claimedInterfaces ?? []) }
 
-    /// Where it stands when nothing is being done to it: a system of ours on its disk runs, or it waits for work.
-    public var restingState: MachineState { installed == nil ? .ready : .running }
+    /// Where it stands when nothing is being done to it: a system of ours on its disk runs or may run, or it waits for work.
+    public var restingState: MachineState { installed == nil && unproved == nil ? .ready : .running }
 }
 
 public enum MachineKind: String, Codable, Sendable, CaseIterable {
@@ -103,16 +105,22 @@ public struct DesiredMachine: Codable, Sendable, Equatable {
 public struct ObservedMachine: Codable, Sendable, Equatable {
     public var inventory: Inventory?
     public var inventoryAt: Timestamp?
+    /// How often the record had been restored from a backup by then.
+    public var inventoryEpoch: Int?
     /// Its address on the provisioning network when last heard.
     public var address: IPv4Address?
     /// The disks with contents that nobody here put there, by serial, WWN or name; nil: no agent has looked.
     public var foreignDisks: [String]?
     /// When it was last heard of: DHCP, a boot file, its agent.
     public var lastSeen: Timestamp?
+    /// When its agent was last heard of, in the control plane's steady time.
+    public var heardAt: Timestamp?
     /// The boot of the agent that is running on it now, if one is.
     public var agent: AgentPresence?
     /// Ports that its agent named and that have not booted by themselves, at most ``claimLimit``. They identify nothing.
     public var claimedInterfaces: [Interface]?
+    /// Another board that booted by one of its ports, and was refused until a person looks.
+    public var strangeBoard: StrangeBoard?
     public init() {}
 
     /// A server has some ten ports, a switch or a chassis some dozens.
@@ -129,6 +137,8 @@ public struct AgentPresence: Codable, Sendable, Equatable {
     public var mac: MACAddress?
     /// The address that its session is bound to.
     public var address: IPv4Address?
+    /// The store's revision when its nonce was spent: boots are ordered by it. Nil in the records of before.
+    public var order: Int64?
 
     public init(boot: String, since: Timestamp, version: String, mac: MACAddress? = nil, address: IPv4Address? = nil) {
         self.boot = boot
@@ -143,9 +153,12 @@ public struct AgentPresence: Codable, Sendable, Equatable {
 public struct Interface: Codable, Sendable, Equatable {
     public var mac: MACAddress
     public var name: String?
-    public init(mac: MACAddress, name: String? = nil) {
+    /// When the wire first showed that the machine boots by it; nil: not yet, or before that was written down.
+    public var bootedAt: Timestamp?
+    public init(mac: MACAddress, name: String? = nil, bootedAt: Timestamp? = nil) {
         self.mac = mac
         self.name = name
+        self.bootedAt = bootedAt
     }
 }
 
@@ -176,6 +189,8 @@ public struct Installation: Codable, Sendable, Equatable {
     public var digest: String
     public var hostname: String
     public var diskSerial: String?
+    /// The disk that it is on; nil: an earlier version's record, which has the serial at most.
+    public var disk: DiskTarget?
     public var installedAt: Timestamp
     /// SSH host keys that the machine reported in its proof, in `known_hosts` form without the host.
     public var hostKeys: [String]
@@ -185,6 +200,10 @@ public struct Installation: Codable, Sendable, Equatable {
     public var isAdopted: Bool?
     /// What the system's keys are checked with; nil: it has none that count.
     public var keyVerifiers: KeyVerifiers?
+    /// Whether its seed has a file with the operation's id, by which its disk is found; nil: it has none.
+    public var seedNamesOperation: Bool?
+    /// By which a BIOS finds its disk; nil: not known.
+    public var bootMark: BootMark?
 
     public init(
         operation: OperationID, generation: UInt64, image: String, digest: String, hostname: String,

@@ -22,8 +22,12 @@ public struct Operation: Codable, Sendable, Equatable, Identifiable {
     public var cancelRequested: Bool
     public var createdAt: Timestamp
     public var finishedAt: Timestamp?
+    /// The store's revision when it was made: operations are ordered by it. Nil in the records of before.
+    public var madeAfter: Int64?
     /// Of an installation: what the keys that its system gets are checked with.
     public var keyVerifiers: KeyVerifiers?
+    /// Of an installation: whether its seed has a file with the operation's id, by which its disk is found; nil: it has none.
+    public var seedNamesOperation: Bool?
 
     public init(
         id: OperationID, machine: MachineID, generation: UInt64, request: OperationRequest, steps: [Step],
@@ -95,11 +99,15 @@ public struct InstallRequest: Codable, Sendable, Equatable {
     public var userData: Base64Bytes?
     /// cloud-init network-config (version 1 or 2) as YAML text.
     public var networkConfig: String?
-    /// The disk by serial or WWN; nil: the smallest that is big enough.
+    /// The disk by a name that it alone answers to; nil: the smallest of the machine's own that is big enough.
     public var disk: String?
+    /// That disk as the record had it; pinned when the operation is made.
+    public var target: DiskTarget?
     public var restart: RestartMethod?
     /// Nil: `nocloud`.
     public var dataSource: DataSource?
+    /// Former installations on other disks that are put out of force; found by the control plane.
+    public var retires: [RetiredSeed]?
 
     public init(
         image: String, hostname: String? = nil, sshKeys: [String] = [], userData: Base64Bytes? = nil,
@@ -124,8 +132,10 @@ public struct InstallRequest: Codable, Sendable, Equatable {
         userData = try container.decodeIfPresent(Base64Bytes.self, forKey: .userData)
         networkConfig = try container.decodeIfPresent(String.self, forKey: .networkConfig)
         disk = try container.decodeIfPresent(String.self, forKey: .disk)
+        target = try container.decodeIfPresent(DiskTarget.self, forKey: .target)
         restart = try container.decodeIfPresent(RestartMethod.self, forKey: .restart)
         dataSource = try container.decodeIfPresent(DataSource.self, forKey: .dataSource)
+        retires = try container.decodeIfPresent([RetiredSeed].self, forKey: .retires)
     }
 }
 
@@ -138,12 +148,22 @@ public enum RestartMethod: String, Codable, Sendable, CaseIterable {
 }
 
 public struct WipeRequest: Codable, Sendable, Equatable {
-    /// Disks by serial or WWN; empty: every non-removable disk.
-    public var disks: [String]
-    public init(disks: [String] = []) { self.disks = disks }
+    /// Disks by names that they alone answer to. Nil: all of the machine's own, as the record has them when the operation is
+    /// made. Empty: none, and so nothing to do.
+    public var disks: [String]?
+    /// Those disks as the record had them; pinned when the operation is made. Nil in operations of earlier versions.
+    public var targets: [DiskTarget]?
+    /// What of the machine's disks is left as it is, and why, when none were named.
+    public var left: [String]?
+
+    public init(disks: [String]? = nil) { self.disks = disks }
+
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        disks = try container.decodeIfPresent([String].self, forKey: .disks) ?? []
+        // Left out means the machine's own; null is refused, since it may be a list that somebody failed to fill in.
+        disks = container.contains(.disks) ? try container.decode([String].self, forKey: .disks) : nil
+        targets = try container.decodeIfPresent([DiskTarget].self, forKey: .targets)
+        left = try container.decodeIfPresent([String].self, forKey: .left)
     }
 }
 

@@ -6,10 +6,16 @@ public struct Step: Codable, Sendable, Equatable {
     /// When its present attempt began.
     public var startedAt: Timestamp?
     public var finishedAt: Timestamp?
-    /// When its present attempt counts as failed. A sign of life from the machine moves it on.
+    /// When its present attempt counts as failed, as far as the wall clock tells. A sign of life from the machine moves it on.
     public var deadline: Timestamp?
-    /// Not to be tried again before.
+    /// Not to be tried again before, as far as the wall clock tells.
     public var retryAt: Timestamp?
+    /// The server's uptime when its present attempt began.
+    public var begun: Uptime?
+    /// The server's uptime at which `deadline` or `retryAt` is reached: this is what counts. Nil in the records of before.
+    public var due: Uptime?
+    /// The server was started anew since the last sign of life, and `due` was put off for that.
+    public var wasPutOff: Bool?
     public var progress: Progress?
     /// What proved that it is done, or the last thing known: facts by name.
     public var evidence: [String: String]
@@ -31,6 +37,9 @@ public struct Step: Codable, Sendable, Equatable {
         finishedAt = try container.decodeIfPresent(Timestamp.self, forKey: .finishedAt)
         deadline = try container.decodeIfPresent(Timestamp.self, forKey: .deadline)
         retryAt = try container.decodeIfPresent(Timestamp.self, forKey: .retryAt)
+        begun = try container.decodeIfPresent(Uptime.self, forKey: .begun)
+        due = try container.decodeIfPresent(Uptime.self, forKey: .due)
+        wasPutOff = try container.decodeIfPresent(Bool.self, forKey: .wasPutOff)
         progress = try container.decodeIfPresent(Progress.self, forKey: .progress)
         evidence = try container.decode([String: String].self, forKey: .evidence)
         problem = try container.decodeIfPresent(Problem.self, forKey: .problem)

@@ -31,6 +31,9 @@ public enum IPXEScript: Equatable, Sendable {
     case diskLoader(loaderURL: String)
     /// Say why, and hand back to the firmware, which tries what comes next in its boot order.
     case leave(reason: String, Platform)
+    /// Start the program at `programURL`, which starts the disk with the machine's system. It only returns where the BIOS shows no
+    /// such disk: `missingURL` is asked then.
+    case markedDisk(programURL: String, missingURL: String)
     /// Say why nothing is booted, wait, ask again.
     case refuse(reason: String, retryURL: String, seconds: Int)
 
@@ -58,6 +61,13 @@ public enum IPXEScript: Equatable, Sendable {
         case .leave(let reason, let platform):
             // As for the local disk: 0 hands back to a BIOS, and what a UEFI boot manager goes on after is a failure.
             lines = ["echo Hostler: \(try Self.text(reason))", "exit \(platform == .efi ? 1 : 0)"]
+        case .markedDisk(let program, let missing):
+            lines = [
+                "echo Hostler: looking for the disk with the system of this machine", "imgfree ||",
+                "imgfetch --name local-disk \(try Self.url(program)) || goto plain", "imgexec local-disk ||", "imgfree ||",
+                "chain --replace --autofree \(try Self.url(missing)) || goto plain", ":plain",
+                "sanboot --no-describe --drive 0x80 || exit 0",
+            ]
         case .refuse(let reason, let retry, let seconds):
             lines = ["echo Hostler: \(try Self.text(reason))"] + Self.again(try Self.url(retry), max(1, seconds))
         }

@@ -6,6 +6,8 @@ internal import Synchronization
 /// Writes waiting transactions together: one SQLite transaction and one fsync for up
 /// to ``groupTransactions`` of them, each with its own revision and outcome.
 ///
+/// Two are synced for a group: the write-ahead log, and then the ``HighWaterMark``, before anything of it is acknowledged.
+///
 /// There is no timer: the first commit starts a group at once, and what arrives while
 /// that one is being written makes the next.
 final class GroupCommit: Sendable {
@@ -28,14 +30,16 @@ final class GroupCommit: Sendable {
     private let pool: DatabasePool
     private let hub: WatchHub
     private let eraser: LogEraser
+    private let mark: HighWaterMark?
     private let path: String
     private let logger: Logger
     private let state = Mutex(State())
 
-    init(pool: DatabasePool, hub: WatchHub, eraser: LogEraser, path: String, logger: Logger) {
+    init(pool: DatabasePool, hub: WatchHub, eraser: LogEraser, mark: HighWaterMark?, path: String, logger: Logger) {
         self.pool = pool
         self.hub = hub
         self.eraser = eraser
+        self.mark = mark
         self.path = path
         self.logger = logger
     }
@@ -101,8 +105,10 @@ final class GroupCommit: Sendable {
             var outcomes: [Result<Revision, StoreError>] = []
             var batches: [WatchBatch] = []
             var replacesSecrets = false
+            var newest = HighWaterMark.Value(epoch: 0, revision: .zero)
             try db.inTransaction(.immediate) {
-                var revision = try SQLiteSchema.Meta(db).revision
+                let meta = try SQLiteSchema.Meta(db)
+                var revision = meta.revision
                 for transaction in transactions {
                     outcomes.append(
                         try apply(
@@ -111,8 +117,10 @@ final class GroupCommit: Sendable {
                 guard !batches.isEmpty else { return .rollback }
                 let statement = try db.cachedStatement(sql: "UPDATE meta SET revision = ? WHERE id = 1")
                 try statement.execute(arguments: [revision.rawValue])
+                newest = .init(epoch: meta.epoch, revision: revision)
                 return .commit
             }
+            if !batches.isEmpty { raise(newest) }
             hub.publish(batches)
             if replacesSecrets { eraser.erase() }
             return outcomes
@@ -124,6 +132,15 @@ final class GroupCommit: Sendable {
             }
             logger.error("a write to the state failed", metadata: ["error": "\(failure)", "code": "\(failure.code)"])
             return transactions.map { _ in .failure(failure) }
+        }
+    }
+
+    /// What is committed is durable whether or not the mark can be written; without it a later loss would not be seen.
+    private func raise(_ newest: HighWaterMark.Value) {
+        do {
+            try mark?.set(newest)
+        } catch {
+            logger.error("the high-water mark could not be written", metadata: ["error": "\(error)", "revision": "\(newest.revision)"])
         }
     }
 
@@ -197,9 +214,10 @@ final class GroupCommit: Sendable {
         init?(of key: String, _ db: Database) throws {
             let statement = try db.cachedStatement(sql: "SELECT id, created FROM entries WHERE key = ?")
             guard let row = try Row.fetchOne(statement, arguments: [key]) else { return nil }
-            id = row[0]
+            guard let id = Int64.fromDatabaseValue(row[0]) else { throw StoreError.corrupt("the entry at \(key) has no number") }
+            self.id = id
             modified = Revision(rawValue: id >> SQLiteSchema.positionBits)
-            created = Revision(rawValue: row[1])
+            created = Int64.fromDatabaseValue(row[1]).map { Revision(rawValue: $0) } ?? modified
         }
     }
 }

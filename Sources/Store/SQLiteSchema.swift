@@ -77,10 +77,14 @@ enum SQLiteSchema {
             guard let row = try Row.fetchOne(db.cachedStatement(sql: sql)) else {
                 throw StoreError.corrupt("the meta row is missing")
             }
-            revision = Revision(rawValue: row[0])
-            compacted = Revision(rawValue: row[1])
-            epoch = row[2]
-            restoredAtMilliseconds = row[3]
+            guard let revision = Int64.fromDatabaseValue(row[0]), let compacted = Int64.fromDatabaseValue(row[1]),
+                let epoch = Int.fromDatabaseValue(row[2]), (0...StoreLimits.revision).contains(revision), (0...revision).contains(compacted),
+                (0...Int(Int32.max)).contains(epoch)
+            else { throw StoreError.corrupt("the meta row is damaged") }
+            self.revision = Revision(rawValue: revision)
+            self.compacted = Revision(rawValue: compacted)
+            self.epoch = epoch
+            restoredAtMilliseconds = Int64.fromDatabaseValue(row[3])
         }
     }
 

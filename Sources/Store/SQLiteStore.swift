@@ -17,6 +17,10 @@ public final class SQLiteStore: StateStore {
         /// After how many 4 KiB pages in the write-ahead log it is moved into the
         /// database.
         public var checkpointPages = 4000
+        /// Nothing is committed: what the mark beside the database says of a loss is left for the next server to say.
+        public var isForCopying = false
+        /// The wall clock, in Unix milliseconds.
+        public var nowMilliseconds: @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1000) }
         /// The most reads at one time.
         public var readers = 4
 
@@ -36,6 +40,8 @@ public final class SQLiteStore: StateStore {
     private let hub: WatchHub
     private let writer: GroupCommit
     let eraser: LogEraser
+    /// What the database had lost of acknowledged revisions when it was opened; nil: nothing that can be known.
+    public let loss: RevisionLoss?
     private let lock: Mutex<StoreLock?>
     private let isClosed = Mutex(false)
 
@@ -51,9 +57,17 @@ public final class SQLiteStore: StateStore {
         let isNew = !StoreFile.exists(path)
         try StoreFile.makePrivate(path)
         if isNew { try StoreFile.sync(StoreFile.parent(of: path)) }
+        let mark: HighWaterMark?
         do {
-            let meta: SQLiteSchema.Meta
+            var meta: SQLiteSchema.Meta
             (pool, meta) = try Self.openPool(path: path, options: options)
+            if options.isForCopying {
+                loss = nil
+                mark = nil
+            } else {
+                (loss, meta) = try Self.settle(HighWaterMark.read(storePath: path), meta, pool, options, path: path, logger)
+                mark = try HighWaterMark(storePath: path, value: .init(epoch: meta.epoch, revision: meta.revision))
+            }
             hub = WatchHub(revision: meta.revision, compacted: meta.compacted)
             logger.info(
                 "state opened",
@@ -65,7 +79,41 @@ public final class SQLiteStore: StateStore {
         self.logger = logger
         self.lock = Mutex(consume lock)
         eraser = LogEraser(pool: pool, logger: logger)
-        writer = GroupCommit(pool: pool, hub: hub, eraser: eraser, path: path, logger: logger)
+        writer = GroupCommit(pool: pool, hub: hub, eraser: eraser, mark: mark, path: path, logger: logger)
+    }
+
+    /// Compares the database with the mark beside it. Where acknowledged revisions are missing, their numbers are not used
+    /// again, nobody goes on from them, and what is in the record is as after a restore: older than what was done.
+    private static func settle(
+        _ mark: HighWaterMark.Found, _ meta: SQLiteSchema.Meta, _ pool: DatabasePool, _ options: Options, path: String, _ logger: Logger
+    ) throws -> (RevisionLoss?, SQLiteSchema.Meta) {
+        var loss: RevisionLoss?
+        let next: Int64
+        switch mark {
+        case .nothing: return (nil, meta)
+        case .value(let value):
+            guard value.revision > meta.revision else { return (nil, meta) }
+            let lost = RevisionLoss(first: Revision(rawValue: meta.revision.rawValue + 1), last: value.revision)
+            logger.critical(
+                "acknowledged changes are not in the database any more: it lost revisions",
+                metadata: ["path": "\(path)", "first": "\(lost.first)", "last": "\(lost.last)"])
+            loss = lost
+            next = value.revision.rawValue + 1
+        case .damaged:
+            logger.error(
+                "the high-water mark cannot be read: whether acknowledged changes were lost is not known",
+                metadata: ["path": "\(HighWaterMark.path(ofStore: path))"])
+            next = meta.revision.rawValue + restoreRevisionJump
+        }
+        let settled = try pool.write { [loss] db in
+            try db.execute(sql: "UPDATE meta SET revision = ?, compacted = ? WHERE id = 1", arguments: [next, next])
+            if loss != nil {
+                try db.execute(
+                    sql: "UPDATE meta SET epoch = epoch + 1, restored_at_ms = ? WHERE id = 1", arguments: [options.nowMilliseconds()])
+            }
+            return try SQLiteSchema.Meta(db)
+        }
+        return (loss, settled)
     }
 
     private static func openPool(path: String, options: Options) throws -> (DatabasePool, SQLiteSchema.Meta) {
@@ -236,9 +284,10 @@ public final class SQLiteStore: StateStore {
             var page = HistoryPage(batches: [], through: through)
             var bytes = 0
             while let row = try rows.next() {
-                let key: String = row[0]
+                guard let key = String.fromDatabaseValue(row[0]), let id = Int64.fromDatabaseValue(row[1]) else {
+                    throw StoreError.corrupt("a version has no key")
+                }
                 guard StoreKey.matches(key, prefix: prefix) else { continue }
-                let id: Int64 = row[1]
                 let revision = Revision(rawValue: id >> shift)
                 if page.batches.last?.revision != revision {
                     if page.batches.count >= Self.historyPageBatches || bytes >= Self.historyPageBytes {
@@ -249,7 +298,7 @@ public final class SQLiteStore: StateStore {
                 }
                 let isDeletion = row.hasNull(atIndex: 2)
                 let event: StoreEvent =
-                    isDeletion ? .delete(key: key, revision: revision) : .put(Self.storedValue(row))
+                    isDeletion ? .delete(key: key, revision: revision) : .put(try Self.storedValue(row))
                 if case .put(let stored) = event { bytes += stored.value.count }
                 page.batches[page.batches.count - 1].events.append(event)
             }
@@ -257,20 +306,29 @@ public final class SQLiteStore: StateStore {
         }
     }
 
-    /// The current value of a row of key, id, created, value; a secret's is elsewhere.
-    private static func current(_ row: Row, _ db: Database) throws -> StoredValue {
-        var stored = storedValue(row)
-        if SecretKeys.contains(stored.key) { stored.value = try SecretPages.read(id: row[1], db) }
+    /// The current value of a row of key, id, created, value; a secret's is elsewhere. A value that is missing is empty, which
+    /// no reader takes for a record: that it cannot be read is found where it is read.
+    static func current(_ row: Row, _ db: Database) throws -> StoredValue {
+        var stored = try storedValue(row)
+        if SecretKeys.contains(stored.key) {
+            do {
+                stored.value = try SecretPages.read(id: Int64.fromDatabaseValue(row[1]) ?? 0, db)
+            } catch StoreError.corrupt {
+                stored.value = []
+            }
+        }
         return stored
     }
 
-    /// From a row of key, id, created, value.
-    private static func storedValue(_ row: Row) -> StoredValue {
-        let id: Int64 = row[1]
-        let value: Data? = row[3]
+    /// From a row of key, id, created, value, in which other programs and decay may have left anything.
+    private static func storedValue(_ row: Row) throws -> StoredValue {
+        guard let key = String.fromDatabaseValue(row[0]) else { throw StoreError.corrupt("a row has no key") }
+        let id = Int64.fromDatabaseValue(row[1]) ?? 0
+        let value = Data.fromDatabaseValue(row[3])
+        let modified = id >> SQLiteSchema.positionBits
         return StoredValue(
-            key: row[0], value: value.map { [UInt8]($0) } ?? [], createdRevision: Revision(rawValue: row[2]),
-            modifiedRevision: Revision(rawValue: id >> SQLiteSchema.positionBits))
+            key: key, value: value.map { [UInt8]($0) } ?? [], createdRevision: Revision(rawValue: Int64.fromDatabaseValue(row[2]) ?? modified),
+            modifiedRevision: Revision(rawValue: modified))
     }
 
     /// What all keys with the prefix sort before. SQLite sorts any blob after any text.

@@ -55,12 +55,17 @@ public protocol StateStore: Sendable {
     /// current revision compacts to the current one; going back does nothing.
     func compact(before: Revision) async throws(StoreError)
 
+    /// What this store found that it cannot read; nil: it does not look.
+    var damaged: DamagedRecords? { get }
+
     /// Ends all watches and releases what the store holds. Closing twice is fine;
     /// everything else then fails with ``StoreError/closed``.
     func close() async throws(StoreError)
 }
 
 extension StateStore {
+    public var damaged: DamagedRecords? { nil }
+
     public func watch(
         prefix: String, after: Revision, buffer: WatchBuffer
     ) async throws(StoreError) -> AsyncThrowingStream<WatchBatch, any Error> {

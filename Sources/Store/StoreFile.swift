@@ -51,9 +51,16 @@ enum StoreFile {
         return first.st_dev == second.st_dev && first.st_ino == second.st_ino
     }
 
+    /// Whether there is something at `path`, itself no link, that is not a regular file.
+    static func isSpecial(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
+    }
+
     /// Copies a file to a new one of mode 0600.
     static func copy(_ from: String, to: String) throws(StoreError) {
-        let source = open(from, O_RDONLY | O_CLOEXEC)
+        // A named pipe would be waited for.
+        let source = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard source >= 0 else { throw failure("cannot open \(from)") }
         defer { _ = Glibc.close(source) }
         var status = stat()
@@ -87,7 +94,7 @@ enum StoreFile {
         return UInt64(status.f_bavail) * UInt64(status.f_frsize)
     }
 
-    private static func failure(_ what: String) -> StoreError {
+    static func failure(_ what: String) -> StoreError {
         let number = errno
         let reason = "\(what): \(strerror(number).map { String(cString: $0) } ?? "error \(number)")"
         return number == ENOSPC || number == EDQUOT ? .diskFull(reason) : .unavailable(reason)

@@ -4,6 +4,8 @@ public enum StoreLimits {
     public static let keyBytes = 512
     /// The largest value, in bytes (16 MiB of user data fits in base64).
     public static let valueBytes = 24 << 20
+    /// The largest revision: its number stands above ``SQLiteSchema/positionBits`` in 63 bits, and a restore goes beyond it.
+    static let revision: Int64 = 1 << 50
     /// The most mutations in one transaction.
     public static let mutationsPerCommit = 4096
     /// The most bytes of keys and values in one transaction.

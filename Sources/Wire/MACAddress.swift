@@ -26,6 +26,8 @@ public struct MACAddress: Hashable, Sendable, Comparable, Codable, CustomStringC
 
     public var bytes: [UInt8] { (0..<6).map { UInt8(truncatingIfNeeded: value >> (40 - 8 * UInt64($0))) } }
     public var isMulticast: Bool { value >> 40 & 1 == 1 }
+    /// Whether it was made up by whoever uses it, rather than given to a vendor (IEEE 802 §8.4, the U/L bit).
+    public var isLocallyAdministered: Bool { value >> 41 & 1 == 1 }
     public static let broadcast = MACAddress(value: 0xffff_ffff_ffff)
 
     public var description: String { bytes.map { Hex.encode([$0]) }.joined(separator: ":") }

@@ -16,7 +16,7 @@ enum Rack {
             let id = MachineID(unchecked: "m-" + digits)
             // The second card of what `simulate` makes under this number.
             let mac = MACAddress(value: 0x5254_0078_0000 | UInt64(number) << 1)
-            var machine = Machine(id: id, name: try DisplayName("node\(number)"), interfaces: [Interface(mac: mac)], now: now())
+            var machine = Machine(id: id, name: try DisplayName("node\(number)"), interfaces: [Interface(mac: mac, bootedAt: now())], now: now())
             machine.state = .ready
             try await store.commit([.put(key: machine.key, value: try RecordCoding.encode(machine), if: .absent)])
             ids.append(id)

@@ -25,22 +25,38 @@ struct Agent {
         let reader = InventoryReader()
         let request = HelloRequest(
             nonce: boot.nonce, sessionKey: Session.sessionKey(), mac: boot.mac ?? port.mac,
-            macs: Interfaces.all().map(\.mac), uuid: reader.uuid, serial: reader.serial,
+            macs: Interfaces.all().filter { !$0.isHostInterface }.map(\.mac), uuid: reader.uuid, serial: reader.serial,
             firmware: BootOrder.isUEFI ? .uefi : .bios, version: HostlerInit.version)
         let session = Session(client: ControlClient(base: boot.url), log: log, request: request)
         log("saying hello to \(boot.url) from \(lease.address) (\(port.name), \(port.mac))")
-        let reply = await session.hello()
-        log("this is \(reply.name) (\(reply.machine))")
-        log.milestone("hello")
-        await BootProof(session: session).run()
-        let poster = InventoryPoster(reader: reader, session: session, drivers: drivers, disksChange: Flag())
+        let permit = RestartPermit()
         await withTaskGroup(of: Void.self) { group in
+            group.addTask { await seeker(session, keeper, permit).run() }
+            let reply = await session.hello()
+            log("this is \(reply.name) (\(reply.machine))")
+            log.milestone("hello")
+            await BootProof(session: session).run()
+            let poster = InventoryPoster(reader: reader, session: session, drivers: drivers, disksChange: Flag())
             group.addTask { await LogStream.run(log: log, session: session) }
             group.addTask { await poster.run() }
             if lease.server != .any { group.addTask { await keeper.keep(lease) } }
-            await work(session: session, drivers: drivers, poster: poster, address: lease.address.description, watchdog: watchdog)
+            await work(session: session, drivers: drivers, poster: poster, permit: permit, address: lease.address.description, watchdog: watchdog)
             group.cancelAll()
         }
+    }
+
+    private func seeker(_ session: Session, _ keeper: LeaseKeeper, _ permit: RestartPermit) -> ServerSeeker {
+        ServerSeeker(
+            client: session.client, log: log, permit: permit,
+            ask: {
+                let scripts = try? await WorkPool.run { try keeper.bootScripts() }
+                return (scripts ?? []).compactMap { ServerSeeker.base(ofScript: $0) }
+            },
+            restart: {
+                await LogStream.flush(log: log, session: session)
+                Restart.now()
+            },
+            silence: { session.client.silence })
     }
 
     /// A machine that the control plane did not know when it gave the boot script may be somebody's server: it does not stay
@@ -103,7 +119,7 @@ struct Agent {
 
     /// Asks for work and does it, for as long as the machine is in this ramdisk.
     private func work(
-        session: Session, drivers: DriverBox, poster: InventoryPoster, address: String, watchdog: Task<Void, any Error>?
+        session: Session, drivers: DriverBox, poster: InventoryPoster, permit: RestartPermit, address: String, watchdog: Task<Void, any Error>?
     ) async {
         var seen = SystemFile.attribute(Self.generationPath).flatMap { UInt64($0) } ?? 0
         var next: AgentTask?
@@ -128,7 +144,7 @@ struct Agent {
                 }
             }
             do {
-                next = try await perform(task, session: session, drivers: drivers, poster: poster, address: address)
+                next = try await perform(task, session: session, drivers: drivers, poster: poster, permit: permit, address: address)
             } catch {
                 log("\(task.operation?.description ?? "task") ended: \(error is Problem ? "failed" : "\(error)")")
             }
@@ -146,7 +162,7 @@ struct Agent {
 
     /// Returns the task that came meanwhile, where one did.
     private func perform(
-        _ task: AgentTask, session: Session, drivers: DriverBox, poster: InventoryPoster, address: String
+        _ task: AgentTask, session: Session, drivers: DriverBox, poster: InventoryPoster, permit: RestartPermit, address: String
     ) async throws -> AgentTask? {
         if case .reboot(let reason) = task.work {
             let untouched = poster.disksChange.isSet ? "" : " This boot wrote nothing to the machine's disks."
@@ -175,9 +191,9 @@ struct Agent {
             try await Installer(work: work, reporter: reporter, drivers: drivers).run()
         case .wipe(let work):
             poster.disksChange.set()
-            try await Wiper(work: work, reporter: reporter, drivers: drivers).run()
+            try await permit.without { try await Wiper(work: work, reporter: reporter, drivers: drivers).run() }
         case .rescue(let work):
-            return try await RescueShell(work: work, reporter: reporter, address: address).run()
+            return try await permit.without { try await RescueShell(work: work, reporter: reporter, address: address).run() }
         }
         return nil
     }

@@ -22,7 +22,7 @@ struct Hostler: AsyncParsableCommand {
             ServeCommand.self, MachineCommand.self, BMCCommand.self, ImageCommand.self, OperationCommand.self, EventCommand.self,
             LabCommand.self, IdentityCommand.self, SSHAuthorityCommand.self, LoginCommand.self, TokenCommand.self,
             StatusCommand.self, DoctorCommand.self, FreezeCommand.self, ThawCommand.self,
-            BackupCommand.self, RestoreCommand.self, VersionCommand.self,
+            BackupCommand.self, RestoreCommand.self, StoreCommand.self, VersionCommand.self,
         ])
 
     static func main() async {

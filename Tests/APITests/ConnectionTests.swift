@@ -217,7 +217,7 @@ import Testing
             other.send(head(rack, "GET /v1/machines?watch=true", as: .viewer))
             _ = other.read(until: "watching")
             switch how {
-            case "api": #expect(try await rack.order(.DELETE, "/v1/tokens/\(made.token.id)").status == 204)
+            case "api": #expect(try await rack.sendAgreed(.DELETE, "/v1/tokens/\(made.token.id)").status == 204)
             case "store": try await rack.store.commit([.delete(key: "/tokens/\(made.token.id)", if: .exists)])
             default: break
             }
@@ -257,7 +257,7 @@ import Testing
             #expect(try await rack.send(.GET, "/v1/status", token: made.secret).status == 200)
             let admin = try #require(try await rack.tokens.list().first { $0.name == "admin" })
             #expect(try await rack.send(.DELETE, "/v1/tokens/\(admin.id)").code == "last-admin-token")
-            #expect(try await rack.order(.DELETE, "/v1/tokens/\(made.token.id)").status == 204)
+            #expect(try await rack.sendAgreed(.DELETE, "/v1/tokens/\(made.token.id)").status == 204)
         }
     }
 }

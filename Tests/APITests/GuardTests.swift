@@ -8,7 +8,7 @@ import Testing
 
 @Suite("What destroys something goes through one guard") struct GuardTests {
     /// Deletions that lose nothing that could not be had again at once.
-    private static let harmless: Set<String> = ["ejectMedia"]
+    private static let harmless: Set<String> = ["ejectMedia", "unbindBMC"]
     /// What destroys, stops or forgets something without being called a deletion.
     private static let destructive: Set<String> = [
         "installMachine", "wipeMachine", "rescueMachine", "setPower", "updateFirmware", "pushFirmware", "takeInterface", "replaceIdentityKeys",
@@ -25,7 +25,7 @@ import Testing
     /// What changes no machine, although it is no question.
     private static let recordOnly: Set<String> = [
         "addMachine", "updateMachine", "updateMachines", "cancelOperation", "importImage", "deleteImage", "createToken", "revokeToken", "addBMC",
-        "removeBMC",
+        "removeBMC", "bindBMC", "unbindBMC",
         "verifyBMC", "trustBMC", "scanForBMCs", "takeBackup", "freeze", "thaw", "replaceIdentityKeys", "mintIdentityToken", "acceptMachineBoot",
         "forgetMachineTPM", "setAttestationRule", "signSSHUserKey", "signSSHHostKey", "signMachineHostKeys",
     ]

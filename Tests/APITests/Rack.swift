@@ -209,7 +209,7 @@ struct Rack: Sendable {
         let store = MemoryStore()
         let control = StillControl(store: store)
         let tokens = TokenStore(store: store)
-        var secrets: [Role: String] = [.admin: try await tokens.ensureAdmin() ?? ""]
+        var secrets: [Role: String] = [.admin: try await tokens.create(name: "admin", role: .admin).secret]
         for role in [Role.viewer, .operator] { secrets[role] = try await tokens.create(name: role.rawValue, role: role).secret }
         let (ports, feed) = AsyncStream.makeStream(of: Int.self)
         var logger = Logger(label: "test")
@@ -263,6 +263,12 @@ struct Rack: Sendable {
         return machine
     }
 
+    /// Asks what a request will cost, and sends it with the consent to that.
+    func sendAgreed(_ method: HTTPMethod, _ path: String, as role: Role? = .admin, body: String? = nil) async throws -> Answer {
+        let cost = try await send(method, path + "?dryRun=true", as: role, body: body).decode(Consequence.self)
+        return try await send(method, path + (cost.confirmation.map { "?confirm=\($0)" } ?? ""), as: role, body: body)
+    }
+
     func send(
         _ method: HTTPMethod, _ path: String, as role: Role? = .admin, token: String? = nil, body: String? = nil,
         headers: [String: String] = [:]
@@ -275,13 +281,6 @@ struct Rack: Sendable {
         let response = try await client.execute(request, timeout: .seconds(20))
         let bytes = try await response.body.collect(upTo: 64 << 20)
         return Answer(status: Int(response.status.code), headers: response.headers, text: String(buffer: bytes))
-    }
-
-    /// By somebody who was asked what it destroys, and said yes.
-    func order(_ method: HTTPMethod, _ path: String, as role: Role? = .admin, body: String? = nil) async throws -> Answer {
-        let dry = try await send(method, path + "?dryRun=true", as: role, body: body)
-        guard dry.status == 200, let confirmation = try dry.decode(Consequence.self).confirmation else { return dry }
-        return try await send(method, path + "?confirm=\(confirmation)", as: role, body: body)
     }
 
     struct Answer: Sendable {

@@ -59,6 +59,8 @@ def agent_messages(host, task):
         cpus=[{"model": "x", "cores": 4, "threads": 8}],
         memory={"totalBytes": 1 << 30, "dimms": [{"slot": "A", "bytes": 1 << 30, "megatransfersPerSecond": 3200}]},
         nics=[{"name": "eth0", "mac": host.mac, "link": True, "megabitsPerSecond": 1000, "neighbour": {"chassis": "c", "port": "p", "vlan": 4}}],
+        disks=[{**host.inventory_body()["disks"][0], "place": "inside", "path": "pci-0000:00:17.0-ata-1", "wwn": "5000c500a1b2c3d4",
+                "nguid": "0025385b000000010025385b00000001", "eui64": "0025385b71b0f1a2"}],
         installations=[{"disk": "sda", "record": {"machine": host.id, "operation": "op-00000000", "generation": 1, "image": "x",
                                                   "digest": "sha256:" + "0" * 64, "hostname": "x"}}],
         bmc={"address": "10.0.0.9", "mac": "52:54:00:00:00:09"}, tpm={"version": "2"})

@@ -51,7 +51,8 @@ def attack(scene):
     host.lease({**wire.IPXE, "hostname": dirty().encode("utf-8", "replace")[:200]})
     host.boot_into_agent(version=dirty(), serial=dirty(), uuid=dirty())
     disk = {"name": dirty(), "serial": dirty(), "wwn": dirty(), "model": dirty(), "bytes": 1 << 20, "kind": "virtual", "removable": False,
-            "logicalBlockBytes": 512, "transport": dirty(),
+            "logicalBlockBytes": 512, "transport": dirty(), "id": dirty(), "nguid": dirty(), "eui64": dirty(), "place": dirty(),
+            "path": dirty(),
             "contents": {"partitions": 3, "items": [{"kind": dirty(), "label": dirty(), "partition": 1}, {"kind": "GPT", "label": dirty()}]}}
     good = host.inventory_body()["disks"][0]
     status, _ = host.tries("/agent/v1/inventory", host.inventory_body(

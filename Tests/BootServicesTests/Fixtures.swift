@@ -13,6 +13,15 @@ final class ManualClock: Sendable {
     private let milliseconds = Mutex<Int64>(1_700_000_000_000)
     var now: Timestamp { Timestamp(milliseconds: milliseconds.withLock { $0 }) }
     func advance(_ duration: Duration) { milliseconds.withLock { $0 += duration.wholeMilliseconds } }
+    private let error = Mutex<Duration>(.zero)
+    /// The wall clock is set by so much, and no time passes.
+    func set(by duration: Duration) { error.withLock { $0 += duration } }
+    var host: HostClock {
+        HostClock(longestGap: nil) {
+            let passed = self.now
+            return .init(wall: passed + self.error.withLock { $0 }, sinceBoot: .milliseconds(passed.milliseconds), boot: "test")
+        }
+    }
 }
 
 struct NoImages: ImageCatalog {
@@ -26,7 +35,7 @@ func openControl(
 ) async throws -> ControlPlane {
     try await ControlPlane.open(
         store: store, images: NoImages(),
-        environment: ControlEnvironment(now: { clock.now }, logger: logger))
+        environment: ControlEnvironment(clock: clock.host, logger: logger))
 }
 
 /// Waits for what another task or the kernel brings about. False where it does not come.

@@ -103,7 +103,10 @@ final class MetadataRack: Sendable {
             nonce: control.nonces.make(for: mac, now: control.now), sessionKey: String(repeating: "a", count: 64), mac: mac, macs: [mac],
             uuid: nil, serial: nil, firmware: .bios, version: "test")
         let reply = try await control.hello(hello, from: Sender(mac: mac, address: address), wantsProof: false)
-        try await control.record(Inventory(), of: reply.machine, wantsProof: false)
+        var inventory = Inventory()
+        inventory.disks = [Inventory.DiskFacts(name: "sda", bytes: 1 << 40, kind: .ssd)]
+        inventory.disks[0].serial = "DISK-\(number)"
+        try await control.record(inventory, of: reply.machine, wantsProof: false)
     }
 
     /// The key that root of a machine's system has; the machine gets a system with the first question.

@@ -43,7 +43,7 @@ import Wire
             bmc, host: "127.0.0.1", port: 0, certificates: [try BMCCertificate(name: "bmc", address: "127.0.0.1")])
         let store = MemoryStore()
         var one = try machine(now: Self.clock())
-        one.interfaces = [Interface(mac: MACAddress(value: 0x5254_0078_0002))]
+        one.interfaces = [Interface(mac: MACAddress(value: 0x5254_0078_0002), bootedAt: one.createdAt)]
         try await store.commit([one.put(.absent)])
         let control = try await ControlPlane.open(
             store: store, images: OneImage(), environment: ControlEnvironment(now: Self.clock, logger: Logger(label: "test")))

@@ -49,7 +49,8 @@ import Wire
             for number in servers.indices {
                 let mac = MACAddress(value: 0x5254_0078_0000 | UInt64(number) << 1)
                 var machine = Machine(
-                    id: Self.machineID(number), name: try DisplayName("node\(number)"), interfaces: [Interface(mac: mac)], now: Self.clock())
+                    id: Self.machineID(number), name: try DisplayName("node\(number)"), interfaces: [Interface(mac: mac, bootedAt: Self.clock())],
+                    now: Self.clock())
                 machine.state = .ready
                 try await store.commit([machine.put(.absent)])
             }

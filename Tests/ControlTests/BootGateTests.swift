@@ -15,6 +15,7 @@ struct BootGateTests {
         var olderGeneration = false
         var held = false
         var lostOperation = false
+        var mayRun = false
         var policy = DiscoveryPolicy.discover
         var wanted: Wanted
         var testDescription: String { what }
@@ -30,6 +31,13 @@ struct BootGateTests {
         Case(what: "a running machine on hold gets its disk", state: .running, held: true, wanted: .disk),
         Case(what: "a ready machine on hold is refused", state: .ready, held: true, wanted: .refuse),
         Case(what: "an installing machine without operation is refused", state: .installing, wanted: .refuse),
+        Case(what: "a machine on hold whose system may run gets its disk", state: .installing, held: true, mayRun: true, wanted: .disk),
+        Case(what: "a machine whose system may run gets its disk, its hold released", state: .running, mayRun: true, wanted: .disk),
+        Case(
+            what: "a machine whose system may run gets the agent for a new installation", state: .installing, kind: .install, mayRun: true,
+            wanted: .agent),
+        Case(what: "a machine whose system may run gets the agent for a rescue", state: .rescue, kind: .rescue, mayRun: true, wanted: .agent),
+        Case(what: "a wipe that is not proved is refused, whatever was on the disk", state: .wiping, held: true, mayRun: true, wanted: .refuse),
         Case(what: "a wiping machine without operation is refused", state: .wiping, wanted: .refuse),
         Case(what: "a running machine whose operation is lost gets its disk", state: .running, lostOperation: true, wanted: .disk),
         Case(what: "a ready machine whose operation is lost is refused", state: .ready, lostOperation: true, wanted: .refuse),
@@ -58,6 +66,11 @@ struct BootGateTests {
                 machine.holds = [
                     Hold(id: HoldID(unchecked: "hold-1234"), problem: Problem("x", title: "x"), operation: nil, since: machine.createdAt)
                 ]
+            }
+            if row.mayRun {
+                machine.unproved = Installation(
+                    operation: OperationID(unchecked: "op-0001"), generation: 2, image: "x", digest: "", hostname: "one", diskSerial: nil,
+                    installedAt: machine.createdAt)
             }
             if row.lostOperation { machine.openOperation = OperationID(unchecked: "op-lost1") }
             if let kind = row.kind {

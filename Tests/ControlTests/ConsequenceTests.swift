@@ -92,6 +92,21 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
             "what is not known is lost, too")
     }
 
+    @Test("names the disks that a wipe takes by names that no other disk answers to, and those that stay") func ambiguousDisks() throws {
+        var one = try machine(.ready, now: now)
+        var disks = inventory(disks: [("SAME", 8_000_000_000), ("SAME", 8_000_000_000), ("LUN1", 9_000_000_000)])
+        for (index, end) in ["0", "1"].enumerated() { disks.disks[index].wwn = "600605b00d1e2f3a2c0a1b2c3d4e5f6\(end)" }
+        for index in 0..<2 { disks.disks[index].place = .inside }
+        disks.disks[2].place = .fibreChannel
+        one.observed.inventory = disks
+        let all = try #require(Consequence.of(.wipe(WipeRequest()), on: one, hasUserData: false, at: now))
+        #expect(all.losses.count == 2 && !all.losses.contains { $0.what.contains("LUN1") })
+        #expect(["0", "1"].allSatisfy { end in all.losses.contains { $0.what.contains("600605b00d1e2f3a2c0a1b2c3d4e5f6\(end)") } })
+        #expect(all.warnings.map(\.code) == ["disks-left"] && all.warnings[0].title.contains("LUN1"))
+        let named = Consequence.of(.wipe(WipeRequest(disks: ["LUN1"])), on: one, hasUserData: false, at: now)
+        #expect(named?.losses.count == 1 && named?.losses[0].what.contains("LUN1") == true && named?.warnings.isEmpty == true)
+    }
+
     @Test("is what a stranger's disk holds, when the machine is taken or installed") func foreign() throws {
         var one = try machine(.ready, now: now)
         one.observed.inventory = inventory(disks: [("D1", 8_000_000_000)])

@@ -16,6 +16,7 @@ final class ManualClock: Sendable {
 struct OneImage: ImageCatalog {
     static let digest = "sha256:" + String(repeating: "ab", count: 32)
     var diskBytes: Int64 = 2_000_000_000
+    var facts: ImageFacts?
     static let blob = OCI.Digest(digest)
     static let other = OCI.Digest("sha256:" + String(repeating: "cd", count: 32))
 
@@ -24,7 +25,7 @@ struct OneImage: ImageCatalog {
         guard let digest = OCI.Digest(text), text == Self.digest else { return nil }
         return InstallableImage(
             name: "debian-12", digest: text, diskBytes: diskBytes, blobDigest: digest, indexDigest: digest,
-            properties: ImageProperties(name: "debian-12"))
+            properties: ImageProperties(name: "debian-12"), facts: facts)
     }
 }
 
@@ -44,9 +45,18 @@ func inventory(disks: [(String, Int64)] = [("D1", 8_000_000_000)]) -> Inventory 
     return inventory
 }
 
+/// A disk as an agent that looks where it is reports it.
+func reported(
+    _ name: String, serial: String? = nil, wwn: String? = nil, bytes: Int64 = 8_000_000_000, place: DiskPlace = .inside, path: String? = nil
+) -> Inventory.DiskFacts {
+    var disk = Inventory.DiskFacts(name: name, bytes: bytes, kind: .ssd)
+    (disk.serial, disk.wwn, disk.place, disk.path) = (serial, wwn, place, path)
+    return disk
+}
+
 func machine(_ state: MachineState = .ready, now: Timestamp = Timestamp(milliseconds: 0)) throws -> Machine {
     var machine = Machine(
-        id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC)], now: now)
+        id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC, bootedAt: now)], now: now)
     machine.state = state
     return machine
 }

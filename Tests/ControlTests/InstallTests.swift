@@ -288,6 +288,10 @@ struct InstallTests {
         Bad(code: "network-config-invalid", request: InstallRequest(image: "debian-12", networkConfig: "ethernets: {}")),
         Bad(code: "disk-unidentified", request: InstallRequest(image: "debian-12"), disks: [("", 8_000_000_000)]),
         Bad(
+            code: "user-data-vendor-data",
+            request: InstallRequest(
+                image: "debian-12", userData: Base64Bytes(base64: "I2Nsb3VkLWNvbmZpZwp2ZW5kb3JfZGF0YToge2VuYWJsZWQ6IGZhbHNlfQo="))),
+        Bad(
             code: "user-data-phone-home",
             request: InstallRequest(
                 image: "debian-12", userData: Base64Bytes(base64: "I2Nsb3VkLWNvbmZpZwpwaG9uZV9ob21lOiB7dXJsOiAieCJ9Cg=="))),

@@ -72,8 +72,8 @@ struct LifeTests {
         if case .agent = verdict(transition) {} else { Issue.record("\(verdict(transition))") }
     }
 
-    @Test("stays when another disk is wiped, and goes with its own", arguments: [(["D2"], true), (["D1"], false), ([], false)])
-    func wipes(_ disks: [String], _ stays: Bool) throws {
+    @Test("stays when another disk is wiped, and goes with its own", arguments: [(["D2"], true), (["D1"], false), ([], false), (nil, false)])
+    func wipes(_ disks: [String]?, _ stays: Bool) throws {
         var transition = begin(.wipe(WipeRequest(disks: disks)), on: try installed(), booted: true)
         let operation = transition.operation
         for step in [StepName.wipeDisks, .verifyWipe] {

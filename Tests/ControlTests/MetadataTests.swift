@@ -37,7 +37,8 @@ struct ControlMetadataTests {
     private func callHome(_ control: ControlPlane, _ operation: Model.Operation) async throws {
         let vendor = String(
             decoding: try #require(try await control.vendorData(of: operation.machine, base: testBase, wantsProof: false)), as: UTF8.self)
-        let proof = try #require(vendor.split(separator: "/").first { $0.utf8.prefix(64).count == 64 }).prefix(64)
+        let start = try #require(vendor.firstRange(of: "/call-home/\(operation.id)/")).upperBound
+        let proof = vendor[start...].prefix(64)
         try await control.callHome(operation: operation.id, proof: String(proof), hostKeys: [], evidence: [:])
     }
 
@@ -179,8 +180,10 @@ struct ControlMetadataTests {
             let bytes = try #require(try await control.vendorData(of: id, base: testBase, wantsProof: false))
             let text = String(decoding: bytes, as: UTF8.self)
             #expect(text.contains("#cloud-config\nphone_home:\n  url: \(testBase)/call-home/\(operation.id)/"))
-            #expect(text.hasPrefix("Content-Type: multipart/mixed; boundary=\"hostler\"\n") == wanted)
-            #expect(text.contains("Content-Type: text/x-shellscript") == wanted && text.contains("hostler-host-certificates.timer") == wanted)
+            #expect(text.hasPrefix("Content-Type: multipart/mixed; boundary=\"hostler\"\n"))
+            #expect(text.split(separator: "Content-Type: text/x-shellscript").count == (wanted ? 3 : 2))
+            #expect(text.contains("systemctl start --no-block hostler-call-home.service"))
+            #expect(text.contains("hostler-host-certificates.timer") == wanted)
             // On the drive as over the wire.
             let volume = try await control.seed(of: operation.id, base: testBase, wantsProof: false)
             #expect(String(decoding: volume.bytes, as: UTF8.self).contains(text))
@@ -208,6 +211,10 @@ struct ControlMetadataTests {
                 })
             let url = try #require(settings.split(separator: "\"").first { $0.hasPrefix("\(testBase)/call-home/\(operation.id)/") })
             let proof = String(try #require(url.split(separator: "/").last))
+            // What repeats the call home is put there before the restart, and begins after it.
+            let scripts = words.compactMap { Data(base64Encoded: String($0)) }.map { String(decoding: $0, as: UTF8.self) }
+            let delivery = try #require(scripts.first { $0.contains("systemctl enable -q hostler-call-home.service") })
+            #expect(delivery.contains("SERVERS='10.77.0.1:8080'") && !delivery.contains("systemctl start"))
             await #expect(throws: Problem.self) {
                 try await control.callHome(operation: operation.id, proof: proof, hostKeys: [], evidence: ["instance-id": "\(operation.id)-seed"])
             }

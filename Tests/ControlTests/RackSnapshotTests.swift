@@ -8,6 +8,7 @@ import Wire
 @Suite("What the rack's snapshot finds a machine by")
 struct RackSnapshotTests {
     private let holder = SnapshotHolder()
+    private let records = Records(store: MemoryStore())
 
     private func machine(_ name: String, ports: [UInt64], seenAt: String? = nil, fixed: String? = nil) throws -> Machine {
         let interfaces = ports.map { Interface(mac: MACAddress(value: $0)) }
@@ -26,12 +27,12 @@ struct RackSnapshotTests {
         let stored = StoredValue(
             key: machine.key, value: try RecordCoding.encode(machine), createdRevision: Revision(rawValue: revision),
             modifiedRevision: Revision(rawValue: revision))
-        try holder.apply(WatchBatch(revision: Revision(rawValue: revision), events: [.put(stored)]))
+        holder.apply(WatchBatch(revision: Revision(rawValue: revision), events: [.put(stored)]), records)
     }
 
     private func delete(_ machine: Machine, _ revision: Int64) throws {
         let event = StoreEvent.delete(key: machine.key, revision: Revision(rawValue: revision))
-        try holder.apply(WatchBatch(revision: Revision(rawValue: revision), events: [event]))
+        holder.apply(WatchBatch(revision: Revision(rawValue: revision), events: [event]), records)
     }
 
     private func names(at address: String) throws -> [String] {

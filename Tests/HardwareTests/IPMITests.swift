@@ -95,42 +95,6 @@ import Wire
     @Test("too large a network is refused") func tooLarge() async {
         #expect(await problem { _ = try await BMCScan().run(IPv4Prefix("10.0.0.0/8")!) }?.code == "scan-too-large")
     }
-
-    private func machine(_ id: String, uuid: String? = nil, serial: String? = nil, mac: UInt64 = 0) throws -> Machine {
-        var machine = Machine(
-            id: MachineID(unchecked: id), name: try DisplayName(id), interfaces: [Interface(mac: MACAddress(value: mac))], now: at(0))
-        var inventory = Inventory()
-        inventory.system.uuid = uuid
-        inventory.system.serial = serial
-        machine.observed.inventory = inventory
-        return machine
-    }
-
-    @Test("a BMC's machine is found by UUID, in either byte order, then by serial, then by MAC") func matching() throws {
-        let machines = [
-            try machine("m-0001", uuid: "89ABCDEF-4567-A123-EFCD-AB89674523A1"), try machine("m-0002", serial: "S-7745"),
-            try machine("m-0003", serial: "To be filled by O.E.M.", mac: 0x5254_0000_0003),
-            try machine("m-0004", serial: "To be filled by O.E.M."),
-        ]
-        var facts = BMCFacts()
-        facts.systemUUID = "efcdab89-6745-23a1-efcd-ab89674523a1"
-        #expect(BMCMatch.machine(for: facts, among: machines) == .match(MachineID(unchecked: "m-0001"), .uuid))
-        facts.systemUUID = "00000000-0000-0000-0000-000000000000"
-        facts.serial = "S-7745"
-        #expect(BMCMatch.machine(for: facts, among: machines) == .match(MachineID(unchecked: "m-0002"), .serial))
-        facts.serial = "To be filled by O.E.M."
-        facts.macs = [MACAddress(value: 0x5254_0000_0003)]
-        #expect(BMCMatch.machine(for: facts, among: machines) == .match(MachineID(unchecked: "m-0003"), .mac))
-        facts.macs = []
-        #expect(BMCMatch.machine(for: facts, among: machines) == .none)
-    }
-
-    @Test("two machines that fit equally are not guessed between") func ambiguous() throws {
-        var facts = BMCFacts()
-        facts.serial = "S-7745"
-        let machines = [try machine("m-0002", serial: "S-7745"), try machine("m-0001", serial: "S-7745")]
-        #expect(BMCMatch.machine(for: facts, among: machines) == .ambiguous([MachineID(unchecked: "m-0001"), MachineID(unchecked: "m-0002")]))
-    }
 }
 
 @Suite("Quirks") struct QuirkTests {

@@ -4,15 +4,6 @@ import Testing
 
 @Suite("disks")
 struct DiskTests {
-    private func disk(
-        _ name: String, serial: String? = nil, wwn: String? = nil, gigabytes: UInt64, isRemovable: Bool = false,
-        isReadOnly: Bool = false, transport: DiskTransport = .sata
-    ) -> DiskFacts {
-        DiskFacts(
-            name: name, serial: serial, wwn: wwn, model: nil, sizeBytes: gigabytes << 30, isRemovable: isRemovable,
-            isReadOnly: isReadOnly, transport: transport)
-    }
-
     @Test("an NVMe disk is read from its attributes")
     func nvme() throws {
         let values = [
@@ -79,58 +70,6 @@ struct DiskTests {
             #expect(!DiskFacts.isDisk(name: name), "\(name)")
         }
         for name in ["sda", "vda", "nvme0n1", "mmcblk0"] { #expect(DiskFacts.isDisk(name: name), "\(name)") }
-    }
-
-    @Test("by default the smallest fixed disk that is big enough is chosen")
-    func smallest() throws {
-        let disks = [
-            disk("sda", gigabytes: 500), disk("sdb", gigabytes: 4), disk("sdc", gigabytes: 100),
-            disk("sdd", gigabytes: 16, isRemovable: true), disk("sde", gigabytes: 17, transport: .usb),
-            disk("sdf", gigabytes: 18, isReadOnly: true),
-        ]
-        #expect(try DiskChoice.choose(from: disks, selector: .smallest, minimumBytes: 8 << 30).name == "sdc")
-        #expect(try DiskChoice.choose(from: disks, selector: .smallest, minimumBytes: 4 << 30).name == "sdb")
-        #expect(throws: DiskChoiceError.self) {
-            try DiskChoice.choose(from: disks, selector: .smallest, minimumBytes: 1 << 40)
-        }
-        #expect(throws: DiskChoiceError.noDisks) {
-            try DiskChoice.choose(from: Array(disks[3...]), selector: .smallest, minimumBytes: 1)
-        }
-    }
-
-    @Test("two equal disks are an error that names both")
-    func equal() throws {
-        let disks = [disk("sda", serial: "AAA1", gigabytes: 100), disk("sdb", serial: "BBB2", gigabytes: 100)]
-        let error = #expect(throws: DiskChoiceError.self) {
-            try DiskChoice.choose(from: disks, selector: .smallest, minimumBytes: 1)
-        }
-        let text = try #require(error).description
-        #expect(text.contains("sda") && text.contains("AAA1") && text.contains("sdb") && text.contains("BBB2"))
-        // Equal ones that are too big to be the choice do no harm.
-        let small = disks + [disk("sdc", gigabytes: 50)]
-        #expect(try DiskChoice.choose(from: small, selector: .smallest, minimumBytes: 1).name == "sdc")
-    }
-
-    @Test("a named disk must be there once, be writable and big enough")
-    func named() throws {
-        let disks = [
-            disk("sda", serial: "S1", wwn: "0x5000C500A1B2C3D4", gigabytes: 10),
-            disk("sdb", serial: "S2", wwn: "naa.5000c500a1b2c3d5", gigabytes: 10, isRemovable: true),
-            disk("sdc", serial: "S3", gigabytes: 10), disk("sdd", serial: "S3", gigabytes: 20),
-            disk("sde", serial: "S5", gigabytes: 10, isReadOnly: true),
-        ]
-        func choose(_ selector: DiskSelector, _ bytes: UInt64 = 1) throws -> String {
-            try DiskChoice.choose(from: disks, selector: selector, minimumBytes: bytes).name
-        }
-        #expect(try choose(.serial(" S1 ")) == "sda")
-        #expect(try choose(.serial("S2")) == "sdb")
-        #expect(try choose(.wwn("5000c500a1b2c3d4")) == "sda")
-        #expect(try choose(.wwn("NAA.5000C500A1B2C3D5")) == "sdb")
-        #expect(throws: DiskChoiceError.self) { try choose(.serial("S9")) }
-        #expect(throws: DiskChoiceError.self) { try choose(.wwn("")) }
-        #expect(throws: DiskChoiceError.self) { try choose(.serial("S3")) }
-        #expect(throws: DiskChoiceError.self) { try choose(.serial("S5")) }
-        #expect(throws: DiskChoiceError.self) { try choose(.serial("S1"), 1 << 40) }
     }
 
     @Test("vital product data of any content traps nothing")

@@ -25,7 +25,7 @@ struct SMBIOSTests {
         #expect(facts.bios?.isVirtualMachine == true)
         #expect(facts.system?.manufacturer == "Acme")
         #expect(facts.system?.serial == "SN-0001")
-        #expect(facts.system?.uuid?.description == "00112233-4455-6677-8899-aabbccddeeff")
+        #expect(facts.system?.uuid?.description == "00112233-4455-6677-8899-3c7e51d0a46b")
         #expect(facts.system?.sku == "SKU7")
         #expect(facts.system?.family == "Servers")
         #expect(facts.boards.map(\.serial) == ["BRD-1"])
@@ -62,17 +62,21 @@ struct SMBIOSTests {
         #expect(facts.memoryDevices.first?.assetTag == nil)
         for junk in [
             "To Be Filled By O.E.M.", "Default string", "Not Specified", "00000000", "  ", "0", "FFFFFFFF", "....",
-            "System Serial Number", "00000000-0000", "--",
+            "System Serial Number", "00000000-0000", "--", "Chassis Serial Number", "0123456789", "123456789", "N/A", "None", "[Empty]",
         ] {
             #expect(FirmwareText.meaningful(junk) == nil, "\(junk)")
         }
         for good in ["A1", "F", "X", "DIMM_A1", "S3X0NX0M", "0x1"] { #expect(FirmwareText.meaningful(good) == good) }
     }
 
-    @Test("an unset UUID is nil")
+    @Test("an unset UUID is nil, and so is one that stands on many boards")
     func unsetUUID() {
-        for filler: UInt8 in [0, 0xff] {
-            let body = [UInt8](repeating: 0, count: 4) + [UInt8](repeating: filler, count: 16)
+        // As stored: 03000200-0400-0500-0006-000700080009, and the same with a MAC address in it.
+        let boards: [[UInt8]] = [
+            [0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9], [0x74, 2, 0xd4, 3, 0x35, 4, 0xdc, 5, 0x85, 6, 1, 7, 0, 8, 0, 9],
+        ]
+        for filler in [[UInt8](repeating: 0, count: 16), [UInt8](repeating: 0xff, count: 16)] + boards {
+            let body = [UInt8](repeating: 0, count: 4) + filler
             let table = SMBIOSTable(parsing: [1, 24, 1, 0] + body + [0, 0])
             #expect(SMBIOSFacts(table: table).system != nil)
             #expect(SMBIOSFacts(table: table).system?.uuid == nil)

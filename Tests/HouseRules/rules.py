@@ -59,6 +59,9 @@ for path in sorted(SOURCES.rglob("*.swift")):
         complain(path, "imports full Foundation; FoundationEssentials will do")
     if room == "hostler-init" and imports & AGENT_NEVER:
         complain(path, f"the agent may not link {', '.join(sorted(imports & AGENT_NEVER))}")
+    # What machines talk to measures by a clock that nobody sets (docs/decisions/0031).
+    if room == "BootServices" and re.search(r"\bcontrol\.now\b", text):
+        complain(path, "measures by the wall clock; control.steady is never set")
     # Building an image needs root, which the server does not have.
     if "DebianImageBuilder" in text and room != "Images" and path.name != "ImageCommand.swift":
         complain(path, "builds images; that is the command line's part")

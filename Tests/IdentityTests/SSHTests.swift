@@ -47,7 +47,7 @@ import Testing
             let shown = try run("ssh-keygen", "-L", "-f", folder + "/key-cert.pub").text
             for part in [
                 "user certificate", "Key ID: \"token:ann\"", "Serial: 18446744073709551615",
-                "Valid: from 2027-01-15T07:55:00 to 2027-01-15T16:00:00", "debian\n", "root\n", "source-address 10.0.0.0/8,::1",
+                "Valid: from 2027-01-13T08:00:00 to 2027-01-15T16:00:00", "debian\n", "root\n", "source-address 10.0.0.0/8,::1",
                 "permit-pty",
             ] { #expect(shown.contains(part), "\(part) in \(shown)") }
             let host = try authority().sign(

@@ -44,6 +44,15 @@ struct DeskTests {
         #expect(status(try ask("GET", "/latest/api/token", token())) == 405)
     }
 
+    @Test("takes no token that lives longer than any that is given: it is of a clock that was ahead")
+    func tokenOfTomorrow() throws {
+        let day = start + .seconds(86_400)
+        let ahead = "X-aws-ec2-metadata-token: " + testSessions.token(for: asker, proof: .wire, seconds: 60, now: day, random: 7)
+        #expect(status(try ask("GET", "/latest/meta-data/instance-id", [ahead])) == 401)
+        #expect(status(try ask("GET", "/latest/meta-data/instance-id", [ahead], at: day)) == 200)
+        #expect(status(try ask("GET", "/latest/meta-data/instance-id", token(seconds: 21_600))) == 200)
+    }
+
     @Test("wants a token on every read, and the asker's own, and one that is not over")
     func reads() throws {
         #expect(status(try ask("GET", "/latest/meta-data/instance-id")) == 401)

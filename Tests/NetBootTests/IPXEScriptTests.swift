@@ -34,6 +34,11 @@ struct IPXEScriptTests {
     func localDisk() throws {
         #expect(try IPXEScript.localDisk(.bios).render().contains("\nsanboot --no-describe --drive 0x80 || exit 0\n"))
         #expect(try IPXEScript.diskLoader(loaderURL: "http://10.0.0.1/a.efi").render().contains("\nchain http://10.0.0.1/a.efi || exit 1\n"))
+        let marked = try IPXEScript.markedDisk(programURL: "http://10.0.0.1/a.0", missingURL: "http://10.0.0.1/s?missing=00").render()
+        #expect(
+            marked.contains("\nimgexec local-disk ||\n")
+                && marked.contains("\nchain --replace --autofree http://10.0.0.1/s?missing=00 || goto plain\n"))
+        #expect(!marked.contains("'"), "iPXE takes it for a quote")
         #expect(try IPXEScript.localDisk(.efi).render().hasSuffix("\nexit 1\n"))
     }
 

@@ -45,6 +45,7 @@ struct DurabilityTests {
 
             let store = try fixture.open()
             #expect(try await store.currentRevision().rawValue >= newest)
+            #expect(store.loss == nil)
             for (writer, number) in acknowledged {
                 let left = try await store.get("/left/\(writer)")
                 let right = try await store.get("/right/\(writer)")

@@ -165,7 +165,9 @@ struct SecretTests {
         try await base.commit([.put(key: "/secrets/b", value: sealed, if: .none)])
         #expect(try await store.text("/secrets/a") == "of a")
         await #expect(throws: StoreError.sealed("/secrets/b")) { _ = try await store.get("/secrets/b") }
-        await #expect(throws: StoreError.sealed("/secrets/b")) { _ = try await store.list(prefix: "/", after: nil, limit: 9) }
+        // A list has the others.
+        #expect(try await store.list(prefix: "/", after: nil, limit: 9).values.map(\.key) == ["/secrets/a"])
+        #expect(store.damaged?.all.map(\.key) == ["/secrets/b"])
         for index in sealed.indices {
             var changed = sealed
             changed[index] ^= 1
@@ -210,6 +212,9 @@ struct SecretTests {
         let base = try fixture.open()
         try await base.put("/secrets/b", "forged")
         try await base.close()
-        await #expect(throws: StoreError.self) { _ = try await fixture.openSealed() }
+        let forged = try await fixture.openSealed()
+        await #expect(throws: StoreError.sealed("/secrets/b")) { _ = try await forged.get("/secrets/b") }
+        #expect(forged.damaged?.all.map(\.key) == ["/secrets/b"])
+        try await forged.close()
     }
 }

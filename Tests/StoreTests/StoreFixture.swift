@@ -38,7 +38,7 @@ final class StoreFixture: Sendable {
     func names() throws -> [String] {
         // SQLite's log and its index may outlive a close, empty, and go with the next.
         try FileManager.default.contentsOfDirectory(atPath: directory + "/state")
-            .filter { !$0.hasSuffix("-wal") && !$0.hasSuffix("-shm") }.sorted()
+            .filter { !$0.hasSuffix("-wal") && !$0.hasSuffix("-shm") && !$0.hasSuffix(".mark") }.sorted()
     }
 }
 

@@ -22,6 +22,7 @@ import Wire
         var inventory = Inventory()
         inventory.system.serial = "S"
         inventory.firmware.secureBoot = true
+        inventory.firmware.loader = "BOOTX64.EFI"
         inventory.cpus = [.init(model: "m", cores: 8, threads: 16)]
         inventory.memory.totalBytes = 1 << 33
         var dimm = Inventory.MemoryFacts.DIMM(slot: "A", bytes: 1 << 33)
@@ -34,6 +35,7 @@ import Wire
         inventory.nics = [nic]
         var disk = Inventory.DiskFacts(name: "sda", bytes: 1 << 40, kind: .ssd)
         disk.serial = "D"
+        (disk.place, disk.path, disk.nguid, disk.eui64) = (.inside, "pci-1", "0025385b000000010025385b00000001", "0025385b71b0f1a2")
         inventory.disks = [disk]
         inventory.pci = [.init(address: "0000:00:00.0", ids: "8086:100e")]
         inventory.tpm = .init(version: "2")
@@ -239,11 +241,23 @@ import Wire
     }
 
     @Test("of the tasks that an agent gets, and of the record on a disk") func tasks() throws {
-        let install = InstallWork(
+        var install = InstallWork(
             record: Self.record, done: [.agent], indexPath: "/i", indexDigest: "sha256:00", blobPath: "/b", diskBytes: 1 << 30, disk: "D",
             seedPath: "/s", seedDigest: "sha256:00", seedBytes: 4096, restart: .kexec, rootUUID: "u", kernelArguments: "k")
+        install.seed4096 = SeedFile(path: "/s?sector=4096", digest: "sha256:00", bytes: 4096)
+        install.facts = ImageFacts(
+            scheme: .gpt, sectorBytes: 512, endBytes: 1 << 29, tailBytes: 33 * 512, firmware: [.uefi], loaders: ["BOOTX64.EFI"])
+        let facts = try #require(install.facts)
+        let fits = try walk(ImageFacts.self, facts) { facts in
+            let image = ImageFit.Image(name: "i", bytes: 1 << 30, facts: facts, seedBytes: 1 << 20)
+            _ = ImageFit.refusal(
+                ImageFit.fits(image, on: .init(name: "D", bytes: 1 << 40, sectorBytes: 512), of: .init(firmware: .uefi, loader: nil)))
+            _ = ImageText.lines(facts)
+        }
+        #expect(fits > 20)
         for work: AgentWork in [
-            .install(install), .wipe(WipeWork(disks: ["D"], done: [])), .rescue(RescueWork(sshKeys: ["k"])), .reboot(reason: "r"),
+            .install(install), .wipe(WipeWork(disks: ["D"], done: [], targets: [DiskTarget(name: "D")])), .rescue(RescueWork(sshKeys: ["k"])),
+            .reboot(reason: "r"),
         ] {
             let task = AgentTask(operation: OperationID(unchecked: "op-0000"), generation: 1, work: work)
             #expect(try walk(AgentTask.self, task) { _ in } > 5)

@@ -16,6 +16,7 @@ import os
 import shutil
 import ssl
 import statistics
+import subprocess
 import time
 import urllib.parse
 
@@ -38,7 +39,8 @@ class Server:
             HOSTLER, "serve", "--state-dir", str(self.state), "--boot-files", str(ROOT / "out/boot"), "--lab", lab.name,
             "--api-port", str(20_000 + os.getpid() % 20_000), "--address", lab.prefix], stderr=open(self.log, "w"))
         for _ in range(300):
-            if (self.state / "admin.json").exists():
+            if (self.state / "admin.json").exists() and subprocess.run(
+                    [HOSTLER, "status", "--state-dir", str(self.state)], capture_output=True).returncode == 0:
                 self.login()
                 return
             if self.child.poll() is not None:

@@ -1,4 +1,7 @@
+internal import Crypto
+internal import FoundationEssentials
 public import Model
+internal import Wire
 
 /// What a token's holder may do.
 public enum Role: String, Codable, Sendable, CaseIterable, Comparable {
@@ -35,4 +38,19 @@ struct TokenRecord: Codable, Sendable {
     var token: Token
     /// SHA-256 of the secret, in hex.
     var secretHash: String
+
+    /// A token; `secret` is its whole clear text and is not kept.
+    static func make(name: String, role: Role, expiresAt: Timestamp?, now: Timestamp) throws -> (record: TokenRecord, secret: String) {
+        let name = try DisplayName(name)
+        if let expiresAt, expiresAt <= now {
+            throw Problem("token-expired", status: 422, title: "The token would be over before it begins", detail: "it ends at \(expiresAt)")
+        }
+        var generator = SystemRandomNumberGenerator()
+        let id = TokenID.random(length: 8, using: &generator)
+        let secret = Hex.encode((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
+        let token = Token(id: id, name: name.text, role: role, createdAt: now, expiresAt: expiresAt)
+        return (TokenRecord(token: token, secretHash: hash(secret)), "hst_\(id)_\(secret)")
+    }
+
+    static func hash(_ secret: String) -> String { Hex.encode(Array(SHA256.hash(data: Data(secret.utf8)))) }
 }

@@ -1,5 +1,4 @@
 internal import Control
-internal import Crypto
 internal import FoundationEssentials
 public import Model
 public import Store
@@ -20,13 +19,17 @@ public final class TokenStore: Sendable {
     }
 
     private let store: any StateStore
+    private let local: LocalTokens?
     private let now: @Sendable () -> Timestamp
     private let cache = Mutex(Cache())
     let lives = TokenLives()
 
-    /// - Parameter now: the wall clock.
-    public init(store: any StateStore, now: @escaping @Sendable () -> Timestamp = TokenStore.wallClock) {
+    /// - Parameters:
+    ///   - local: tokens that the owner of the state directory makes beside the API; nil: there are none.
+    ///   - now: the wall clock.
+    public init(store: any StateStore, local: LocalTokens? = nil, now: @escaping @Sendable () -> Timestamp = TokenStore.wallClock) {
         self.store = store
+        self.local = local
         self.now = now
     }
 
@@ -34,36 +37,42 @@ public final class TokenStore: Sendable {
         Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
     }
 
-    /// Makes the first admin token where there is no token yet, and returns its
-    /// clear text; nil where there are tokens.
-    public func ensureAdmin() async throws -> String? {
-        guard try await store.list(prefix: TokenRecord.prefix, after: nil, limit: 1).values.isEmpty else { return nil }
-        return try await create(name: "admin", role: .admin).secret
+    /// Makes an admin's token where `known` is none (any more). `save` gets its clear text before the record has it.
+    ///
+    /// - Returns: whether one was made.
+    public func keepAdmin(_ known: String?, save: (_ secret: String) throws -> Void) async throws -> Bool {
+        if let known, let token = try? await verify(known), token.role == .admin, token.expiresAt == nil { return false }
+        let (record, secret) = try TokenRecord.make(name: "admin", role: .admin, expiresAt: nil, now: now())
+        try save(secret)
+        try await put(record)
+        return true
+    }
+
+    /// Takes in the tokens that were left for the server.
+    public func takeLocal() async throws {
+        for record in local?.takeAll() ?? [] { try await put(record) }
     }
 
     func wallClockNow() -> Timestamp { now() }
 
     /// Makes a token; `secret` is its whole clear text and is not kept.
     public func create(name: String, role: Role, expiresAt: Timestamp? = nil) async throws -> (token: Token, secret: String) {
-        let name = try DisplayName(name)
-        if let expiresAt, expiresAt <= now() {
-            throw Problem("token-expired", status: 422, title: "The token would be over before it begins", detail: "it ends at \(expiresAt)")
-        }
-        var generator = SystemRandomNumberGenerator()
-        let id = TokenID.random(length: 8, using: &generator)
-        let secret = Hex.encode((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
-        let token = Token(id: id, name: name.text, role: role, createdAt: now(), expiresAt: expiresAt)
-        let record = TokenRecord(token: token, secretHash: Self.hash(secret))
-        try await store.commit([.put(key: Self.key(id), value: try RecordCoding.encode(record), if: .absent)])
-        return (token, "hst_\(id)_\(secret)")
+        let (record, secret) = try TokenRecord.make(name: name, role: role, expiresAt: expiresAt, now: now())
+        try await put(record)
+        return (record.token, secret)
+    }
+
+    private func put(_ record: TokenRecord) async throws {
+        try await store.commit([.put(key: Self.key(record.token.id), value: try RecordCoding.encode(record), if: .absent)])
     }
 
     public func list() async throws -> [Token] {
+        try await takeLocal()
         var tokens: [Token] = []
         var after: String?
         repeat {
             let page = try await store.list(prefix: TokenRecord.prefix, after: after, limit: 500)
-            tokens += try page.values.map { try RecordCoding.decode(TokenRecord.self, from: $0).token }
+            tokens += page.values.compactMap { readable($0)?.token }
             after = page.nextKey
         } while after != nil
         return tokens
@@ -95,7 +104,7 @@ public final class TokenStore: Sendable {
         guard text.utf8.count <= 200, parts.count == 3, parts[0] == "hst", parts[2].utf8.count == 64,
             let id = TokenID(rawValue: String(parts[1]))
         else { return nil }
-        guard let record = try await record(id), Self.equalInConstantTime(Self.hash(String(parts[2])), record.secretHash) else {
+        guard let record = try await record(id), Self.equalInConstantTime(TokenRecord.hash(String(parts[2])), record.secretHash) else {
             return nil
         }
         return isOver(record.token) ? nil : record.token
@@ -134,9 +143,24 @@ public final class TokenStore: Sendable {
     private func record(_ id: TokenID) async throws -> TokenRecord? {
         let (known, epoch) = cache.withLock { ($0.records[id], $0.epoch) }
         if let known { return known }
-        guard let stored = try await store.get(Self.key(id)) else { return nil }
-        let record = try RecordCoding.decode(TokenRecord.self, from: stored)
+        var stored = try await store.get(Self.key(id))
+        if stored == nil, let left = local?.take(id) {
+            try await put(left)
+            stored = try await store.get(Self.key(id))
+        }
+        guard let stored else { return nil }
+        // A token whose record cannot be read opens nothing.
+        guard let record = readable(stored) else { return nil }
         cache.withLock { if $0.isWatching, $0.epoch == epoch { $0.records[id] = record } }
+        return record
+    }
+
+    private func readable(_ stored: StoredValue) -> TokenRecord? {
+        guard let record = try? RecordCoding.decode(TokenRecord.self, from: stored.value), Self.key(record.token.id) == stored.key else {
+            store.damaged?.note(stored.key, stored.modifiedRevision, "it is no token")
+            return nil
+        }
+        store.damaged?.clear(stored.key)
         return record
     }
 
@@ -154,7 +178,6 @@ public final class TokenStore: Sendable {
     }
 
     private static func key(_ id: TokenID) -> String { TokenRecord.prefix + id.rawValue }
-    private static func hash(_ secret: String) -> String { Hex.encode(Array(SHA256.hash(data: Data(secret.utf8)))) }
 
     private static func equalInConstantTime(_ left: String, _ right: String) -> Bool {
         let (left, right) = (Array(left.utf8), Array(right.utf8))

@@ -2,12 +2,19 @@ internal import Hummingbird
 public import Model
 
 /// One page of a list.
-public struct ListReply<Item: Codable & Sendable>: Codable, Sendable {
+public struct ListReply<Item: Codable & Sendable>: Codable, Sendable, PartialReply {
     public var items: [Item]
     /// A watch after it sees all that is not listed.
     public var revision: Int64
     /// What to pass as `after` for the next page; absent on the last.
     public var next: String?
+    /// The ids of those that were passed over because their records cannot be read; absent where there are none.
+    public var skipped: [String]?
+}
+
+/// A reply that may lack what could not be read.
+public protocol PartialReply {
+    var skipped: [String]? { get }
 }
 
 /// The server's own state.
@@ -39,6 +46,11 @@ public struct StatusReply: Codable, Sendable {
 public struct NewToken: Codable, Sendable {
     public var token: Token
     public var secret: String
+
+    public init(token: Token, secret: String) {
+        self.token = token
+        self.secret = secret
+    }
 }
 
 /// The agent's log of one machine, oldest first.

@@ -17,18 +17,22 @@ struct ServerMetrics {
             [.init(Double(try await server.records.store.currentRevision().rawValue))])
         metrics.exposition.add(
             "hostler_images", .gauge, "Images that machines can be given.",
-            [.init(Double(try await server.images.list().count { $0.state == .ready }))])
+            [.init(Double((try? await server.images.list())?.count { $0.state == .ready } ?? 0))])
         metrics.exposition.add(
             "hostler_frozen", .gauge, "1 while nothing may change a machine.", [.init(server.control.freeze == nil ? 0 : 1)])
         metrics.exposition.add(
             "hostler_warnings", .gauge, "What the operator should know, as another DHCP server on the wire.",
-            [.init(Double(await server.surroundings.warnings().count + (server.control.freeze == nil ? 0 : 1)))])
+            [.init(Double(await server.warnings().count + (server.control.freeze == nil ? 0 : 1)))])
+        metrics.exposition.add(
+            "hostler_damaged_records", .gauge, "Records that cannot be read and are set aside.",
+            [.init(Double(server.records.damaged.all.count))])
         metrics.exposition.add(
             "hostler_api_connections", .gauge, "Connections to the API.", [.init(Double(server.connections.total))])
         metrics.exposition.add(
             "hostler_api_connections_refused_total", .counter, "Connections to the API that were beyond its limits.",
             [.init(Double(server.connections.refused))])
         metrics.add(counters: await server.surroundings.counters())
+        if let backups = await server.surroundings.backups() { metrics.add(backups: backups) }
         if let bmcs = server.bmcs { metrics.add(bmcs: bmcs.vitals()) }
         return metrics.exposition.text
     }

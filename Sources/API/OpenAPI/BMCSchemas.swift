@@ -1,6 +1,14 @@
 internal import Model
 
 extension Schemas {
+    private static let bmcFacts = object(
+        ["macs": list(text), "counts": ["type": "object", "additionalProperties": integer]],
+        optional: [
+            "vendor": text, "model": text, "firmware": text, "systemUUID": text, "serial": text, "hostInterfaces": list(text),
+            "otherSerials": list(text),
+        ])
+    static let strangeBoard = object(
+        ["port": text, "findings": list(reference("FactFinding")), "since": time], optional: ["uuid": text, "serial": text])
     static let bmc: [String: JSONValue] = [
         "BMCList": page(of: "BMC"),
         "BMC": object(
@@ -15,12 +23,17 @@ extension Schemas {
                 "createdAt": time, "updatedAt": time,
             ],
             optional: [
-                "userName": text, "machine": id("m"), "system": text, "fingerprint": text,
+                "userName": text, "machine": id("m"), "binding": reference("BMCBinding"), "proposals": list(reference("BMCProposal")),
+                "denied": list(id("m")), "system": text, "fingerprint": text,
                 "heldOverride": object(["operation": id("op"), "wanted": reference("BootOverride"), "since": time]),
-                "facts": object(
-                    ["macs": list(text), "counts": ["type": "object", "additionalProperties": integer]],
-                    optional: ["vendor": text, "model": text, "firmware": text, "systemUUID": text, "serial": text]),
+                "facts": bmcFacts,
             ]),
+        "BMCBinding": object(
+            ["basis": words(BMCBinding.Basis.self), "by": text, "at": time, "findings": list(reference("FactFinding"))],
+            optional: ["facts": bmcFacts]),
+        "BMCProposal": object(["machine": id("m"), "findings": list(reference("FactFinding"))]),
+        "FactFinding": object(["fact": words(IdentityFact.self), "standing": words(FactStanding.self), "detail": text]),
+        "BMCBindRequest": object([:], optional: ["machine": text]),
         "ObservedPower": object(["state": words(PowerState.self), "at": time]),
         "BMCRequest": object(
             ["kind": words(BMCKind.self), "address": text],

@@ -33,7 +33,7 @@ enum Schemas {
     }
 
     static func page(of name: String) -> JSONValue {
-        object(["items": list(reference(name)), "revision": integer], optional: ["next": text])
+        object(["items": list(reference(name)), "revision": integer], optional: ["next": text, "skipped": list(text)])
     }
 
     private static let machine: [String: JSONValue] = [
@@ -50,15 +50,18 @@ enum Schemas {
                 "observed": object(
                     [:],
                     optional: [
-                        "inventory": reference("Inventory"), "inventoryAt": time, "address": text, "lastSeen": time,
-                        "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text, "address": text]),
-                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text])), "foreignDisks": list(text),
+                        "inventory": reference("Inventory"), "inventoryAt": time, "inventoryEpoch": integer, "address": text, "lastSeen": time,
+                        "heardAt": time,
+                        "agent": object(["boot": text, "since": time, "version": text], optional: ["mac": text, "address": text, "order": integer]),
+                        "claimedInterfaces": list(object(["mac": text], optional: ["name": text, "bootedAt": time])),
+                        "strangeBoard": strangeBoard, "foreignDisks": list(text),
                     ]),
-                "interfaces": list(object(["mac": text], optional: ["name": text])), "holds": list(reference("Hold")),
+                "interfaces": list(object(["mac": text], optional: ["name": text, "bootedAt": time])), "holds": list(reference("Hold")),
                 "generation": integer, "createdAt": time, "updatedAt": time,
             ],
             optional: [
-                "openOperation": id("op"), "installed": reference("Installation"), "attestation": reference("Attestation"),
+                "openOperation": id("op"), "installed": reference("Installation"), "unproved": reference("Installation"),
+                "attestation": reference("Attestation"),
                 "attestationRule": words(AttestationRule.self), "addedBy": text,
                 "takenDisks": list(object(["name": text, "isWiped": boolean])),
             ]),
@@ -71,10 +74,21 @@ enum Schemas {
             [
                 "operation": id("op"), "generation": integer, "image": text, "digest": text, "hostname": text,
                 "installedAt": time, "hostKeys": list(text),
-            ], optional: ["diskSerial": text, "sshKeys": list(text), "isAdopted": boolean, "keyVerifiers": reference("KeyVerifiers")]),
+            ],
+            optional: [
+                "diskSerial": text, "disk": reference("DiskTarget"), "sshKeys": list(text), "isAdopted": boolean,
+                "keyVerifiers": reference("KeyVerifiers"), "seedNamesOperation": boolean,
+                "bootMark": object(["sector": integer, "head": text]),
+            ]),
         "KeyVerifiers": [
             "type": "object", "description": "SHA-256 of the random keys of an installation.",
             "properties": ["instance": text, "seed": text], "required": ["instance", "seed"], "additionalProperties": false,
+        ],
+        "DiskTarget": [
+            "type": "object", "description": "A disk that an operation writes: its name, and what the record said of it.",
+            "properties": [
+                "name": text, "wwn": text, "serial": text, "model": text, "bytes": integer, "path": text, "isNamed": boolean,
+            ], "required": ["name", "isNamed"], "additionalProperties": false,
         ],
         "Inventory": [
             "type": "object", "description": "What the machine says of itself; what it does not say is absent.",
@@ -107,8 +121,8 @@ enum Schemas {
                 "cancelRequested": boolean, "createdAt": time,
             ],
             optional: [
-                "problem": reference("ProblemRecord"), "finishedAt": time, "keyVerifiers": reference("KeyVerifiers"),
-                "warnings": list(reference("ProblemRecord")), "approvedBy": text,
+                "problem": reference("ProblemRecord"), "finishedAt": time, "madeAfter": integer, "keyVerifiers": reference("KeyVerifiers"),
+                "warnings": list(reference("ProblemRecord")), "approvedBy": text, "seedNamesOperation": boolean,
             ]),
         "Step": object(
             [
@@ -117,8 +131,8 @@ enum Schemas {
                 "attempts": integer, "evidence": textMap,
             ],
             optional: [
-                "startedAt": time, "finishedAt": time, "deadline": time, "retryAt": time, "progress": reference("Progress"),
-                "problem": reference("ProblemRecord"),
+                "startedAt": time, "finishedAt": time, "deadline": time, "retryAt": time, "begun": integer, "due": integer, "wasPutOff": boolean,
+                "progress": reference("Progress"), "problem": reference("ProblemRecord"),
             ]),
         "Progress": object(["done": integer, "total": integer, "unit": ["type": "string", "enum": ["bytes", "steps"]]]),
         "EventList": page(of: "Event"),
@@ -140,9 +154,14 @@ enum Schemas {
             optional: [
                 "image": reference("ImageSummary"), "progress": reference("Progress"), "problem": reference("ProblemRecord"),
             ]),
-        "ImageSummary": object([
-            "name": text, "digest": text, "diskBytes": integer, "dataBytes": integer, "storedBytes": integer,
-            "chunkCount": integer, "annotations": textMap,
+        "ImageSummary": object(
+            [
+                "name": text, "digest": text, "diskBytes": integer, "dataBytes": integer, "storedBytes": integer,
+                "chunkCount": integer, "annotations": textMap,
+            ], optional: ["facts": reference("ImageFacts")]),
+        "ImageFacts": object([
+            "scheme": words(ImageFacts.Scheme.self), "sectorBytes": integer, "endBytes": integer, "tailBytes": integer,
+            "hasFreeEntry": boolean, "firmware": list(["type": "string", "enum": ["bios", "uefi"]]), "loaders": list(text),
         ]),
         "TokenList": page(of: "Token"),
         "Token": object(["id": id("t"), "name": text, "role": words(Role.self), "createdAt": time], optional: ["expiresAt": time]),
@@ -188,7 +207,14 @@ enum Schemas {
                 "userData": ["type": "string", "contentEncoding": "base64"], "restart": words(RestartMethod.self),
                 "dataSource": words(DataSource.self),
             ]),
-        "WipeRequest": object([:], optional: ["disks": list(text)]),
+        "WipeRequest": object(
+            [:],
+            optional: [
+                "disks": [
+                    "type": "array", "items": ["type": "string"],
+                    "description": "By name. Left out: every disk inside the machine. Empty: none.",
+                ]
+            ]),
         "RescueRequest": object(["sshKeys": list(text)]),
         "OperationBulk": object([
             "items": list(

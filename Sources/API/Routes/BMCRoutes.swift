@@ -47,6 +47,19 @@ enum BMCRoutes {
             access: .role(.operator), reply: .json("BMC")
         ) { call in try .json(await bmcs(call).verify(call.path("bmc"), by: call.actor)) },
         Route(
+            method: .post, path: "/v1/bmcs/{bmc}/machine", name: "bindBMC",
+            summary: "Say in which machine a BMC is; without one, in the only one that is proposed", access: .role(.operator),
+            body: "BMCBindRequest", reply: .json("BMC")
+        ) { call in
+            let request = try await call.body(BMCBindRequest.self)
+            return try .json(await bmcs(call).bind(call.path("bmc"), to: request.machine, by: call.actor))
+        },
+        Route(
+            method: .delete, path: "/v1/bmcs/{bmc}/machine", name: "unbindBMC",
+            summary: "Say that a BMC is not in the machine that it was taken for, or that is proposed", access: .role(.operator),
+            reply: .json("BMC")
+        ) { call in try .json(await bmcs(call).unbind(call.path("bmc"), by: call.actor)) },
+        Route(
             method: .post, path: "/v1/bmcs/{bmc}/trust", name: "trustBMC",
             summary: "Trust this certificate of a BMC, or whichever it shows next", access: .role(.admin), body: "BMCTrust",
             reply: .json("BMC")
@@ -162,6 +175,11 @@ public struct FoundBMCsReply: Codable, Sendable {
 struct BMCScanRequest: RequestBodyForm {
     static let fields = ["network"]
     var network: IPv4Prefix
+}
+
+struct BMCBindRequest: RequestBodyForm {
+    static let fields = ["machine"]
+    var machine: String?
 }
 
 struct BMCTrust: RequestBodyForm {

@@ -36,31 +36,26 @@ enum EventRoutes {
         return try await call.server.control.machine(named: name).value.id
     }
 
-    /// Ids sort by time, so the newest are found by looking back ever further.
+    /// Ids sort in the order in which the events were made, so the newest are found by looking back ever further from the
+    /// last of them: what the clock says now may be before all of them.
     private static func newest(
         _ count: Int, in call: Call, filter: ChangeStream.Filter<Event>
     ) async throws -> ListReply<Event> {
-        let now = call.server.now().milliseconds
-        var lookBack: Int64? = 600_000
+        let newest = try await call.server.records.newestEventID()
+        var lookBack: Duration? = newest == nil ? nil : .seconds(600)
         while true {
-            let start = lookBack.map { eventIDPrefix(milliseconds: max(0, now - $0)) }
+            let start = lookBack.flatMap { span in newest.map { Records.eventCursor(span, before: $0) } }
             var reply = ListReply<Event>(items: [], revision: 0, next: start)
             repeat {
                 let page = try await ResourceList.page(
                     in: call.server.records, after: reply.next, limit: 1000, filter: filter)
                 reply.items = (reply.items + page.items).suffix(count)
+                if let skipped = page.skipped { reply.skipped = (reply.skipped ?? []) + skipped }
                 if reply.revision == 0 { reply.revision = page.revision }
                 reply.next = page.next
             } while reply.next != nil
             guard reply.items.count < count, let span = lookBack else { return reply }
-            lookBack = span < 7 * 86_400_000 ? span * 12 : nil
+            lookBack = span < .seconds(7 * 86_400) ? span * 12 : nil
         }
     }
-}
-
-/// What the ids of all events from that moment on sort after: an event's id is
-/// its milliseconds in twelve hex digits, a dash, and a counter.
-func eventIDPrefix(milliseconds: Int64) -> String {
-    let text = String(milliseconds, radix: 16)
-    return String(repeating: "0", count: max(0, 12 - text.count)) + text
 }

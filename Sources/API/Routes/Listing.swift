@@ -32,6 +32,7 @@ enum ResourceList {
         repeat {
             let page = try await records.list(T.self, after: reply.next, limit: limit - reply.items.count)
             reply.items += page.items.map(\.value).filter(filter.isWanted)
+            if !page.skipped.isEmpty { reply.skipped = (reply.skipped ?? []) + page.skipped }
             // The oldest page's: a watch after it misses nothing.
             if reply.revision == 0 { reply.revision = page.revision.rawValue }
             reply.next = page.next

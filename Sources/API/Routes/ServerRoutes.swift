@@ -47,14 +47,15 @@ enum ServerRoutes {
         let operations = try await server.records.all(Model.Operation.self)
         let reply = StatusReply(
             version: server.surroundings.version, startedAt: server.startedAt,
-            uptimeSeconds: (server.now() - server.startedAt).components.seconds,
+            uptimeSeconds: (ContinuousClock.now - server.began).components.seconds,
             revision: try await server.records.store.currentRevision().rawValue,
             machines: Dictionary(grouping: machines, by: \.state.rawValue).mapValues(\.count),
             heldMachines: machines.count { !$0.holds.isEmpty }, openOperations: operations.count { $0.value.isOpen },
             waitingOperations: operations.count { $0.value.state == .waiting }, freeze: server.control.freeze,
-            images: try await server.images.list().count { $0.state == .ready }, memoryBytes: residentBytes(),
+            // Images that cannot be read say nothing of the rest.
+            images: (try? await server.images.list())?.count { $0.state == .ready } ?? 0, memoryBytes: residentBytes(),
             machineNamespace: server.surroundings.machineNamespace,
-            warnings: [server.control.freeze?.warning].compactMap(\.self) + (await server.surroundings.warnings()),
+            warnings: [server.control.freeze?.warning].compactMap(\.self) + (await server.warnings()),
             counters: await server.surroundings.counters())
         return try .json(reply)
     }

@@ -14,6 +14,12 @@ internal import X509
 public struct CertificateAuthority: Sendable {
     public static let authorityDays = 3650
     public static let serverDays = 397
+    /// How far a server certificate is dated back: a first start with a wrong clock must not make one that is refused once
+    /// the clock is right.
+    static let backdateDays = 30
+    /// The CA's certificate is good from 1970 on, since a host without a battery for its clock begins there; and its end is
+    /// reckoned from this day (2025-01-01) where the clock says an earlier one.
+    static let reckonedFrom = Date(timeIntervalSince1970: 1_735_689_600)
 
     /// The CA's certificate.
     public let certificatePEM: String
@@ -29,17 +35,28 @@ public struct CertificateAuthority: Sendable {
         if FileManager.default.fileExists(atPath: certificatePath) {
             let pem = try String(contentsOfFile: certificatePath, encoding: .utf8)
             let key = try P256.Signing.PrivateKey(pemRepresentation: String(contentsOfFile: keyPath, encoding: .utf8))
-            return CertificateAuthority(
-                certificatePEM: pem, certificate: try Certificate(pemEncoded: pem), key: key, directory: directory)
+            let known = try Certificate(pemEncoded: pem)
+            if known.isGood(at: now) {
+                return CertificateAuthority(certificatePEM: pem, certificate: known, key: key, directory: directory)
+            }
+            // Its key and name stay, so that clients with the former certificate go on trusting what it signs once their
+            // clock and ours agree with its dates.
+            return try make(key, known.subject, in: directory, now: now)
         }
-        let key = P256.Signing.PrivateKey()
         let subject = try DistinguishedName {
             CommonName("Hostler CA \(Hex.encode((0..<4).map { _ in UInt8.random(in: .min ... .max) }))")
         }
+        return try make(P256.Signing.PrivateKey(), subject, in: directory, now: now)
+    }
+
+    private static func make(
+        _ key: P256.Signing.PrivateKey, _ subject: DistinguishedName, in directory: String, now: Date
+    ) throws -> CertificateAuthority {
         let publicKey = Certificate.PublicKey(key.publicKey)
         let certificate = try Certificate(
             version: .v3, serialNumber: .init(), publicKey: publicKey,
-            notValidBefore: now.addingTimeInterval(-3600), notValidAfter: now.addingTimeInterval(days(authorityDays)),
+            notValidBefore: Date(timeIntervalSince1970: 0),
+            notValidAfter: max(now, reckonedFrom).addingTimeInterval(days(authorityDays)),
             issuer: subject, subject: subject, signatureAlgorithm: .ecdsaWithSHA256,
             extensions: try Certificate.Extensions {
                 Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
@@ -48,8 +65,8 @@ public struct CertificateAuthority: Sendable {
             }, issuerPrivateKey: .init(key))
         let pem = try certificate.serializeAsPEM().pemString + "\n"
         // The key first: a CA certificate is never there without its key.
-        try PrivateFile.write(Array((key.pemRepresentation + "\n").utf8), to: keyPath)
-        try PrivateFile.write(Array(pem.utf8), to: certificatePath)
+        try PrivateFile.write(Array((key.pemRepresentation + "\n").utf8), to: "\(directory)/ca.key")
+        try PrivateFile.write(Array(pem.utf8), to: "\(directory)/ca.pem")
         return CertificateAuthority(certificatePEM: pem, certificate: certificate, key: key, directory: directory)
     }
 
@@ -62,8 +79,14 @@ public struct CertificateAuthority: Sendable {
         return "sha256:" + Hex.encode(SHA256.hash(data: document.derBytes))
     }
 
+    /// From when to when a certificate in PEM is good.
+    public static func dates(ofPEM pem: String) throws -> (begins: Date, ends: Date) {
+        let certificate = try Certificate(pemEncoded: pem)
+        return (certificate.notValidBefore, certificate.notValidAfter)
+    }
+
     /// The server's certificate and key in PEM: those on the disk, or new ones when
-    /// a third of their life is left or a name is missing.
+    /// a third of their life is left, they are not good now, or a name is missing.
     public func serverCertificate(names: [String], now: Date = Date()) throws -> ServerCertificate {
         let certificatePath = "\(directory)/server.pem"
         let keyPath = "\(directory)/server.key"
@@ -75,7 +98,7 @@ public struct CertificateAuthority: Sendable {
         {
             let current = ServerCertificate(certificatePEM: pem, keyPEM: keyPEM, leaf: leaf)
             let known = try leaf.extensions.subjectAlternativeNames.map { Set($0) } ?? []
-            if now < current.renewAt, Set(names.map(Self.generalName)).isSubset(of: known) { return current }
+            if now < current.renewAt, leaf.isGood(at: now), Set(names.map(Self.generalName)).isSubset(of: known) { return current }
         }
         let made = try makeServerCertificate(names: names, now: now)
         try PrivateFile.write(Array(made.keyPEM.utf8), to: keyPath)
@@ -88,7 +111,8 @@ public struct CertificateAuthority: Sendable {
         let publicKey = Certificate.PublicKey(serverKey.publicKey)
         let end = min(now.addingTimeInterval(Self.days(Self.serverDays)), certificate.notValidAfter)
         let leaf = try Certificate(
-            version: .v3, serialNumber: .init(), publicKey: publicKey, notValidBefore: now.addingTimeInterval(-3600),
+            version: .v3, serialNumber: .init(), publicKey: publicKey,
+            notValidBefore: max(certificate.notValidBefore, now.addingTimeInterval(-Self.days(Self.backdateDays))),
             notValidAfter: end, issuer: certificate.subject, subject: try DistinguishedName { CommonName("hostler") },
             signatureAlgorithm: .ecdsaWithSHA256,
             extensions: try Certificate.Extensions {
@@ -133,14 +157,22 @@ public struct CertificateAuthority: Sendable {
 public struct ServerCertificate: Sendable {
     public let certificatePEM: String
     public let keyPEM: String
-    /// When two thirds of its life are over.
+    /// When a third of its life is left.
     public let renewAt: Date
+    /// Before this it is refused.
+    public let notBefore: Date
     public let notAfter: Date
 
     init(certificatePEM: String, keyPEM: String, leaf: Certificate) {
         self.certificatePEM = certificatePEM
         self.keyPEM = keyPEM
         notAfter = leaf.notValidAfter
-        renewAt = leaf.notValidBefore.addingTimeInterval(leaf.notValidAfter.timeIntervalSince(leaf.notValidBefore) * 2 / 3)
+        notBefore = leaf.notValidBefore
+        let life = leaf.notValidAfter.timeIntervalSince(leaf.notValidBefore) - Double(CertificateAuthority.backdateDays) * 86_400
+        renewAt = leaf.notValidAfter.addingTimeInterval(-max(0, life) / 3)
     }
+}
+
+extension Certificate {
+    fileprivate func isGood(at now: Date) -> Bool { notValidBefore <= now && now < notValidAfter }
 }

@@ -8,7 +8,8 @@ internal import Synchronization
 final class TLSIdentity: Sendable {
     private let authority: CertificateAuthority?
     private let current: Mutex<NIOSSLContextConfigurationOverride>
-    private let renewAt: Mutex<Date>
+    /// The times between which the certificate that is shown needs no other.
+    private let isGood: Mutex<Range<Date>>
 
     /// Nil without TLS.
     init?(_ tls: APIConfiguration.TLS) throws {
@@ -19,14 +20,14 @@ final class TLSIdentity: Sendable {
             let made = try authority.serverCertificate(names: CertificateAuthority.namesOfThisHost())
             self.authority = authority
             current = Mutex(try Self.override(made))
-            renewAt = Mutex(made.renewAt)
+            isGood = Mutex(Self.goodTimes(made))
         case .files(let certificate, let key):
             var override = NIOSSLContextConfigurationOverride()
             override.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
             override.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
             authority = nil
             current = Mutex(override)
-            renewAt = Mutex(.distantFuture)
+            isGood = Mutex(.distantPast ..< .distantFuture)
         }
     }
 
@@ -44,22 +45,28 @@ final class TLSIdentity: Sendable {
         return configuration
     }
 
-    /// Looks every hour whether the certificate is due.
+    /// Looks every minute whether the certificate is due: the clock may have been set.
     func renewForEver(_ logger: Logger) async throws {
         while true {
-            try await Task.sleep(for: .seconds(3600))
-            guard let authority, renewAt.withLock({ $0 }) < Date() else { continue }
-            do {
-                let made = try authority.serverCertificate(names: CertificateAuthority.namesOfThisHost())
-                let override = try Self.override(made)
-                current.withLock { $0 = override }
-                renewAt.withLock { $0 = made.renewAt }
-                logger.info("the API's certificate was renewed")
-            } catch {
-                logger.error("the API's certificate cannot be renewed: \(error)")
-            }
+            try await Task.sleep(for: .seconds(60))
+            renewIfDue(Date(), logger)
         }
     }
+
+    func renewIfDue(_ now: Date, _ logger: Logger) {
+        guard let authority, !isGood.withLock({ $0.contains(now) }) else { return }
+        do {
+            let made = try authority.serverCertificate(names: CertificateAuthority.namesOfThisHost(), now: now)
+            let override = try Self.override(made)
+            current.withLock { $0 = override }
+            isGood.withLock { $0 = Self.goodTimes(made) }
+            logger.info("the API's certificate was renewed")
+        } catch {
+            logger.error("the API's certificate cannot be renewed: \(error)")
+        }
+    }
+
+    private static func goodTimes(_ made: ServerCertificate) -> Range<Date> { made.notBefore..<max(made.notBefore, made.renewAt) }
 
     private static func override(_ made: ServerCertificate) throws -> NIOSSLContextConfigurationOverride {
         var override = NIOSSLContextConfigurationOverride()

@@ -101,7 +101,8 @@ enum ChangeStream {
 
     private static func text<T: StoredResource>(of event: StoreEvent, _ filter: Filter<T>, _ changes: EncodedChanges) throws -> String? {
         if case .put(let stored) = event {
-            let (value, json) = try changes.resource(T.self, in: stored)
+            // One that cannot be read is passed over, as in a list.
+            guard let (value, json) = try? changes.resource(T.self, in: stored) else { return nil }
             guard filter.concerns(value) else { return nil }
             if filter.isInView(value) { return "event: put\ndata: \(json)\n" }
         }

@@ -45,7 +45,7 @@ struct CallerDirectory: Sendable {
             return Caller(owner: .neighbour(mac), isKnown: agrees && isKnown(mac))
         }
         let lease = leases.lease(at: address)
-        let isLeased = lease.map { $0.isActive(atMilliseconds: control.now.milliseconds) && isKnown($0.mac) } ?? false
+        let isLeased = lease.map { $0.isActive(atMilliseconds: control.steady.milliseconds) && isKnown($0.mac) } ?? false
         let isThere = !control.snapshot.machines(knownAt: address).isEmpty
         return Caller(owner: .address(address), isKnown: isLeased || isThere, isRouted: !isOnWire)
     }

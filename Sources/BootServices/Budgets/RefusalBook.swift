@@ -29,7 +29,7 @@ final class RefusalBook: Sendable {
 
     /// True where an event of it is recorded now.
     func note(_ refusal: Refusal, of who: String, _ standing: RefusalLedger.Standing) -> Bool {
-        let now = control.now
+        let now = control.steady
         guard let report = ledger.withLock({ $0.note(refusal, of: who, standing, at: now) }) else { return false }
         write(report)
         return report.event != nil
@@ -37,7 +37,7 @@ final class RefusalBook: Sendable {
 
     /// Reports what an hour collected.
     func reportDue() {
-        let now = control.now
+        let now = control.steady
         for refusal in ledger.withLock({ $0.due(at: now) }) { write(refusal) }
     }
 

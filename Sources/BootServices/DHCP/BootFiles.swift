@@ -1,3 +1,4 @@
+public import Model
 public import NetBoot
 internal import Wire
 
@@ -16,7 +17,8 @@ public struct BootFiles: Sendable {
     ///
     /// - Parameter toLocalDisk: the gate sends the machine to its disk. UEFI then gets the program that starts
     ///   the disk's loader at once; a BIOS needs iPXE for it.
-    public func answer(to question: BootQuestion, toLocalDisk: Bool) -> BootAnswer? {
+    /// - Parameter system: whose disk that is; nil: not known.
+    public func answer(to question: BootQuestion, toLocalDisk: Bool, system: OperationID? = nil) -> BootAnswer? {
         let server = network.address.address
         let kind = question.architecture?.bootFileKind
         if question.isIPXE {
@@ -25,8 +27,10 @@ public struct BootFiles: Sendable {
             return BootAnswer(nextServer: server, bootFile: script)
         }
         // A PXE client that does not say what it is, is an old BIOS (RFC 4578 §2.1 came later).
-        let firmwareFile = toLocalDisk && kind == .efiX8664 ? "local-disk.efi" : kind.flatMap(Self.fileName)
-        guard let name = question.architecture == nil ? "undionly.kpxe" : firmwareFile, has(name) else { return nil }
+        let isLoader = toLocalDisk && kind == .efiX8664
+        let firmwareFile = isLoader ? DiskLoader.uefiTemplate : kind.flatMap(Self.fileName)
+        guard let file = question.architecture == nil ? "undionly.kpxe" : firmwareFile, has(file) else { return nil }
+        let name = isLoader ? system.map { DiskLoader.uefi($0).name } ?? file : file
         return BootAnswer(
             nextServer: server, bootFile: question.isHTTPClient ? "\(network.baseURL)/boot/\(name)" : name)
     }

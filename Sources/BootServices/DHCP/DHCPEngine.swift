@@ -53,7 +53,7 @@ final class DHCPEngine: @unchecked Sendable {
             noteArrival(message, source, policy)
             return service.counters.add("watched")
         }
-        let now = service.control.now.milliseconds
+        let now = service.control.steady.milliseconds
         let address = source.ipv4 ?? .any
         var receive = ReceiveContext(port: port, source: address, sourcePort: UInt16(source.port ?? 68))
         let subnet = message.networkHint.flatMap(service.network.subnet(of:))
@@ -122,14 +122,15 @@ final class DHCPEngine: @unchecked Sendable {
 
     /// The gate decides whether a boot is answered at all; what it decides is told by the script.
     private func bootAnswer(_ message: DHCPMessage, _ policy: DiscoveryPolicy) -> BootAnswer? {
-        let now = service.control.now
+        let now = service.control.steady
         guard let question = BootQuestion(message) else {
             if let mac = message.mac { service.control.bootTraces.note(.system, of: mac, at: now) }
             return nil
         }
         service.control.bootTraces.note(.firmware, of: question.mac, at: now)
         switch service.control.boots(question.mac, policy: policy).verdict {
-        case .localDisk: return files.answer(to: question, toLocalDisk: true)
+        case .localDisk:
+            return files.answer(to: question, toLocalDisk: true, system: service.control.diskSystem(at: question.mac).operation)
         // Without a boot file firmware goes on as if nobody had answered.
         case .leave: return nil
         // A known machine that is refused hears why from the script.

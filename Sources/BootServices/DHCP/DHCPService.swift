@@ -13,7 +13,7 @@ public import Wire
 public final class DHCPService: Sendable {
     public let counters = Counters()
     /// Other DHCP servers heard on the wire, by address, and when last.
-    public var foreignServers: [IPv4Address: Timestamp] { foreign.known(at: control.now) }
+    public var foreignServers: [IPv4Address: Timestamp] { foreign.known(at: control.steady).mapValues(control.wall) }
     let foreign = ForeignServers()
     private let missingFiles = Mutex<Set<String>>([])
     /// Kept current with what is granted and given back.
@@ -72,7 +72,7 @@ public final class DHCPService: Sendable {
             local: network.dhcpConfiguration, remote: network.remoteConfigurations, leases: try await loadLeases()
         ) { [self] in isKnown($0) }
         for lease in server.leases { leases.set(lease) }
-        let now = control.now.milliseconds
+        let now = control.steady.milliseconds
         let live = server.leases.count { $0.state == .bound && $0.expiresMilliseconds > now }
         if network.policy == .watch, network.mode == .server, live > 0 {
             logger.warning(
@@ -131,7 +131,7 @@ public final class DHCPService: Sendable {
     /// Counts another server that gives addresses where this one does, and says so once.
     func note(foreign other: IPv4Address) async {
         counters.add("foreign-server")
-        guard foreign.hear(other, at: control.now) else { return }
+        guard foreign.hear(other, at: control.steady) else { return }
         let interface = network.interface
         logger.warning(
             "another DHCP server answers on this wire", metadata: ["server": "\(other)", "interface": "\(interface)"])
@@ -166,10 +166,28 @@ public final class DHCPService: Sendable {
         var after: String?
         repeat {
             let page = try await store.list(prefix: leasePrefix, after: after, limit: 1000)
-            leases += try page.values.map { try RecordCoding.decode(DHCPLease.self, from: $0) }
+            leases += page.values.compactMap(readable)
             after = page.nextKey
         } while after != nil
         return leases
+    }
+}
+
+extension DHCPService {
+    /// How long an address whose lease cannot be read is given to nobody: as long as a lease may be, since it may be in use.
+    private static let doubtful = Duration.seconds(86_400)
+
+    /// A lease; where its record cannot be read, one that keeps its address from others for a day.
+    private func readable(_ stored: StoredValue) -> DHCPLease? {
+        let name = String(stored.key.dropFirst(leasePrefix.count))
+        if let lease = try? RecordCoding.decode(DHCPLease.self, from: stored.value), lease.address.description == name { return lease }
+        store.damaged?.note(stored.key, stored.modifiedRevision, "it is no lease of \(name)")
+        logger.error("a lease cannot be read; its address is given to nobody for a day", metadata: ["key": "\(stored.key)"])
+        guard let address = IPv4Address(name) else { return nil }
+        let now = control.steady
+        return DHCPLease(
+            address: address, client: .identifier(Array("damaged \(name)".utf8)), mac: MACAddress(value: 0), grantedMilliseconds: now.milliseconds,
+            expiresMilliseconds: (now + Self.doubtful).milliseconds, state: .declined)
     }
 }
 

@@ -7,7 +7,7 @@ internal import Wire
 final class AgentPace: Sendable {
     /// The agent's messages, as they are named in the path.
     enum Message: String {
-        case hello, inventory, task, report, log
+        case hello, inventory, task, report, log, prove
         case tpmEnrol = "tpm-enrol"
         case tpmQuote = "tpm-quote"
 
@@ -21,6 +21,8 @@ final class AgentPace: Sendable {
             // Twice a second while it writes.
             case .report: Allowance(burst: 64, every: .milliseconds(200))
             case .log: Allowance(burst: 32, every: .milliseconds(250))
+            // Of an agent that has not heard of its server for minutes.
+            case .prove: Allowance(burst: 8, every: .seconds(5))
             case .tpmEnrol, .tpmQuote: Allowance(burst: 8, every: .seconds(5))
             }
         }

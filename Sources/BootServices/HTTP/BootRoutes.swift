@@ -31,6 +31,7 @@ struct BootRoutes: Sendable {
     private let witness: SenderWitness
     private let refusals: RefusalLog
     private let pace = AgentPace()
+    private let folder: BootFolder
 
     /// - Parameter neighbour: the MAC address that the kernel has for an address on this wire; nil: it has none.
     init(
@@ -45,11 +46,13 @@ struct BootRoutes: Sendable {
         self.control = control
         self.files = files
         self.logger = logger
+        folder = BootFolder(path: files.boot)
     }
 
     /// The files that firmware and iPXE may have. Nothing else of the folder is served.
     static let bootFiles: Set<String> = [
         "vmlinuz", "hostler-initrd.img", "undionly.kpxe", "ipxe.efi", "local-disk.efi", "snponly.efi", "ipxe-arm64.efi",
+        DiskLoader.biosTemplate,
     ]
 
     /// How long an unknown machine stays in the agent without work: an inspection takes one minute, with a hundred disks five.
@@ -85,7 +88,8 @@ struct BootRoutes: Sendable {
         let parts = request.path.split(separator: "/").map(String.init)
         switch (request.method, parts.first, parts.count) {
         case (.GET, "boot", 2), (.HEAD, "boot", 2):
-            if parts[1] == "script" { return try script(request) }
+            if parts[1] == "script" { return try await script(request) }
+            if let loader = DiskLoader(name: parts[1]) { return try copy(of: loader) }
             guard Self.bootFiles.contains(parts[1]) else { throw Problem.notFound("boot file", parts[1]) }
             return .file(path: files.boot + "/" + parts[1], type: "application/octet-stream", etag: nil)
         case (.GET, "images", 3...4) where parts[1] == "blobs", (.HEAD, "images", 3...4) where parts[1] == "blobs":
@@ -94,6 +98,8 @@ struct BootRoutes: Sendable {
             return try await seed(parts[1], request)
         case (.POST, "agent", 3) where parts[1] == "v1":
             return try await agent(parts[2], request)
+        case (.POST, "call-home", 2):
+            return try await callHomeUntilAcknowledged(parts[1], request)
         case (.POST, "call-home", 3):
             return try await callHome(parts[1], parts[2], request)
         default:
@@ -103,7 +109,15 @@ struct BootRoutes: Sendable {
 
     // MARK: Boot scripts
 
-    private func script(_ request: BootRequest) throws -> BootReply {
+    private func copy(of loader: DiskLoader) throws -> BootReply {
+        do throws(FileOpenError) {
+            return .bytes(.ok, type: "application/octet-stream", try folder.copy(loader))
+        } catch .absent {
+            throw Problem.notFound("boot file", loader.template)
+        }
+    }
+
+    private func script(_ request: BootRequest) async throws -> BootReply {
         guard let mac = request.query["mac"].flatMap({ MACAddress($0) }) else {
             throw Problem("mac-missing", title: "The boot script needs the machine's MAC address", remedy: "Ask with ?mac=…")
         }
@@ -111,7 +125,7 @@ struct BootRoutes: Sendable {
         let retry = "\(network.baseURL)/boot/script?mac=\(mac)&platform=\(isEFI ? "efi" : "bios")"
         let sender = sender(of: request, named: mac)
         // Anybody can name any port. What a start of the machine rests on is noted of the port itself only.
-        if sender != nil { control.bootTraces.note(.script, of: mac, at: control.now) }
+        if sender != nil { control.bootTraces.note(.script, of: mac, at: control.steady) }
         let policy = network.policy(at: request.remote?.ipv4)
         let (machine, verdict) = control.boots(mac, policy: policy)
         let isStranger = machine == nil && policy != .discover
@@ -129,11 +143,35 @@ struct BootRoutes: Sendable {
                 .agent(
                     kernelURL: "\(network.baseURL)/boot/vmlinuz", initrdURLs: ["\(network.baseURL)/boot/hostler-initrd.img"],
                     commandLine: commandLine(mac, request, isStranger: isStranger), retryURL: retry)
-            case .localDisk: isEFI ? .diskLoader(loaderURL: "\(network.baseURL)/boot/local-disk.efi") : .localDisk(.bios)
+            case .localDisk: try await localDisk(mac, sender, isEFI: isEFI, retry, request)
             case .refuse(let why): .refuse(reason: IPXEScript.printable(why), retryURL: retry, seconds: 30)
             }
         logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])
         return .bytes(.ok, type: "text/plain", Array(try script.render().utf8))
+    }
+
+    /// To the disk that has the machine's system, whichever it is.
+    ///
+    /// - Parameter sender: nil: the wire does not show that the machine itself asks.
+    private func localDisk(
+        _ mac: MACAddress, _ sender: Sender?, isEFI: Bool, _ retry: String, _ request: BootRequest
+    ) async throws -> IPXEScript {
+        let system = control.diskSystem(at: mac)
+        if isEFI {
+            let name = system.operation.map { DiskLoader.uefi($0).name } ?? DiskLoader.uefiTemplate
+            return .diskLoader(loaderURL: "\(network.baseURL)/boot/\(name)")
+        }
+        guard let mark = system.mark, folder.has(DiskLoader.biosTemplate) else { return .localDisk(.bios) }
+        let program = DiskLoader.bios(mark).name
+        guard request.query["missing"] == mark.head else {
+            return .markedDisk(programURL: "\(network.baseURL)/boot/\(program)", missingURL: "\(retry)&missing=\(mark.head)")
+        }
+        // Anybody can say so in a machine's name: only what the wire shows to be the machine counts.
+        guard let sender else {
+            return .refuse(reason: "this address is not the one that was given to \(mac)", retryURL: retry, seconds: 30)
+        }
+        let why = try await control.systemIsMissing(at: mac, evidence: sender.evidence)
+        return why.map { .refuse(reason: IPXEScript.printable($0), retryURL: retry, seconds: 30) } ?? .localDisk(.bios)
     }
 
     /// The sender of a request that names its own port; nil, with an event, where the wire shows another or none.
@@ -161,7 +199,7 @@ struct BootRoutes: Sendable {
     /// The agent's kernel command line. The nonce is the only secret, good once and for minutes.
     private func commandLine(_ mac: MACAddress, _ request: BootRequest, isStranger: Bool) -> String {
         var words = [
-            "hostler.url=\(network.baseURL)", "hostler.nonce=\(control.nonces.make(for: mac, now: control.now))",
+            "hostler.url=\(network.baseURL)", "hostler.nonce=\(control.nonces.make(for: mac, now: control.steady))",
             "hostler.mac=\(mac)", "hostler.server=\(network.address.address)",
         ]
         // iPXE asks from the address that its lease gave it: no need to ask DHCP again.
@@ -186,8 +224,11 @@ struct BootRoutes: Sendable {
     private func seed(_ name: String, _ request: BootRequest) async throws -> BootReply {
         let machine = try agent(of: request)
         guard let id = OperationID(rawValue: name), machine.openOperation == id else { throw Problem.notFound("seed", name) }
+        let sectorBytes = request.query["sector"].map { Int($0) ?? 0 } ?? 512
+        guard ImageFit.sectorSizes.contains(sectorBytes) else { throw Problem.notFound("seed", name) }
         let seed = try await control.seed(
-            of: id, base: network.baseURL, placement: network.placement(of: request.remote?.ipv4), wantsProof: wantsProof(request))
+            of: id, base: network.baseURL, placement: network.placement(of: request.remote?.ipv4), wantsProof: wantsProof(request),
+            sectorBytes: sectorBytes)
         return .bytes(.ok, type: "application/octet-stream", seed.bytes)
     }
 
@@ -218,13 +259,28 @@ struct BootRoutes: Sendable {
                 title: "The hello is of \(hello.mac), and the wire does not show that it comes from there", detail: error.rawValue,
                 remedy: error.mayPass ? "Ask again." : "Boot the machine from the network again.")
         }
-        try pace.check(.hello, of: sender.mac, at: control.now)
+        try pace.check(.hello, of: sender.mac, at: control.steady)
         return Self.json(.ok, try await control.hello(hello, from: sender, wantsProof: wantsProof(request)))
     }
 
     /// The machine whose session a request shows, if it comes from where the session is bound to.
     private func agent(of request: BootRequest) throws -> Machine {
         let machine = try control.machine(session: request.bearer ?? "")
+        try check(request, isOfAgentOn: machine)
+        return machine
+    }
+
+    /// Shows an agent that this is the server that it has its session from. It shows no session yet, but asks from where that is
+    /// bound to.
+    private func prove(_ request: BootRequest) throws -> BootReply {
+        let question: ServerQuestion = try decode(request)
+        guard let machine = control.snapshot.machines[question.machine] else { throw ControlPlane.sessionInvalid }
+        try check(request, isOfAgentOn: machine)
+        try pace.check(.prove, of: machine.id, at: control.steady)
+        return Self.json(.ok, try control.prove(question))
+    }
+
+    private func check(_ request: BootRequest, isOfAgentOn machine: Machine) throws {
         guard let agent = machine.observed.agent else { throw ControlPlane.sessionInvalid }
         do throws(SenderWitness.Refusal) {
             try witness.check(request, isFrom: agent)
@@ -236,19 +292,20 @@ struct BootRoutes: Sendable {
                     "session-foreign", status: 401, title: "This session is bound to another port or address",
                     remedy: "Boot the machine from the network again.")
         }
-        return machine
     }
 
     private func agent(_ verb: String, _ request: BootRequest) async throws -> BootReply {
         if verb == "hello" { return try await hello(request) }
+        if verb == "prove" { return try prove(request) }
         let session = request.bearer ?? ""
         let machine = try agent(of: request)
         guard let message = AgentPace.Message(rawValue: verb) else {
             throw Problem("not-found", status: 404, title: "The agent's protocol has no “\(verb.prefix(40))”")
         }
-        try pace.check(message, of: machine.id, at: control.now)
+        try pace.check(message, of: machine.id, at: control.steady)
         switch message {
         case .hello: return try await hello(request)
+        case .prove: return try prove(request)
         case .inventory:
             try await control.record(try decode(request) as Inventory, of: machine.id, wantsProof: wantsProof(request))
             return .bytes(.noContent, type: "text/plain", [])
@@ -284,6 +341,21 @@ struct BootRoutes: Sendable {
             operation: id, proof: proof, from: request.remote?.ipv4, hostKeys: keys,
             evidence: evidence)
         return .bytes(.ok, type: "text/plain", Array("welcome\n".utf8))
+    }
+
+    /// The call home that is repeated until its answer, which only this server could make, has come.
+    private func callHomeUntilAcknowledged(_ operation: String, _ request: BootRequest) async throws -> BootReply {
+        let message = try CallHomeMessage(parsing: request.body)
+        guard message.operation.rawValue == operation else { throw Problem.notFound("operation", operation) }
+        do {
+            let line = try await control.callHome(
+                message, from: request.remote?.ipv4, evidence: ["call-home": request.remote?.ipAddress ?? ""])
+            // 200 for both: wget shows the contents of no other.
+            return .bytes(.ok, type: "text/plain", Array(line.utf8))
+        } catch let problem as Problem where problem.status == 403 {
+            refusals.note("call-home", source: request.remote?.ipAddress ?? "", mac: request.frameSource)
+            throw problem
+        }
     }
 
     // MARK: JSON

@@ -51,7 +51,7 @@ struct SenderWitness: Sendable {
         }
         // Behind a relay the frame is the router's, and the lease says whose the address is.
         try checkRouter(of: address, request.frameSource)
-        guard let lease = leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds) else { throw .noLease }
+        guard let lease = leases.activeLease(at: address, nowMilliseconds: control.steady.milliseconds) else { throw .noLease }
         return Sender(mac: lease.mac, address: address, interface: network.interface)
     }
 
@@ -67,7 +67,7 @@ struct SenderWitness: Sendable {
             if network.mode == .server, let holder = leases.holder(of: address), !isOneMachine(frame, holder) { throw .foreignLease }
         } else {
             try checkRouter(of: address, request.frameSource)
-            if let mac = agent.mac, let lease = leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds),
+            if let mac = agent.mac, let lease = leases.activeLease(at: address, nowMilliseconds: control.steady.milliseconds),
                 !isOneMachine(mac, lease.mac)
             {
                 throw .foreignLease

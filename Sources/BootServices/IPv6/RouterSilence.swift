@@ -63,7 +63,7 @@ public final class RouterSilence: Sendable {
 
     /// The answer to a message, if it gets one.
     func answer(to bytes: [UInt8], from source: SocketAddress) -> [UInt8]? {
-        let now = control.now
+        let now = control.steady
         // Routers forward nothing of the link's own addresses: it is from this wire.
         guard let sender = MetadataSource(source)?.ipv6, sender.isLinkLocal, let message = RouterDiscovery(parsing: bytes) else {
             counters.add("dropped")
@@ -96,7 +96,7 @@ public final class RouterSilence: Sendable {
 
     /// Whether a router is there by its own word.
     var hearsRouter: Bool {
-        let now = control.now
+        let now = control.steady
         return routers.withLock { $0.values.contains { now < $0 } }
     }
 }

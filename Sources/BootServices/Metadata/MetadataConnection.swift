@@ -122,7 +122,7 @@ final class MetadataConnection: ChannelInboundHandler {
             door.refusals.note(why.rawValue, source: source.description, mac: neighbour)
             return send(.refusal(status), head, context)
         }
-        let now = door.control.now
+        let now = door.control.steady
         var claim = isBehindRouter ? head.claim : nil
         var known = whoAsks(claiming: claim)
         if case .stranger = known.testimony, !isBehindRouter, let shown = head.claim {

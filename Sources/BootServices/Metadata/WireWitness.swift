@@ -113,7 +113,7 @@ final class WireWitness: Sendable {
             return .stranger(why: "\(mac) is no machine's")
         }
         let claimed = asker(machine, address, mac, shows: nil, in: snapshot)
-        return control.metadataSessions.proves(claim, of: claimed, now: control.now) ? .machine(claimed) : .unproved(machine.id)
+        return control.metadataSessions.proves(claim, of: claimed, now: control.steady) ? .machine(claimed) : .unproved(machine.id)
     }
 
     /// Whether it is in its desired network, or is where its system called home from.
@@ -149,7 +149,7 @@ final class WireWitness: Sendable {
         }
         // The address shows nothing here, not even where others' do.
         let claimed = asker(machine, address, port, shows: nil, in: snapshot)
-        guard control.metadataSessions.proves(claim, of: claimed, now: control.now) else { return .unproved(machine.id) }
+        guard control.metadataSessions.proves(claim, of: claimed, now: control.steady) else { return .unproved(machine.id) }
         guard isOf(subnet.prefix, machine) else { return .misplaced(machine.id) }
         return .machine(claimed)
     }
@@ -162,7 +162,7 @@ final class WireWitness: Sendable {
     }
 
     private func activeLease(at address: IPv4Address) -> DHCPLease? {
-        leases.activeLease(at: address, nowMilliseconds: control.now.milliseconds)
+        leases.activeLease(at: address, nowMilliseconds: control.steady.milliseconds)
     }
 
     /// By IPv6: machines give themselves these addresses, so none is another's; who asks is who has the MAC address.
@@ -180,7 +180,7 @@ final class WireWitness: Sendable {
     /// A system's is where it called home from. Its lease may be its agent's, who had DHCP where the system has a static
     /// address; so may be, until it calls home, where it was seen last.
     private func addresses(of machine: Machine, in snapshot: RackSnapshot) -> [IPv4Address] {
-        let now = control.now.milliseconds
+        let now = control.steady.milliseconds
         let leased = machine.interfaces.lazy.compactMap { self.leases.lease(of: $0.mac) }
             .filter { $0.isActive(atMilliseconds: now) }.map(\.address)
         let seen = machine.observed.address.map { [$0] } ?? []

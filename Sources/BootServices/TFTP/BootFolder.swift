@@ -8,15 +8,26 @@ internal import Synchronization
 final class BootFolder: TFTPFileSource {
     let path: String
     private let opened = Mutex<[String: Weak]>([:])
+    private let places = Mutex<[String: Place]>([:])
 
     private struct Weak { weak let file: ReadOnlyFile? }
 
     init(path: String) { self.path = path }
 
-    func has(_ name: String) -> Bool { access(path + "/" + name, R_OK) == 0 }
+    func has(_ name: String) -> Bool { access(path + "/" + (DiskLoader(name: name)?.template ?? name), R_OK) == 0 }
+
+    /// A copy of a loader, with what its name says written into it.
+    func copy(_ loader: DiskLoader) throws(FileOpenError) -> [UInt8] {
+        let file = try share(loader.template)
+        guard file.bytes <= UInt64(DiskLoader.limitBytes) else { throw .absent }
+        var bytes = try file.read(0..<file.bytes)
+        loader.patch(of: bytes)?.apply(to: &bytes, of: 0..<file.bytes)
+        return bytes
+    }
 
     func open(_ name: String, from client: SocketAddress) async throws -> TFTPFile {
         guard !name.contains("/") else { throw TFTPFileError.notFound(name) }
+        if let loader = DiskLoader(name: name) { return try open(loader) }
         let file: ReadOnlyFile
         do throws(FileOpenError) {
             file = try share(name)
@@ -30,6 +41,42 @@ final class BootFolder: TFTPFileSource {
             }
             guard got == count else { throw TFTPFileError(code: .notDefined, message: "the file cannot be read") }
         }
+    }
+
+    /// Each piece is read from the one file and changed on its way: a request, which anybody can send, keeps no copy of it.
+    private func open(_ loader: DiskLoader) throws -> TFTPFile {
+        let file: ReadOnlyFile
+        let patch: DiskLoader.Patch?
+        do throws(FileOpenError) {
+            file = try share(loader.template)
+            patch = try self.patch(loader, of: file)
+        } catch .absent {
+            throw TFTPFileError.notFound(loader.name)
+        }
+        return TFTPFile(bytes: file.bytes) { range, buffer in
+            guard var piece = try? file.read(range) else {
+                throw TFTPFileError(code: .notDefined, message: "the file cannot be read")
+            }
+            patch?.apply(to: &piece, of: range)
+            buffer.writeBytes(piece)
+        }
+    }
+
+    /// The place in a file is looked for once.
+    private func patch(_ loader: DiskLoader, of file: ReadOnlyFile) throws(FileOpenError) -> DiskLoader.Patch? {
+        let known = places.withLock { $0[loader.template] }
+        if let known, known.identity == file.identity {
+            return known.offset.map { DiskLoader.Patch(offset: $0, bytes: loader.content) }
+        }
+        guard file.bytes <= UInt64(DiskLoader.limitBytes) else { return nil }
+        let patch = loader.patch(of: try file.read(0..<file.bytes))
+        places.withLock { $0[loader.template] = Place(identity: file.identity, offset: patch?.offset) }
+        return patch
+    }
+
+    private struct Place {
+        let identity: FileIdentity
+        let offset: Int?
     }
 
     private func share(_ name: String) throws(FileOpenError) -> ReadOnlyFile {
@@ -74,6 +121,15 @@ private final class ReadOnlyFile: Sendable {
         self.descriptor = descriptor
         bytes = UInt64(status.st_size)
         identity = FileIdentity(status)
+    }
+
+    /// All bytes of the range, or an error.
+    func read(_ range: Range<UInt64>) throws(FileOpenError) -> [UInt8] {
+        let bytes = [UInt8](unsafeUninitializedCapacity: range.count) { space, count in
+            count = max(0, pread(descriptor, space.baseAddress, range.count, off_t(range.lowerBound)))
+        }
+        guard bytes.count == range.count else { throw .unavailable(errno: EIO) }
+        return bytes
     }
 
     deinit { close(descriptor) }

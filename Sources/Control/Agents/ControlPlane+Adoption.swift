@@ -9,23 +9,35 @@ extension ControlPlane {
     /// restored since the machine was last inspected, and where nothing that the record knows came after it. The system gets
     /// no identity by it: see ``Installation/isAdopted``.
     ///
-    /// - Parameter lastInventory: when the machine was inspected before this inventory.
+    /// - Parameter before: what was known of the machine before this inventory.
     func adopt(
-        _ inventory: Inventory, into machine: inout Machine, lastInventory: Timestamp?
+        _ inventory: Inventory, into machine: inout Machine, before: ObservedMachine
     ) async throws -> OperationTransition.Happening? {
-        guard let restoredAt, lastInventory.map({ $0 <= restoredAt }) ?? true else { return nil }
+        guard let restoredAt else { return nil }
+        if let epoch = before.inventoryEpoch {
+            guard epoch < restoreEpoch else { return nil }
+        } else {
+            // A record of before tells it by the wall clock alone.
+            guard before.inventoryAt.map({ $0 <= restoredAt }) ?? true else { return nil }
+        }
         guard machine.installed == nil, machine.openOperation == nil || machine.state == .inspecting else { return nil }
         let own = inventory.installations.filter { markers.isSealed($0.record) && isOf(machine, $0.record) }
         guard let found = own.max(by: { $0.record.generation < $1.record.generation }) else { return nil }
         guard try await !isSuperseded(found.record, on: machine) else { return nil }
-        let disk = inventory.disks.first { [$0.serial, $0.wwn, $0.name].contains(found.disk) }
+        let names = DiskNames(inventory.disks)
+        let disk = names.disk(recordedAs: found.disk)
         machine.installed = Installation(
             operation: found.record.operation, generation: found.record.generation, image: found.record.image,
-            digest: found.record.digest, hostname: found.record.hostname, diskSerial: disk?.serial, installedAt: now)
+            digest: found.record.digest, hostname: found.record.hostname,
+            diskSerial: disk.flatMap { inventory.disks[$0].serial }, installedAt: now)
+        machine.installed?.disk = disk.flatMap { disk in
+            names.name(of: disk).map { DiskTarget(inventory.disks[disk], name: $0, isNamed: true) }
+        }
         machine.installed?.isAdopted = true
         // The marker has what checks the system's keys; one of before markers had that may be known by its operation.
         let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value
         machine.installed?.keyVerifiers = found.record.keyVerifiers ?? (known?.machine == machine.id ? known?.keyVerifiers : nil)
+        machine.installed?.seedNamesOperation = known?.seedNamesOperation
         // The record may be older than the disk: what is asked for next must be newer than what is there.
         machine.generation = max(machine.generation, found.record.generation)
         if machine.openOperation == nil { machine.state = .running }
@@ -52,7 +64,7 @@ extension ControlPlane {
     func ignored(
         _ inventory: Inventory, _ before: Inventory?, on machine: Machine, evidence: [String: String]
     ) -> OperationTransition.Happening? {
-        let expected = [machine.installed?.operation, machine.openOperation].compactMap { $0 }
+        let expected = [machine.installed?.operation, machine.unproved?.operation, machine.openOperation].compactMap { $0 }
         let known = before?.installations ?? []
         let odd = inventory.installations.filter { found in !expected.contains(found.record.operation) && !known.contains(found) }
         guard let first = odd.first else { return nil }

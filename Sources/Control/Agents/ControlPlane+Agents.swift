@@ -32,19 +32,23 @@ extension ControlPlane {
             machine.observed.inventory = Self.keepingContents(
                 Self.keepingNeighbours(inventory, of: machine.observed.inventory), of: machine.observed.inventory)
             machine.observed.inventoryAt = now
+            machine.observed.inventoryEpoch = restoreEpoch
             machine.observed.lastSeen = now
+            machine.observed.heardAt = steady
             for index in machine.interfaces.indices {
                 machine.interfaces[index].name =
                     inventory.nics.first { $0.mac == machine.interfaces[index].mac }?.name ?? machine.interfaces[index].name
             }
             let sender = machine.observed.agent.flatMap { agent in agent.mac.map { Sender(mac: $0, address: agent.address) } }
             var events = take(
-                claims: inventory.nics.map { Interface(mac: $0.mac, name: $0.name) }, into: &machine, evidence: sender?.evidence ?? [:])
-            if let adopted = try await adopt(inventory, into: &machine, lastInventory: before.inventoryAt) {
+                claims: inventory.nics.filter { !$0.isHostInterface }.map { Interface(mac: $0.mac, name: $0.name) }, into: &machine,
+                evidence: sender?.evidence ?? [:])
+            if let adopted = try await adopt(inventory, into: &machine, before: before) {
                 events.append(adopted)
             } else if let ignored = ignored(inventory, before.inventory, on: machine, evidence: sender?.evidence ?? [:]) {
                 events.append(ignored)
             }
+            if let missing = missing(inventory, on: &machine) { events.append(missing) }
             machine.judgeDisks(marked: markedDisks(inventory))
             if let found = foreignDisksFound(on: machine, before, evidence: sender?.evidence ?? [:]) { events.append(found) }
             var mutations = [try machine.put(.revision(found.revision))]
@@ -79,7 +83,10 @@ extension ControlPlane {
         for index in inventory.disks.indices where inventory.disks[index].contents == nil {
             let disk = inventory.disks[index]
             inventory.disks[index].contents =
-                old?.disks.first { $0.recordName == disk.recordName && $0.bytes == disk.bytes && $0.model == disk.model }?.contents
+                old?.disks.first {
+                    $0.name == disk.name && $0.worldWideNames == disk.worldWideNames && $0.serial == disk.serial && $0.path == disk.path
+                        && $0.bytes == disk.bytes && $0.model == disk.model
+                }?.contents
         }
         inventory.storageWithoutDriver = inventory.storageWithoutDriver ?? old?.storageWithoutDriver
         return inventory
@@ -102,7 +109,7 @@ extension ControlPlane {
         // Its question shows that the agent is there. What is still waiting for an answer later on shows nothing:
         // an operation that was begun meanwhile is for the agent to ask for again.
         let asking = try machine(session: session)
-        agentPolls.withLock { $0[asking.id] = now }
+        agentPolls.withLock { $0[asking.id] = steady }
         try await welcome(asking)
         let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let observer = snapshots.observe { _ in wake.yield() }
@@ -166,10 +173,27 @@ extension ControlPlane {
         case .inspect: work = .inspect
         case .install(let request): work = .install(try await installWork(operation, request, machine, base, placement, wantsProof))
         case .wipe(let request):
-            work = .wipe(WipeWork(disks: request.disks, done: operation.steps.filter { $0.state == .succeeded }.map(\.name)))
+            guard let disks = request.disks, !disks.isEmpty else { return try await refuseWipeOfNothing(operation) }
+            let done = operation.steps.filter { $0.state == .succeeded }.map(\.name)
+            work = .wipe(WipeWork(disks: disks, done: done, targets: request.targets))
         case .rescue(let request): work = .rescue(RescueWork(sshKeys: request.sshKeys))
         }
         return AgentTask(operation: operation.id, generation: operation.generation, work: work)
+    }
+
+    /// An operation that an earlier version began without naming disks meant all that its agent would find. That is not asked
+    /// of an agent any more, least of all of an earlier one that still runs.
+    private func refuseWipeOfNothing(_ operation: Model.Operation) async throws -> AgentTask? {
+        let problem = Problem(
+            "wipe-no-disks", status: 409, title: "This wipe names no disks, so nothing was wiped",
+            detail: "It was asked for before wipes carried the disks that the record had.",
+            remedy: "Release the hold, look at its disks with hostler machine show \(operation.machine), then wipe it again.")
+        try await change(operation.machine) { transition, now in
+            guard transition.operation.id == operation.id, let step = transition.operation.currentStep?.name else { return }
+            transition.report(
+                StepReport(operation: operation.id, generation: operation.generation, step: step, kind: .failed, problem: problem), now)
+        }
+        return nil
     }
 
     private func installWork(
@@ -180,15 +204,30 @@ extension ControlPlane {
             throw Problem.notFound("image", request.image, remedy: "It was removed meanwhile; cancel the operation.")
         }
         let seed = try await seed(of: operation.id, base: base, placement: placement, wantsProof: wantsProof)
-        let chosen = operation.step(.chooseDisk).flatMap { $0.state == .succeeded ? $0.evidence["serial"] ?? $0.evidence["wwn"] : nil }
-        return InstallWork(
+        let large = try await largeSectorSeed(operation.id, machine, base, placement, wantsProof)
+        let target = operation.installTarget
+        var work = InstallWork(
             record: try markers.sealed(marker(of: operation, request, digest)),
             done: operation.steps.filter { $0.state == .succeeded }.map(\.name),
             indexPath: path(of: image.indexDigest, for: operation.id), indexDigest: "\(image.indexDigest)",
-            blobPath: path(of: image.blobDigest, for: operation.id), diskBytes: image.diskBytes, disk: chosen ?? request.disk,
+            blobPath: path(of: image.blobDigest, for: operation.id), diskBytes: image.diskBytes, disk: target?.name,
             seedPath: "/seeds/\(operation.id)", seedDigest: seed.digest, seedBytes: Int64(seed.bytes.count),
             restart: request.restart ?? .reboot, rootUUID: image.properties.rootUUID,
-            kernelArguments: kernelArguments(image, machine))
+            kernelArguments: kernelArguments(image, machine), target: target)
+        work.facts = image.facts
+        work.seed4096 = large
+        // A machine that was not inspected when the work was asked for is by now.
+        work.retires = request.retires ?? formerSystems(of: machine, besides: work.disk, digest: digest)
+        return work
+    }
+
+    /// The seed for a disk with sectors of 4096 bytes, where the machine has one or may have one.
+    private func largeSectorSeed(
+        _ id: OperationID, _ machine: Machine, _ base: String, _ placement: Placement?, _ wantsProof: Bool
+    ) async throws -> SeedFile? {
+        guard machine.observed.inventory?.disks.contains(where: { $0.logicalBlockBytes == 4096 }) ?? true else { return nil }
+        let seed = try await seed(of: id, base: base, placement: placement, wantsProof: wantsProof, sectorBytes: 4096)
+        return SeedFile(path: "/seeds/\(id)?sector=4096", digest: seed.digest, bytes: Int64(seed.bytes.count))
     }
 
     /// What the disk says of itself once the installation has written it.
@@ -212,19 +251,24 @@ extension ControlPlane {
     /// The seed of an open installation. Its system calls home at `base`, `http://address:port`; its network is told of
     /// where it stands. There is none for a machine that has not proved its boot, where its network or, by `wantsProof`,
     /// the one that it asks on wants that.
-    public func seed(of id: OperationID, base: String, placement: Placement? = nil, wantsProof: Bool) async throws -> SeedVolume {
+    ///
+    /// - Parameter sectorBytes: of the disk that it goes to, 512 or 4096.
+    public func seed(
+        of id: OperationID, base: String, placement: Placement? = nil, wantsProof: Bool, sectorBytes: Int = 512
+    ) async throws -> SeedVolume {
         guard let operation = snapshot.operations[id], operation.state != .waiting, case .install(let request) = operation.request,
             let stored = try await records.store.get(SeedSecrets.key(id)), let machine = snapshot.machines[operation.machine],
             isTrusted(machine, wantsProof: wantsProof)
         else { throw Problem.notFound("seed", id.rawValue) }
-        return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)") {
+        return try seeds.seed("\(id)|\(base)|\(placement.debugDescription)|\(sectorBytes)") {
             let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
             guard let keys = secrets.keys else { throw StoreError.corrupt("the record at \(stored.key) has no keys") }
             return try SeedVolume(
                 SeedSource(
                     operation: operation, request: request, secrets: secrets, callHome: "\(base)/call-home/\(id)", machine: machine,
                     placement: placement, instanceKey: keys.instance, seedKey: keys.seed,
-                    bringsHostCertificates: environment.bringsHostCertificates))
+                    delivery: CallHomeDelivery(operation: id, key: markers.callHomeKey(of: operation), base: base),
+                    bringsHostCertificates: environment.bringsHostCertificates), sectorBytes: sectorBytes)
         }
     }
 
@@ -251,48 +295,13 @@ extension ControlPlane {
 
     public func log(_ batch: LogBatch, of machine: MachineID) { logs.append(batch, of: machine) }
 
-    /// The installed system calls home: the proof that it is up.
-    public func callHome(
-        operation id: OperationID, proof: String, from address: IPv4Address? = nil, hostKeys: [String],
-        evidence: [String: String]
-    ) async throws {
-        let refused = Problem("proof-invalid", status: 403, title: "That proof is not the operation's")
-        guard let operation = try await records.get(Model.Operation.self, id: id.rawValue)?.value else { throw refused }
-        // Said again after a lost reply: the secret is gone by now, and nothing is given away.
-        if operation.state == .succeeded { return }
-        guard let stored = try await records.store.get(SeedSecrets.key(id)),
-            constantTimeEqual(try RecordCoding.decode(SeedSecrets.self, from: stored).proof, proof)
-        else { throw refused }
-        // The call home of these data sources is on the disk: it would come as well from a system that found nothing else.
-        if case .install(let request) = operation.request, request.dataSource == .ec2 || request.dataSource == .noCloudHTTP,
-            evidence["instance-id"] != id.rawValue
-        {
-            throw Problem(
-                "instance-foreign", status: 409, title: "The system is up, but did not find its first-boot data",
-                detail: "It calls itself \(evidence["instance-id"] ?? "nothing").",
-                remedy: "See what the metadata service refused: hostler event list")
-        }
-        try await change(operation.machine) { transition, now in
-            guard transition.operation.id == id else { return }
-            transition.machine.observed.lastSeen = now
-            transition.machine.observed.address = address ?? transition.machine.observed.address
-            let start = transition.operation.step(.firstBoot)?.startedAt
-            let times = self.bootTraces.trace(of: transition.machine)?.evidence(from: start, to: now) ?? [:]
-            transition.systemIsUp(hostKeys: hostKeys.filter(Self.isHostKey), evidence: evidence.merging(times) { $1 }, now)
-        }
-    }
-
-    /// What is said to be a host key is the system's text until it has a key's form: a type and base64, printable.
-    private static func isHostKey(_ line: String) -> Bool {
-        line.utf8.allSatisfy { (0x20...0x7e).contains($0) } && (try? InstallAdmission.check(keys: [line])) != nil
-    }
-
     /// What a machine that asks by this port boots, on a network with this policy.
     public func boots(_ mac: MACAddress, policy: DiscoveryPolicy = .discover) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
+        if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged, policy: policy)) }
         let operation = machine.flatMap { snapshot.namedOperation(of: $0) }
-        let tries = machine == nil ? inspectionTries.count(of: mac, at: now) : 0
+        let tries = machine == nil ? inspectionTries.count(of: mac, at: steady) : 0
         return (
             machine,
             BootGate.decide(machine: machine, operation: operation, policy: policy, tries: tries, isFrozen: snapshot.freeze != nil)
@@ -300,5 +309,5 @@ extension ControlPlane {
     }
 
     /// An unknown machine is sent into the agent now.
-    public func noteInspection(of mac: MACAddress) { inspectionTries.note(mac, at: now) }
+    public func noteInspection(of mac: MACAddress) { inspectionTries.note(mac, at: steady) }
 }

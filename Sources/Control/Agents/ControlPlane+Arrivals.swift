@@ -17,20 +17,21 @@ extension ControlPlane {
         guard hello.mac == sender.mac else {
             throw Problem("hello-foreign", status: 403, title: "The hello is of \(hello.mac), and comes from \(sender.mac)")
         }
-        let now = now
+        try refuseDamaged(mac: sender.mac)
         guard hello.sessionKey.utf8.count == 64, hello.macs.count <= ObservedMachine.claimLimit else {
             throw Problem("hello-invalid", title: "The agent's hello is malformed")
         }
         let boot = String(Hex.encode(SHA256.hash(data: Array((hello.nonce + "|" + hello.sessionKey).utf8))).prefix(32))
         // An agent that crashed and was started again says what it said before, however long ago that was.
         let isUnderWay = snapshot.machine(with: sender.mac)?.observed.agent?.boot == boot
-        let (nonceName, expires) = try nonces.check(hello.nonce, mac: sender.mac, now: now, mayBeOld: isUnderWay)
+        let (nonceName, expires) = try nonces.check(hello.nonce, mac: sender.mac, now: steady, mayBeOld: isUnderWay)
+        var order: Revision?
         if !isUnderWay {
             try admitDiscovery(of: hello, from: sender)
-            try await spend(nonceName, boot: boot, expires: expires)
+            order = try await spend(nonceName, boot: boot, expires: expires)
         }
         for _ in 0..<Self.conflictLimit {
-            guard let machine = try await arrive(hello, boot: boot, from: sender, wantsProof: wantsProof) else { continue }
+            guard let machine = try await arrive(hello, boot: boot, order, from: sender, wantsProof: wantsProof) else { continue }
             inspectionTries.forget(sender.mac)
             return HelloReply(
                 session: nonces.session(machine: machine.id, boot: boot), machine: machine.id, name: machine.name.text)
@@ -38,19 +39,26 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
-    func spend(_ nonce: String, boot: String, expires: Timestamp) async throws {
+    /// - Returns: the revision at which it was spent.
+    @discardableResult
+    func spend(_ nonce: String, boot: String, expires: Timestamp) async throws -> Revision {
         let key = "/nonces/" + nonce
         let record = try RecordCoding.encode(SpentNonce(boot: boot, expires: expires))
-        if try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) != nil { return }
-        let spent = try await records.store.get(key).map { try RecordCoding.decode(SpentNonce.self, from: $0) }
-        guard spent?.boot == boot else {
-            throw Problem(
-                "nonce-spent", status: 401, title: "The boot nonce has been spent by another boot",
-                remedy: "Boot the machine from the network again.")
+        if let revision = try await records.store.commitUnlessConflict([.put(key: key, value: record, if: .absent)]) { return revision }
+        // A record that cannot be read says that it was spent, and not by whom.
+        guard let stored = try await records.store.get(key), let spent = try? RecordCoding.decode(SpentNonce.self, from: stored),
+            spent.boot == boot
+        else {
+            throw Self.nonceSpent
         }
+        return stored.modifiedRevision
     }
 
-    private struct SpentNonce: Codable {
+    private static let nonceSpent = Problem(
+        "nonce-spent", status: 401, title: "The boot nonce has been spent by another boot, or its boot is over",
+        remedy: "Boot the machine from the network again.")
+
+    struct SpentNonce: Codable {
         var boot: String
         var expires: Timestamp
     }
@@ -61,7 +69,11 @@ extension ControlPlane {
             try await Task.sleep(for: .seconds(600))
             do {
                 let spent = try await records.store.list(prefix: "/nonces/", after: nil, limit: 500).values
-                let old = try spent.filter { try RecordCoding.decode(SpentNonce.self, from: $0).expires < now }
+                let old = spent.filter { stored in
+                    if let nonce = try? RecordCoding.decode(SpentNonce.self, from: stored) { return nonce.expires < steady }
+                    records.damaged.note(stored.key, stored.modifiedRevision, "it is no spent nonce")
+                    return false
+                }
                 guard !old.isEmpty else { continue }
                 try await records.store.commit(old.map { .delete(key: $0.key, if: .none) })
             } catch StoreError.closed {
@@ -82,12 +94,15 @@ extension ControlPlane {
     }
 
     /// Nil where somebody else changed the record meanwhile.
-    private func arrive(_ hello: HelloRequest, boot: String, from sender: Sender, wantsProof: Bool) async throws -> Machine? {
+    private func arrive(
+        _ hello: HelloRequest, boot: String, _ order: Revision?, from sender: Sender, wantsProof: Bool
+    ) async throws -> Machine? {
         let binding = PortBinding.decide(sender.mac, naming: hello.macs, in: snapshot)
+        if case .shared(let machines) = binding { throw try await refuse(hello, from: sender, sharedBy: machines) }
         let known: MachineID? =
             switch binding {
             case .own(let id), .joins(let id): id
-            case .new: nil
+            case .new, .shared: nil
             }
         var found: Versioned<Machine>?
         if let known {
@@ -95,9 +110,11 @@ extension ControlPlane {
             // It was deleted, or has given the port away, since the snapshot was made.
             guard let machine = found?.value, binding == .joins(machine.id) || machine.owns(sender.mac) else { return nil }
         }
+        if let machine = found?.value, machine.observed.agent?.boot != boot { try await check(hello, from: sender, isBoardOf: machine) }
         var arrival = Arrival(machine: found?.value ?? newMachine())
         take(sender, binding, hello, into: &arrival)
         arrival.machine.observed.lastSeen = now
+        arrival.machine.observed.heardAt = steady
         arrival.machine.observed.address = sender.address ?? arrival.machine.observed.address
         if wantsProof, arrival.machine.attestationRule == nil {
             arrival.machine.attestationRule = .required
@@ -107,9 +124,12 @@ extension ControlPlane {
                     message: "\(arrival.machine.name) is on a network that asks for attestation: from now on it must prove its boots everywhere",
                     evidence: sender.evidence))
         }
-        let presence = AgentPresence(
+        var presence = AgentPresence(
             boot: boot, since: now, version: String(hello.version.prefix(64)), mac: sender.mac, address: sender.address)
         let before = found?.value.observed.agent
+        presence.order = order?.rawValue ?? before?.order
+        // A hello that was long on its way does not bring back a boot that another has followed.
+        if let order, let before, before.boot != boot, let newest = before.order, newest > order.rawValue { throw Self.nonceSpent }
         // The same hello again after a lost reply.
         if before?.boot == boot, before?.address == presence.address, arrival.events.isEmpty { return arrival.machine }
         let isSameBoot = before?.boot == boot
@@ -129,16 +149,17 @@ extension ControlPlane {
     /// The port that it booted by, and those that its agent names beside it.
     private func take(_ sender: Sender, _ binding: PortBinding, _ hello: HelloRequest, into arrival: inout Arrival) {
         switch binding {
-        case .own: break
+        case .own: arrival.machine.markBooted(sender.mac, now)
         case .joins:
-            arrival.machine.interfaces.append(Interface(mac: sender.mac, name: nil))
+            arrival.machine.interfaces.append(Interface(mac: sender.mac, bootedAt: now))
             arrival.events.append(
                 .init(
                     kind: "interface.joined", actor: "agent",
                     message: "port \(sender.mac) has booted and is \(arrival.machine.name)'s now: each had named the other",
                     evidence: sender.evidence))
+        case .shared: break
         case .new:
-            arrival.machine.interfaces.append(Interface(mac: sender.mac))
+            arrival.machine.interfaces.append(Interface(mac: sender.mac, bootedAt: now))
             arrival.events.append(
                 .init(
                     kind: "machine.discovered", actor: "agent", message: "a new machine: \(arrival.machine.id)",
@@ -192,15 +213,17 @@ extension ControlPlane {
         let isFrozen = snapshot.freeze != nil
         if let open = arrival.machine.openOperation {
             guard let operation = try await records.get(Model.Operation.self, id: open.rawValue) else { return }
-            transition = OperationTransition(machine: arrival.machine, operation: operation.value)
+            transition = OperationTransition(machine: arrival.machine, operation: operation.value, uptime: uptime)
             transition.isFrozen = isFrozen
-            transition.agentArrived(presence, now, evidence: trace?.evidence(from: operation.value.step(.agent)?.startedAt, to: now) ?? [:])
+            transition.agentArrived(presence, now, evidence: times(of: trace, since: operation.value.step(.agent)))
             precondition = .revision(operation.revision)
         } else if arrival.machine.state == .new {
             transition = OperationTransition.begin(
-                id: .random(length: 8), request: .inspect, machine: arrival.machine, by: Operation.discoverer, now: now)
-            transition.agentArrived(presence, now, evidence: trace?.evidence(from: nil, to: now) ?? [:])
+                id: .random(length: 8), request: .inspect, machine: arrival.machine, by: Operation.discoverer, now: now, uptime: uptime)
+            transition.operation.madeAfter = try await records.store.currentRevision().rawValue
+            transition.agentArrived(presence, now, evidence: times(of: trace, since: nil))
             precondition = .absent
+            arrival.mutations.append(try clockMark())
         } else {
             return
         }
@@ -216,7 +239,7 @@ extension ControlPlane {
 
     func newMachine() -> Machine {
         var id = MachineID.random(length: 6)
-        while snapshot.machines[id] != nil { id = .random(length: 6) }
+        while snapshot.machines[id] != nil || snapshot.damaged[id] != nil { id = .random(length: 6) }
         // An id is always a valid name.
         let name = try? DisplayName(id.rawValue)
         return Machine(id: id, name: name.unsafelyUnwrapped, interfaces: [], now: now)

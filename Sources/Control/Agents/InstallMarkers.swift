@@ -22,6 +22,12 @@ struct InstallMarkers: Sendable {
         return constantTimeEqual(tag, own)
     }
 
+    /// What the system of an installation and this control plane make the codes of a call home with. It opens nothing.
+    func callHomeKey(of operation: Model.Operation) -> CallHomeKey {
+        let text = "call-home|\(operation.machine)|\(operation.id)|\(operation.generation)"
+        return CallHomeKey(hex: Hex.encode(HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: key)))
+    }
+
     /// The same bytes for the same record: JSON with sorted keys, without the tag.
     private static func text(_ record: InstallRecord) throws -> [UInt8] {
         var plain = record

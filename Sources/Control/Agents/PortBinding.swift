@@ -13,11 +13,16 @@ enum PortBinding: Equatable {
     case joins(MachineID)
     /// Nobody has it.
     case new
+    /// Several have it in their records, or name it: it identifies none of them, and a person decides.
+    case shared([MachineID])
 
     static func decide(_ port: MACAddress, naming others: [MACAddress], in snapshot: RackSnapshot) -> PortBinding {
-        if let owner = snapshot.machine(with: port) { return .own(owner.id) }
-        let mutual = snapshot.machines(claiming: port).filter { machine in others.contains(where: machine.owns) }
-        return mutual.count == 1 ? .joins(mutual[0].id) : .new
+        let owners = snapshot.machines(with: port)
+        if owners.count > 1 { return .shared(owners.map(\.id).sorted()) }
+        if let owner = owners.first { return .own(owner.id) }
+        let claimants = snapshot.machines(claiming: port)
+        guard let mutual = claimants.first(where: { machine in others.contains(where: machine.owns) }) else { return .new }
+        return claimants.count == 1 ? .joins(mutual.id) : .shared([mutual.id] + claimants.map(\.id).filter { $0 != mutual.id }.sorted())
     }
 }
 
@@ -28,7 +33,7 @@ extension Machine {
     mutating func claim(_ named: [Interface]) -> [MACAddress] {
         var claimed = observed.claimedInterfaces ?? []
         var fresh: [MACAddress] = []
-        for port in named where !owns(port.mac) && !port.mac.isMulticast && port.mac.value != 0 {
+        for port in named where !owns(port.mac) && !port.mac.isMulticast && port.mac.value != 0 && !Filler.isHostInterface(port.mac) {
             if let index = claimed.firstIndex(where: { $0.mac == port.mac }) {
                 claimed[index].name = port.name ?? claimed[index].name
             } else if claimed.count < ObservedMachine.claimLimit {

@@ -18,6 +18,8 @@ struct SeedSource {
     var instanceKey: String
     /// What its first boot shows.
     var seedKey: String
+    /// What has its system call home until that is acknowledged.
+    var delivery: CallHomeDelivery
     /// Whether its SSH host certificates are brought to it.
     var bringsHostCertificates = false
 
@@ -25,7 +27,7 @@ struct SeedSource {
     var callHomeURL: String { callHome + "/" + secrets.proof }
     /// The seed volume's.
     var label: String { SeedVolume.label(request.dataSource) }
-    var vendorData: [UInt8] { Array(SeedVolume.vendorData(callHomeURL, certificatesFrom: bringsHostCertificates ? label : nil).utf8) }
+    var vendorData: [UInt8] { Array(SeedVolume.vendorData(callHomeURL, delivery, certificatesFrom: bringsHostCertificates ? label : nil).utf8) }
     /// Where the metadata service is, with the key to it in the path: clients that know no header can have it too.
     var metadataURL: String { "http://169.254.169.254/k/\(seedKey)" }
 
@@ -54,11 +56,28 @@ public struct SeedVolume: Sendable {
     public var digest: String
 
     /// The same inputs always give the same bytes, so a seed can be made anew at any time.
-    init(_ source: SeedSource) throws {
+    /// - Parameter sectorBytes: the disk's; a kernel mounts no FAT with smaller ones.
+    init(_ source: SeedSource, sectorBytes: Int = 512) throws {
         // The key to the machine's identity, which only root can read here; no data source looks at it.
         let key = FATVolume.File(name: "hostler/key", contents: Array((source.instanceKey + "\n").utf8))
-        bytes = try FATVolume(label: source.label, files: Self.files(source) + [key]).bytes
+        // By this the system's disk is found when it is to be started: see packaging/boot/local-disk.cfg.
+        let name = FATVolume.File(name: "hostler/\(source.operation.id)", contents: Array("\(source.operation.id)\n".utf8))
+        bytes = try FATVolume(label: source.label, files: Self.files(source) + [key, name], sectorBytes: sectorBytes).bytes
         digest = "sha256:" + Hex.encode(SHA256.hash(data: bytes))
+    }
+
+    /// How long the volume will be at most, before it can be made: whole MiB.
+    static func expectedBytes(_ request: InstallRequest, of machine: Machine) -> Int64 {
+        // The metadata service has the user-data of these: it is not on the volume.
+        let isFetched = request.dataSource == .noCloudHTTP || request.dataSource == .ec2
+        let userData = isFetched ? 0 : (request.userData?.text.utf8.count ?? 0) / 4 * 3
+        // A network's configuration may come as base64 text within base64 text.
+        let words =
+            [request.networkConfig].compactMap { $0 } + request.sshKeys + machine.desired.sshKeys
+            + (machine.desired.tags.map { $0.key + $0.value })
+        // Beside these there are some ten files and folders of a few KB.
+        let contents = userData + 2 * words.reduce(0) { $0 + $1.utf8.count } + (192 << 10)
+        return Int64(FATVolume.bytesNeeded(forContents: contents))
     }
 
     static func label(_ source: DataSource?) -> String { source == .configDrive ? "CONFIG-2" : "CIDATA" }
@@ -116,10 +135,11 @@ public struct SeedVolume: Sendable {
     }
 
     /// Vendor data, which the user's own data overrules: the call home at the end of
-    /// cloud-init's last stage, when everything of the user's has been applied.
+    /// cloud-init's last stage, when everything of the user's has been applied, and what repeats it from then on. The latter is a
+    /// script, so that no key of the user's cloud-config takes its place.
     ///
     /// - Parameter label: of the volume with the key that SSH host certificates are fetched with; nil: none are.
-    static func vendorData(_ url: String, certificatesFrom label: String?) -> String {
+    static func vendorData(_ url: String, _ delivery: CallHomeDelivery, certificatesFrom label: String?) -> String {
         let config = """
             #cloud-config
             phone_home:
@@ -128,9 +148,9 @@ public struct SeedVolume: Sendable {
               tries: 20
 
             """
-        guard let label else { return config }
         // RFC 2046 §5.1.3, as cloud-init reads it.
-        let parts = [("text/cloud-config", config), ("text/x-shellscript", HostCertificateDelivery.script(from: label, starts: true))]
+        var parts = [("text/cloud-config", config), ("text/x-shellscript", delivery.script(starts: true))]
+        if let label { parts.append(("text/x-shellscript", HostCertificateDelivery.script(from: label, starts: true))) }
         return "Content-Type: multipart/mixed; boundary=\"hostler\"\nMIME-Version: 1.0\n\n"
             + parts.map { "--hostler\nContent-Type: \($0.0); charset=\"utf-8\"\nMIME-Version: 1.0\n\n\($0.1)\n" }.joined() + "--hostler--\n"
     }
@@ -163,7 +183,8 @@ public struct SeedVolume: Sendable {
         // The key is in it: nobody but root reads it.
         let script =
             (["umask 077"] + files.map { "echo \(Data($0.1).base64EncodedString()) | base64 -d > \($0.0)" }
-            + (source.bringsHostCertificates ? [certificates(source.label)] : [])
+            + [aside(source.delivery.script(starts: false))]
+            + (source.bringsHostCertificates ? [aside(HostCertificateDelivery.script(from: source.label, starts: false))] : [])
             + ["sync", "systemctl reboot --force"]).joined(separator: " && ")
         let userData: JSONTree = ["bootcmd": [["sh", "-c", .string(script)]]]
         let seed: JSONTree = [
@@ -174,10 +195,9 @@ public struct SeedVolume: Sendable {
             network: source.networkConfig)
     }
 
-    /// Without its certificates a system is still to be started.
-    private static func certificates(_ label: String) -> String {
-        let script = Data(HostCertificateDelivery.script(from: label, starts: false).utf8).base64EncodedString()
-        return "{ echo \(script) | base64 -d | sh || true; }"
+    /// Whatever becomes of it, the system is started.
+    private static func aside(_ script: String) -> String {
+        "{ echo \(Data(script.utf8).base64EncodedString()) | base64 -d | sh || true; }"
     }
 
     // MARK: Config drive

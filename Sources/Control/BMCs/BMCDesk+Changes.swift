@@ -21,7 +21,9 @@ extension BMCDesk {
         bmc.fingerprint = request.fingerprint
         bmc.trustsAuthorities = request.trustsAuthorities ?? false
         bmc.options = request.options ?? [:]
-        if let name = request.machine { bmc.machine = try await control.machine(named: name).value.id }
+        var wanted: MachineID?
+        if let name = request.machine { wanted = try await control.machine(named: name).value.id }
+        if let wanted { try refuseSecond(at: wanted, besides: nil) }
 
         let way = try ways.way(to: bmc, password: request.password)
         do {
@@ -30,27 +32,17 @@ extension BMCDesk {
             await way.close()
             throw error
         }
-        if let machine = bmc.machine, let other = roster.withLock({ roster in roster.values.first { $0.value.machine == machine } })?.value {
-            await way.close()
-            throw Problem(
-                "machine-has-bmc", status: 409, title: "\(machine) has a BMC already: \(other.id) at \(other.address)",
-                remedy: "Take the other away first: hostler bmc remove \(other.id)")
-        }
         var newMachine: [Mutation] = []
-        if bmc.machine == nil, request.makesMachine == true {
-            do {
-                let made = try control.machine(in: bmc, macs: request.macs ?? [], by: actor)
-                bmc.machine = made.machine
-                newMachine = made.mutations
-            } catch {
-                await way.close()
-                throw error
-            }
+        do {
+            newMachine = try assign(&bmc, request, wanted, by: actor)
+        } catch {
+            await way.close()
+            throw error
         }
         let secret = BMCSecret(current: try request.password.map { try vault.seal($0, context: BMCSecret.context(bmc.id)) })
         let added = OperationTransition.Happening(
             kind: "bmc.added", actor: actor, message: "BMC \(bmc.address) (\(bmc.kind.rawValue)) added",
-            evidence: bmc.fingerprint.map { ["fingerprint": $0] } ?? [:])
+            evidence: (bmc.fingerprint.map { ["fingerprint": $0] } ?? [:]).merging(Self.evidence(bmc.binding?.findings ?? [])) { $1 })
         let revision = try await records.store.commit(
             [
                 try bmc.put(.absent), try secret.put(for: bmc.id, .absent),
@@ -58,7 +50,7 @@ extension BMCDesk {
             ] + newMachine)
         if !newMachine.isEmpty { await control.snapshots.reached(revision) }
         keep(Versioned(value: bmc, revision: revision))
-        put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: control.environment.now))
+        put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: { [control] in control.now }, steady: { [control] in control.steady }))
         return bmc
     }
 
@@ -87,18 +79,38 @@ extension BMCDesk {
         bmc.facts = facts
         bmc.fingerprint = way.fingerprint ?? bmc.fingerprint
         bmc.observed.power = ObservedPower(state: try await way.readPower().state, at: control.now)
-        guard bmc.machine == nil else { return }
-        switch BMCMatch.machine(for: facts, among: control.snapshot.machines.values) {
-        case .match(let machine, _): bmc.machine = machine
-        case .none: break
-        case .ambiguous(let machines):
-            throw Problem(
-                "bmc-ambiguous", status: 409, title: "The BMC at \(bmc.address) could be that of several machines",
-                detail: machines.map(\.rawValue).joined(separator: ", "), remedy: "Say which with --machine.")
-        }
     }
 
-    /// Looks at a BMC anew: logs in, asks who it is, and finds its machine where it has none.
+    /// Which machine it is that a new BMC switches: the one that a person names, the one that is proved, or a new one.
+    private func assign(_ bmc: inout BMC, _ request: BMCRequest, _ wanted: MachineID?, by actor: String) throws(Problem) -> [Mutation] {
+        if let wanted {
+            bmc.machine = wanted
+            bmc.binding = BMCBinding(.hand, by: actor, at: control.now, findings: findings(bmc, wanted), facts: bmc.facts)
+            return []
+        }
+        find(&bmc, by: actor)
+        if let machine = bmc.machine { try refuseSecond(at: machine, besides: nil) }
+        guard bmc.machine == nil, request.makesMachine == true else { return [] }
+        // One that a fact speaks for and none against may be it: a second record of it would do harm.
+        if let likely = bmc.proposals?.filter({ proposal in !proposal.findings.contains { $0.standing == .differs } }), !likely.isEmpty {
+            throw Problem(
+                "bmc-ambiguous", status: 409,
+                title: "The BMC at \(bmc.address) may be that of a known machine: \(likely.map(\.machine.rawValue).joined(separator: ", "))",
+                detail: Self.words(likely), remedy: "If it is, say so with --machine; or add it without --new-machine, and look at it.")
+        }
+        let made = try control.machine(in: bmc, macs: request.macs ?? [], besides: toldElsewhere(than: bmc), by: actor)
+        bmc.machine = made.machine
+        bmc.binding = BMCBinding(.hand, by: actor, at: control.now, findings: [], facts: bmc.facts)
+        bmc.proposals = nil
+        return made.mutations
+    }
+
+    /// Ports that other BMCs name.
+    private func toldElsewhere(than bmc: BMC) -> Set<MACAddress> {
+        Set(roster.withLock { $0.values.map(\.value) }.filter { $0.id != bmc.id }.flatMap { $0.facts?.macs ?? [] })
+    }
+
+    /// Looks at a BMC anew: logs in and asks who it is. Where it has no machine, it proposes some; it binds none.
     public func verify(_ name: String, by actor: String) async throws -> BMC {
         let known = try await bmc(named: name).value
         let found = try await line(known.id).ask { way in
@@ -106,15 +118,15 @@ extension BMCDesk {
             return (try await way.facts(), try await way.readPower(), way.fingerprint)
         }
         let (facts, reading, fingerprint) = found
+        var doubts: [FactFinding] = []
         return try await edit(known.id) { bmc in
-            bmc.facts = facts
+            doubts = self.reconsider(&bmc, facts)
             bmc.fingerprint = bmc.trustsAuthorities ? nil : bmc.fingerprint ?? fingerprint
             bmc.observed = self.fleet.line(bmc.id).map { Self.merged(bmc.observed, $0.observed) } ?? bmc.observed
             bmc.observed.power = ObservedPower(state: reading.state, at: self.control.now)
-            if bmc.machine == nil, case .match(let machine, _) = BMCMatch.machine(for: facts, among: self.control.snapshot.machines.values) {
-                bmc.machine = machine
-            }
             return true
+        } events: { bmc in
+            known.machine.flatMap { doubts.isEmpty ? nil : [Self.doubtful(bmc, $0, doubts)] } ?? []
         }
     }
 

@@ -57,7 +57,7 @@ extension BMCDesk {
 
     /// Records what the BMC told, and looks at once at what it may be about.
     private func take(_ events: [RedfishEvent], from line: BMCLine) async {
-        let now = control.now
+        let now = control.steady
         let known = roster.withLock { $0[line.id]?.value.observed.faults } ?? []
         // What the log had by then was told from it; its clock is the same.
         let mark = roster.withLock { $0[line.id]?.value.observed.logMark }

@@ -14,6 +14,7 @@ extension BMCDesk {
         let bmc = try await bmc(of: machine.id)
         try refuseWhileUpdating(bmc)
         let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
         let isCounted = DestructiveAct(action) != nil
         if isCounted {
             try await control.countPowerOff(of: machine.id, isApproved: beyondLimits)
@@ -57,8 +58,10 @@ extension BMCDesk {
         try control.refuseWhileFrozen()
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
+        let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
         let mayAct = mayAct
-        let read = try await line(bmc.id).ask { way in
+        let read = try await line.ask { way in
             try mayAct()
             try await way.setBoot(wanted)
             return try await way.bootOverride()
@@ -81,8 +84,10 @@ extension BMCDesk {
     public func clearHardwareLog(machine name: String, by actor: String) async throws {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
+        let line = try line(bmc.id)
+        try await proved(bmc, of: machine, by: line)
         let mayAct = mayAct
-        try await line(bmc.id).ask { way in
+        try await line.ask { way in
             try mayAct()
             try await way.clearLog()
         }

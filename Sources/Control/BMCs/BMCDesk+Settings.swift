@@ -98,7 +98,9 @@ extension BMCDesk {
         try control.refuseWhileFrozen()
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
-        guard try line(bmc.id).power is any MachineSettings else { throw Self.unable(bmc) }
+        let line = try line(bmc.id)
+        guard line.power is any MachineSettings else { throw Self.unable(bmc) }
+        try await proved(bmc, of: machine, by: line)
         let update = FirmwareUpdate(url: source.name, startedAt: control.now)
         let isFirst = updates.withLock { updates in
             guard updates[bmc.id]?.state != .running else { return false }
@@ -213,19 +215,21 @@ extension BMCDesk {
     ) async throws -> (Machine, T) {
         try control.refuseWhileFrozen()
         let mayAct = mayAct
-        return try await asking(name) { way in
+        return try await asking(name, changes: true) { way in
             try mayAct()
             return try await body(way)
         }
     }
 
     private func asking<T: Sendable>(
-        _ name: String, _ body: @Sendable @escaping (any MachineSettings) async throws -> T
+        _ name: String, changes: Bool = false, _ body: @Sendable @escaping (any MachineSettings) async throws -> T
     ) async throws -> (Machine, T) {
         let machine = try await control.machine(named: name).value
         let bmc = try await bmc(of: machine.id)
         let unable = Self.unable(bmc)
-        let value = try await line(bmc.id).ask(timeout: .seconds(180)) { way in
+        let line = try line(bmc.id)
+        if changes { try await proved(bmc, of: machine, by: line) }
+        let value = try await line.ask(timeout: .seconds(180)) { way in
             guard let settings = way as? any MachineSettings else { throw unable }
             return try await body(settings)
         }

@@ -25,10 +25,10 @@ extension BMCDesk {
                 }
             }
             for await _ in looks {
-                for bmc in await bmcsToSee() where starts.withLock({ $0.claim(bmc.id, at: control.now) }) {
+                for bmc in await bmcsToSee() where starts.withLock({ $0.claim(bmc.id, at: control.steady) }) {
                     group.addTask {
                         let isWell = await self.see(to: bmc)
-                        self.starts.withLock { $0.giveBack(bmc.id, failed: !isWell, at: self.control.now, self.settings.start) }
+                        self.starts.withLock { $0.giveBack(bmc.id, failed: !isWell, at: self.control.steady, self.settings.start) }
                     }
                 }
             }
@@ -97,7 +97,9 @@ extension BMCDesk {
             line = try self.line(bmc.id)
             // An agent that waits on the machine says so within a second or two.
             let isBelievedOff = line.observed.power?.state == .off
-            if machine.observed.agent != nil, !isBelievedOff, let since = step.startedAt, control.now - since < settings.start.agentGrace {
+            if machine.observed.agent != nil, !isBelievedOff, let since = control.began(step),
+                control.steady - since < settings.start.agentGrace
+            {
                 return true
             }
             try await bring(machine, into: operation, step, bmc, line)
@@ -113,7 +115,7 @@ extension BMCDesk {
         let attempt = "\(step.attempts)"
         let intent = step.evidence[Evidence.intent]?.split(separator: " ").map(String.init) ?? []
         let begun = intent.count == 2 && intent[0] == attempt ? MachineStart(rawValue: intent[1]) : nil
-        let isOnItsWay = step.startedAt.map { control.bootTraces.trace(of: machine)?.hasScript(since: $0) == true } ?? false
+        let isOnItsWay = control.began(step).map { control.bootTraces.trace(of: machine)?.hasScript(since: $0) == true } ?? false
         let way = begun.map { $0.resumed(power: before) } ?? MachineStart.decide(operation, machine: machine, power: before, isOnItsWay: isOnItsWay)
         guard let way else {
             let why =
@@ -122,6 +124,7 @@ extension BMCDesk {
             try await tell(operation, [Evidence.bmc: bmc.address, Evidence.power: why, Evidence.attempt: attempt], started: begun != nil)
             return
         }
+        try await proved(bmc, of: machine, by: line)
         let override = try await setOverride(machine, operation, bmc, line)
         let goesOn = try await tell(
             operation,

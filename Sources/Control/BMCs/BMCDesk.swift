@@ -76,6 +76,12 @@ public final class BMCDesk: Sendable {
                 control.environment.logger.error("a BMC cannot be spoken to", metadata: ["bmc": "\(found.value.id)", "error": "\(error)"])
             }
         }
+        do {
+            try await desk.reviewOldBindings()
+        } catch {
+            // Without a reason that is written down a BMC switches nothing.
+            control.environment.logger.error("bindings of an earlier version were not reviewed", metadata: ["error": "\(error)"])
+        }
         return desk
     }
 
@@ -198,9 +204,12 @@ public final class BMCDesk: Sendable {
     /// The BMC that switches this machine.
     func bmc(of machine: MachineID) async throws -> BMC {
         guard let found = roster.withLock({ roster in roster.values.first { $0.value.machine == machine } }) else {
+            throw withoutBMC(machine)
+        }
+        guard found.value.binding != nil else {
             throw Problem(
-                "machine-without-bmc", status: 409, title: "No BMC is known for \(machine)",
-                remedy: "Add it with: hostler bmc add ADDRESS --machine \(machine)")
+                "bmc-binding-doubtful", status: 409, title: "Why BMC \(found.value.id) is taken for that of \(machine) is not known",
+                detail: "An earlier version bound it.", remedy: "If it is: hostler bmc bind \(found.value.id) \(machine)")
         }
         return found.value
     }
@@ -217,8 +226,8 @@ public final class BMCDesk: Sendable {
         }
         let password = try secret.current.map { try vault.open($0, context: BMCSecret.context(bmc.id)) }
         let way = try ways.way(to: bmc, password: password)
-        let now = control.environment.now
-        let old = put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: now))
+        let control = control
+        let old = put(BMCLine(id: bmc.id, power: way, last: bmc.observed.power, now: { control.now }, steady: { control.steady }))
         await old?.power.close()
     }
 

@@ -37,13 +37,17 @@ public enum BootGate {
         // One that waits for its second word has begun nothing.
         let waits = operation?.state == .waiting && machine.openOperation == operation?.id
         if let operation, operation.isOpen, !waits, machine.openOperation == operation.id {
-            if isFrozen, machine.installed != nil { return .localDisk(why: "its system is whole, and the rack is frozen") }
+            if isFrozen, machine.systemOnDisk != nil { return .localDisk(why: "its system is whole, and the rack is frozen") }
             if isFrozen, let why = machine.foreignContents { return .leave(why: why) }
             return decide(machine, during: operation, policy)
         }
         if let open = machine.openOperation, !waits {
             // The record names an operation that cannot be found open: believe neither.
             return idle(machine, policy, "its record names operation \(open), which is not open")
+        }
+        // What may run is not taken from its disk, whatever else is known of the machine.
+        if machine.state != .wiping, let system = machine.unproved, machine.installed == nil {
+            return .localDisk(why: "the system that operation \(system.operation) installed may run; it has not proved itself")
         }
         if let hold = machine.holds.first { return idle(machine, policy, "on hold: \(hold.problem.title)") }
         switch machine.state {

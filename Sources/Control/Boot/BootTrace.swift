@@ -2,7 +2,7 @@ internal import Synchronization
 public import Model
 public import Wire
 
-/// When the parts of one boot of a machine were seen from the network: where its seconds go.
+/// When the parts of one boot of a machine were seen from the network: where its seconds go. In steady time.
 public struct BootTrace: Sendable, Equatable {
     public enum Mark: Sendable {
         /// Firmware asks DHCP for something to boot.
@@ -56,9 +56,11 @@ public struct BootTrace: Sendable, Equatable {
 
     /// Seconds by part, as a step's evidence: `firmware` from `start` to the first question, `dhcp` to the script,
     /// `load` from there to an agent's hello at `end`, or `system` and `cloudInit` to an installed system's call home.
-    public func evidence(from start: Timestamp?, to end: Timestamp) -> [String: String] {
+    ///
+    /// - Parameter clockOffset: of the wall clock to steady time.
+    public func evidence(from start: Timestamp?, to end: Timestamp, clockOffset: Duration = .zero) -> [String: String] {
         guard let firmware else { return [:] }
-        var parts = ["bootAskedAt": "\(firmware)"]
+        var parts = ["bootAskedAt": "\(firmware + clockOffset)"]
         if let start, start < firmware { parts["firmwareSeconds"] = Self.seconds(firmware - start) }
         guard let script else { return parts }
         parts["dhcpSeconds"] = Self.seconds(script - firmware)

@@ -9,6 +9,8 @@ public struct RackSnapshot: Sendable {
     public fileprivate(set) var revision: Revision = .zero
     public fileprivate(set) var machines: [MachineID: Machine] = [:]
     public fileprivate(set) var operations: [OperationID: Operation] = [:]
+    /// Machines whose records cannot be read.
+    public fileprivate(set) var damaged: [MachineID: DamagedMachine] = [:]
     /// That nothing may change a machine; nil: the rack is not frozen.
     public fileprivate(set) var freeze: Freeze?
     /// Boards have been sold with one MAC address on all of them: the machine that told of it last is the one.
@@ -18,6 +20,13 @@ public struct RackSnapshot: Sendable {
 
     /// The machine that the port identifies.
     public func machine(with mac: MACAddress) -> Machine? { byMAC[mac]?.last.flatMap { machines[$0] } }
+    /// The machine whose record cannot be read and had the port, where no other has it.
+    public func damagedMachine(with mac: MACAddress) -> DamagedMachine? {
+        damaged.isEmpty || byMAC[mac] != nil ? nil : damaged.values.first { $0.macs.contains(mac) }
+    }
+    /// All machines that have the port in their record. One person's word, or one boot, gives it to one; records of earlier
+    /// versions, and restored ones, may have it twice.
+    public func machines(with mac: MACAddress) -> [Machine] { byMAC[mac]?.compactMap { machines[$0] } ?? [] }
     /// Whether what is said to `neighbour` reaches the machine whose port a frame came from. A machine with several ports on one
     /// wire may answer ARP by another of them.
     public func isReached(_ frame: MACAddress, by neighbour: MACAddress) -> Bool {
@@ -46,7 +55,13 @@ public struct RackSnapshot: Sendable {
         machines[machine.id] = machine
     }
 
+    fileprivate mutating func set(_ machine: DamagedMachine) {
+        remove(machine.id)
+        damaged[machine.id] = machine
+    }
+
     private mutating func remove(_ id: MachineID) {
+        damaged[id] = nil
         guard let old = machines.removeValue(forKey: id) else { return }
         for mac in Set(old.interfaces.map(\.mac)) { Self.remove(id, from: &byMAC, at: mac) }
         for port in old.observed.claimedInterfaces ?? [] { Self.remove(id, from: &byClaim, at: port.mac) }
@@ -69,16 +84,20 @@ public struct RackSnapshot: Sendable {
         operations[operation.id] = operation.isOpen ? operation : nil
     }
 
-    fileprivate mutating func apply(_ event: StoreEvent) throws {
+    fileprivate mutating func apply(_ event: StoreEvent, _ records: Records) {
         revision = max(revision, event.revision)
         switch event {
         case .put(let stored) where stored.key.hasPrefix(Machine.prefix):
-            set(try RecordCoding.decode(Machine.self, from: stored))
+            if let machine = try? records.decode(Machine.self, stored) { return set(machine) }
+            if let id = MachineID(rawValue: String(stored.key.dropFirst(Machine.prefix.count))) { set(DamagedMachine(id: id, in: stored)) }
         case .put(let stored) where stored.key.hasPrefix(Operation.prefix):
-            set(try RecordCoding.decode(Operation.self, from: stored))
+            if let operation = try? records.decode(Operation.self, stored) { return set(operation) }
+            // One that cannot be read is believed neither open nor over.
+            OperationID(rawValue: String(stored.key.dropFirst(Operation.prefix.count))).map { operations[$0] = nil }
         case .put(let stored) where stored.key == Freeze.key: freeze = Freeze.decode(stored)
         case .delete(Freeze.key, _): freeze = nil
         case .delete(let key, _) where key.hasPrefix(Machine.prefix):
+            records.damaged.clear(key)
             if let id = MachineID(rawValue: String(key.dropFirst(Machine.prefix.count))) { remove(id) }
         default: break
         }
@@ -156,9 +175,12 @@ final class SnapshotHolder: Sendable {
 
     func stop(observing id: Int) { state.withLock { $0.observers[id] = nil } }
 
-    func load(_ machines: [Machine], _ operations: [Operation], freeze: Freeze? = nil, at revision: Revision) {
+    func load(
+        _ machines: [Machine], _ operations: [Operation], damaged: [DamagedMachine] = [], freeze: Freeze? = nil, at revision: Revision
+    ) {
         publish(changed: nil) { snapshot in
             snapshot = RackSnapshot()
+            for machine in damaged { snapshot.set(machine) }
             for machine in machines { snapshot.set(machine) }
             for operation in operations { snapshot.set(operation) }
             snapshot.freeze = freeze
@@ -166,9 +188,9 @@ final class SnapshotHolder: Sendable {
         }
     }
 
-    func apply(_ batch: WatchBatch) throws {
-        try publish(changed: Set(batch.events.compactMap { machine(concernedBy: $0) })) { snapshot in
-            for event in batch.events { try snapshot.apply(event) }
+    func apply(_ batch: WatchBatch, _ records: Records) {
+        publish(changed: Set(batch.events.compactMap { machine(concernedBy: $0) })) { snapshot in
+            for event in batch.events { snapshot.apply(event, records) }
             snapshot.revision = max(snapshot.revision, batch.revision)
         }
     }
@@ -179,9 +201,9 @@ final class SnapshotHolder: Sendable {
         return MachineID(rawValue: String(event.key.dropFirst(Machine.prefix.count)))
     }
 
-    private func publish(changed: Set<MachineID>?, _ change: (inout RackSnapshot) throws -> Void) rethrows {
-        let (snapshot, ready, observers) = try state.withLock { state in
-            try change(&state.snapshot)
+    private func publish(changed: Set<MachineID>?, _ change: (inout RackSnapshot) -> Void) {
+        let (snapshot, ready, observers) = state.withLock { state in
+            change(&state.snapshot)
             let reached = state.snapshot.revision
             let ready = state.waiting.filter { $0.value.revision <= reached }
             for id in ready.keys { state.waiting[id] = nil }

@@ -49,10 +49,12 @@ extension Consequence {
         switch request {
         case .inspect: break
         case .install(let install):
-            losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install.disk)) + machine.foreignLoss("it no longer boots it")
+            losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install)) + machine.foreignLoss("it no longer boots it")
             if !hasUserData, install.sshKeys.isEmpty, machine.desired.sshKeys.isEmpty { warnings.append(noWayIn(machine)) }
         case .wipe(let wipe):
+            let wipe = wipe.targets == nil ? (try? DiskAdmission.pinned(wipe, machine: machine)) ?? wipe : wipe
             losses = machine.wipeLosses(wipe)
+            if let left = wipe.left { warnings.append(staying(left)) }
         case .rescue:
             losses = machine.uptimeLoss("for as long as the rescue shell is open")
         }
@@ -148,6 +150,13 @@ extension Consequence {
             remedy: "Give --ssh-key FILE, or --user-data FILE; or set keys for good: hostler machine set \(machine.id) --ssh-key FILE")
     }
 
+    /// A wipe that names no disk takes only those inside the machine.
+    private static func staying(_ disks: [String]) -> Problem {
+        Problem(
+            "disks-left", title: "These disks stay as they are, as they are not the machine's own: \(disks.joined(separator: "; "))",
+            remedy: "To wipe one of them, name it: --disk NAME")
+    }
+
     private static func lent(_ machine: Machine, _ lease: Loss) -> Problem {
         Problem("machine-lent", title: "\(machine.name) is lent: \(lease.what)", remedy: "Ask its holder first.")
     }
@@ -156,7 +165,7 @@ extension Consequence {
 extension Machine {
     /// - Parameter fate: what becomes of it; nil: it is overwritten, or no longer started.
     fileprivate func systemLoss(isOverwritten: Bool, _ fate: String? = nil) -> [Consequence.Loss] {
-        guard let installed else { return [] }
+        guard let installed = systemOnDisk else { return [] }
         let fate = fate ?? (isOverwritten ? "it is overwritten" : "it is not started any more")
         let disk = installed.diskSerial.map { " on disk \($0)" } ?? ""
         return [
@@ -168,42 +177,37 @@ extension Machine {
 
     /// What its disks hold that Hostler did not put there, and that it boots until somebody takes the machine.
     fileprivate func foreignLoss(_ fate: String) -> [Consequence.Loss] {
-        guard installed == nil, let contents = foreignContents else { return [] }
+        guard systemOnDisk == nil, let contents = foreignContents else { return [] }
         return [.init(.disk, id: (observed.foreignDisks ?? []).sorted().joined(separator: " "), "\(contents); \(fate)")]
     }
 
-    /// Whether its system may be on the disk of that serial or WWN; nil: on whichever is chosen.
-    fileprivate func systemIsOn(_ name: String?) -> Bool {
-        guard let name, let serial = installed?.diskSerial else { return true }
-        return serial == name || observed.inventory?.disks.contains { $0.serial == serial && $0.wwn == name } == true
+    /// Whether its system may be on the disk that the installation writes; where that is not known, it is.
+    fileprivate func systemIsOn(_ install: InstallRequest) -> Bool {
+        guard let installed = systemOnDisk else { return false }
+        if let target = install.target, let disk = installed.disk, disk.wwn != nil || disk.serial != nil { return target.isSameDisk(as: disk) }
+        guard let name = install.disk, let serial = installed.diskSerial else { return true }
+        return serial == name || install.target?.serial == serial
+            || observed.inventory?.disks.contains { $0.serial == serial && $0.wwn == name } == true
     }
 
-    /// The disks that a wipe takes. Where they are not known, all that there are.
+    /// The disks that a wipe takes, as admission pinned them. Where they are not known, all that there are.
     fileprivate func wipeLosses(_ request: WipeRequest) -> [Consequence.Loss] {
+        let targets = request.targets ?? (request.disks ?? []).map { DiskTarget(name: $0) }
         let known = observed.inventory?.disks ?? []
-        func isNamed(_ disk: Inventory.DiskFacts) -> Bool {
-            [disk.serial, disk.wwn].contains { name in name.map(request.disks.contains) == true }
-        }
-        let disks = request.disks.isEmpty ? known.filter { !$0.removable } : known.filter(isNamed)
-        var losses = disks.map { disk in
-            let name = disk.serial ?? disk.wwn ?? disk.name
+        var losses = targets.map { target in
+            let size = target.bytes.map { "\($0 / 1_000_000) MB" }
+            let facts = [target.model, size].compactMap(\.self).joined(separator: ", ")
             return Consequence.Loss(
-                .disk, id: "\(name) \(disk.wwn ?? "")",
-                "all that is on \(name) (\(disk.model ?? disk.kind.rawValue), \(disk.bytes / 1_000_000) MB, \(disk.name))")
+                .disk, id: "\(target.name) \(target.wwn ?? "")", "all that is on \(target.name)" + (facts.isEmpty ? "" : " (\(facts))"))
         }
-        let unknown = request.disks.filter { name in !known.contains { $0.serial == name || $0.wwn == name } }
-        losses += unknown.map { .init(.disk, id: $0, "all that is on \($0), which the machine's last inventory does not have") }
-        if losses.isEmpty { losses.append(.init(.disk, id: "all", "all that is on every disk of the machine; it was not inspected yet")) }
-        let takesSystem = installed.map { installed in
-            request.disks.isEmpty
-                || installed.diskSerial.map { serial in disks.contains { $0.serial == serial } || request.disks.contains(serial) } ?? true
-        }
-        return (takesSystem == true ? systemLoss(isOverwritten: true, "it is wiped") : []) + losses
+        if losses.isEmpty { losses = [.init(.disk, id: "all", "all that is on every disk of the machine; it was not inspected yet")] }
+        guard let installed = systemOnDisk, request.wipes(installed, disks: known) else { return losses }
+        return systemLoss(isOverwritten: true, "it is wiped") + losses
     }
 
     /// What runs there, known or not, unless it is an agent without work.
     fileprivate func uptimeLoss(_ howLong: String) -> [Consequence.Loss] {
-        if let installed {
+        if let installed = systemOnDisk {
             return [
                 .init(
                     .uptime, id: installed.operation.rawValue,

@@ -13,11 +13,12 @@ extension ControlPlane {
     func foreignDisksFound(
         on machine: Machine, _ before: ObservedMachine, evidence: [String: String]
     ) -> OperationTransition.Happening? {
-        guard let contents = machine.foreignContents, machine.observed.foreignDisks != before.foreignDisks, machine.installed == nil
+        guard let contents = machine.foreignContents, machine.observed.foreignDisks != before.foreignDisks, machine.systemOnDisk == nil
         else { return nil }
         var facts = evidence
+        let names = DiskNames(machine.observed.inventory?.disks ?? [])
         for name in machine.observed.foreignDisks ?? [] {
-            facts["disk \(name)"] = machine.observed.inventory?.disks.first { $0.isCalled(name) }?.contents?.summary ?? "not readable here"
+            facts["disk \(name)"] = names.disk(recordedAs: name).flatMap { names.disks[$0].contents?.summary } ?? "not readable here"
         }
         return .init(
             kind: "machine.foreign-contents", actor: "control",

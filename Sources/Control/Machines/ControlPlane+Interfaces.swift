@@ -12,19 +12,23 @@ extension ControlPlane {
         guard !mac.isMulticast, mac.value != 0 else {
             throw Problem("mac-invalid", status: 422, title: "\(mac) is no network port's address", remedy: "Give the port's own MAC address.")
         }
+        try refuseDamaged(mac: mac)
         for _ in 0..<Self.conflictLimit {
             let found = try await machine(named: name)
             var machine = found.value
-            guard !machine.owns(mac) else { return machine }
-            try consequence(of: .take(mac), on: machine).check(agreement)
+            let (isOwn, isStrange) = (machine.owns(mac), machine.observed.strangeBoard?.port == mac)
+            if isOwn, !isStrange, snapshot.machines(with: mac).count <= 1 { return machine }
+            if !isOwn { try consequence(of: .take(mac), on: machine).check(agreement) }
             guard machine.interfaces.count < ObservedMachine.claimLimit else {
                 throw Problem("interfaces-too-many", status: 422, title: "\(machine.name) has \(machine.interfaces.count) ports already")
             }
             var mutations: [Mutation] = []
             var former: [Machine] = []
-            for known in snapshot.machines.values where known.id != machine.id && known.owns(mac) {
+            for known in snapshot.machines.values
+            where known.id != machine.id && (known.owns(mac) || known.observed.strangeBoard?.port == mac) {
                 guard let other = try await records.get(Machine.self, id: known.id.rawValue) else { continue }
-                guard other.value.openOperation == nil else {
+                let isOwner = other.value.owns(mac)
+                guard !isOwner || other.value.openOperation == nil else {
                     throw Problem(
                         "machine-busy", status: 409, title: "\(other.value.name) has the port, and an open operation",
                         remedy: "Wait for it or cancel it.")
@@ -33,17 +37,20 @@ extension ControlPlane {
                 without.interfaces.removeAll { $0.mac == mac }
                 // Its agent's session was that port's.
                 if without.observed.agent?.mac == mac { without.observed.agent = nil }
+                if without.observed.strangeBoard?.port == mac { without.observed.strangeBoard = nil }
                 without.updatedAt = now
-                former.append(without)
+                if isOwner { former.append(without) }
                 mutations.append(try without.put(.revision(other.revision)))
             }
-            machine.interfaces.append(Interface(mac: mac, name: machine.observed.inventory?.nics.first { $0.mac == mac }?.name))
+            if !isOwn { machine.interfaces.append(Interface(mac: mac, name: machine.observed.inventory?.nics.first { $0.mac == mac }?.name)) }
+            if isStrange { machine.acceptStrangeBoard() }
             _ = machine.claim([])
             machine.updatedAt = now
             mutations.append(try machine.put(.revision(found.revision)))
             let moved = OperationTransition.Happening(
                 kind: "interface.moved", actor: actor,
-                message: "port \(mac) is \(machine.name)'s now" + (former.first.map { ", and no longer \($0.name)'s" } ?? ""),
+                message: "port \(mac) is \(machine.name)'s now" + (isStrange ? ", with the board that boots by it" : "")
+                    + (former.first.map { ", and no longer \($0.name)'s" } ?? ""),
                 evidence: ["mac": mac.description, "from": former.first?.id.rawValue ?? ""])
             mutations.append(try event(moved, machine: machine.id, operation: nil).put(.absent))
             guard let revision = try await records.store.commitUnlessConflict(mutations) else { continue }
@@ -54,7 +61,7 @@ extension ControlPlane {
     }
 
     /// Ports that agents named and that are other machines', or that two of them named, for those who look at the server's state.
-    public var interfaceWarnings: [Problem] { Array((portConflicts + portDuplicates).prefix(16)) }
+    public var interfaceWarnings: [Problem] { Array((boardWarnings + portConflicts + portDuplicates).prefix(16)) }
 
     private var portConflicts: [Problem] {
         let snapshot = snapshot

@@ -35,7 +35,9 @@ extension ControlPlane {
     /// Tells of leases that are over: in the events, and to the machines themselves, whose metadata has it.
     func endLeases() async throws {
         for machine in snapshot.machines.values {
-            guard let lease = machine.desired.lease, lease.endedAt == nil, lease.endsAt <= now else { continue }
+            guard let lease = machine.desired.lease else { continue }
+            if lease.endedAt != nil, lease.endsAt > now { try await resume(lease, of: machine) }
+            guard lease.endedAt == nil, lease.endsAt <= now else { continue }
             do {
                 _ = try await edit(machine: machine.id.rawValue, expecting: nil, kind: "lease.ended", by: "control") { machine, _ in
                     // Moved meanwhile: it goes on.
@@ -51,6 +53,23 @@ extension ControlPlane {
                 environment.logger.error(
                     "a lease's end could not be recorded", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
             }
+        }
+    }
+
+    /// Its end was written down while the clock was ahead, and is still to come.
+    private func resume(_ lease: LeaseTerm, of machine: Machine) async throws {
+        do {
+            _ = try await edit(machine: machine.id.rawValue, expecting: nil, kind: "lease.resumed", by: "control") { machine, _ in
+                guard machine.desired.lease == lease, lease.endsAt > self.now else { throw LeaseGoesOn() }
+                machine.desired.lease?.endedAt = nil
+                return "The lease of \(machine.name) goes on to \(lease.endsAt): the clock was ahead when its end was noted"
+            }
+        } catch is LeaseGoesOn {
+        } catch StoreError.closed {
+            throw StoreError.closed
+        } catch {
+            environment.logger.error(
+                "a lease that goes on could not be recorded", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
         }
     }
 

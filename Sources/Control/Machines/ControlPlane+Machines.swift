@@ -45,6 +45,7 @@ extension ControlPlane {
         {
             return found
         }
+        try refuseDamaged(name: name)
         throw Problem.notFound("machine", name)
     }
 
@@ -58,6 +59,7 @@ extension ControlPlane {
                 if let other = self.snapshot.machines.values.first(where: { $0.name == wanted && $0.id != machine.id }) {
                     throw Problem("name-taken", status: 409, title: "Machine \(other.id) has the name “\(text)” already")
                 }
+                try self.refuseDamaged(name: text)
                 machine.name = wanted
             }
             if let hostname = patch.hostname {
@@ -94,20 +96,23 @@ extension ControlPlane {
         }
     }
 
-    /// Says that a person looked, and that work may go on.
+    /// Says that a person looked, and that work may go on. A system that may run stays in the record.
     ///
     /// - Parameter agreement: the confirmation of what that costs (``Consequence``).
     public func releaseHold(_ id: HoldID, on name: String, by actor: String, agreement: String? = nil) async throws -> Machine {
         try refuseWhileFrozen()
+        let left = try await systemLeft(by: id, on: machine(named: name).value)
         return try await edit(machine: name, expecting: nil, kind: "machine.released", by: actor) { machine, _ in
             try self.consequence(of: .release(id), on: machine).check(agreement)
             guard let hold = machine.holds.first(where: { $0.id == id }) else {
                 throw Problem.notFound("hold", id.rawValue, remedy: "See hostler machine show \(machine.id)")
             }
             machine.holds.removeAll { $0.id == id }
+            if machine.installed == nil, machine.openOperation == nil { machine.unproved = machine.unproved ?? left }
             // A wipe that is not proved keeps its disks out of the pool; everything else may be tried again.
             if machine.holds.isEmpty, machine.openOperation == nil, machine.state != .wiping { machine.state = machine.restingState }
-            return "hold on \(machine.name) released: \(hold.problem.title)"
+            let system = machine.unproved.map { "; the system of \($0.operation) may run, and the machine boots its disk" } ?? ""
+            return "hold on \(machine.name) released: \(hold.problem.title)" + system
         }.value
     }
 

@@ -47,7 +47,7 @@ extension Machine {
 extension RackSnapshot {
     /// Whether a port is of a machine that has room reserved. One that was merely discovered has none: anybody can make a
     /// record by a hello.
-    public func isKnown(_ mac: MACAddress) -> Bool { machine(with: mac).map { !$0.isMerelyDiscovered } ?? false }
+    public func isKnown(_ mac: MACAddress) -> Bool { machine(with: mac).map { !$0.isMerelyDiscovered } ?? (damagedMachine(with: mac) != nil) }
 }
 
 // Machines that come into the record by themselves.
@@ -62,7 +62,7 @@ extension ControlPlane {
                 detail: "No more are taken in; machines that are known boot as ever.",
                 remedy: "Name or delete some: hostler machine list. Or raise discoveryLimits.machines in the configuration.")
         }
-        guard discoveries.take(limits.allowance, of: 0, at: now) else {
+        guard discoveries.take(limits.allowance, of: 0, at: steady) else {
             throw Problem(
                 "discovery-pace", status: 503, title: "More than \(limits.perMinute) new machines a minute are not taken in",
                 detail: "Machines that are known boot as ever.", remedy: "Wait; or raise discoveryLimits.perMinute in the configuration.")
@@ -91,13 +91,14 @@ extension ControlPlane {
         // An agent that waits for work says nothing else.
         let polls = agentPolls.withLock { $0 }
         let discovered = snapshot.machines.values.filter { $0.isMerelyDiscovered && !keepers.contains($0.id) }
-            .map { (machine: $0, seen: max($0.observed.lastSeen ?? $0.createdAt, polls[$0.id] ?? .init(milliseconds: 0))) }.sorted {
+            .map { (machine: $0, seen: max($0.observed.heardAt ?? $0.observed.lastSeen ?? $0.createdAt, polls[$0.id] ?? .init(milliseconds: 0))) }
+            .sorted {
                 $0.seen < $1.seen
             }
         // A tenth is kept free, so that room is there before it is needed.
         let surplus = discovered.count - limits.machines * 9 / 10
         let gone = discovered.enumerated().prefix { index, found in
-            let silence = now - found.seen
+            let silence = steady - found.seen
             return silence > .seconds(86_400 * limits.daysKept) || (index < surplus && silence > DiscoveryLimits.placeIsKept)
         }.map(\.element.machine)
         guard !gone.isEmpty else { return }
@@ -129,6 +130,7 @@ extension ControlPlane {
 
     /// A person has given these a BMC.
     private func machinesWithBMC() async throws -> Set<MachineID> {
-        Set(try await records.all(BMC.self).compactMap(\.value.machine))
+        // One that is only proposed is a question that somebody is to answer.
+        Set(try await records.all(BMC.self).flatMap { [$0.value.machine].compactMap(\.self) + ($0.value.proposals ?? []).map(\.machine) })
     }
 }

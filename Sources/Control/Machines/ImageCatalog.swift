@@ -1,3 +1,4 @@
+public import Model
 public import OCI
 
 /// The images that machines can be given, as the control plane needs to know them.
@@ -17,13 +18,19 @@ public struct InstallableImage: Sendable, Equatable {
     public var blobDigest: Digest
     public var indexDigest: Digest
     public var properties: ImageProperties
+    /// What its bytes say of the disks and firmware that it was made for; nil: not known.
+    public var facts: ImageFacts?
 
-    public init(name: String, digest: String, diskBytes: Int64, blobDigest: Digest, indexDigest: Digest, properties: ImageProperties) {
+    public init(
+        name: String, digest: String, diskBytes: Int64, blobDigest: Digest, indexDigest: Digest, properties: ImageProperties,
+        facts: ImageFacts? = nil
+    ) {
         self.name = name
         self.digest = digest
         self.diskBytes = diskBytes
         self.blobDigest = blobDigest
         self.indexDigest = indexDigest
         self.properties = properties
+        self.facts = facts
     }
 }

@@ -35,7 +35,7 @@ enum InstallAdmission {
                 remedy: "Give the machine's network with: hostler machine set NAME --network FILE")
         }
         // What is chosen now is what is written, whatever disks the machine shows when it comes to that.
-        if let inventory = machine.observed.inventory { pinned.disk = try chooseDisk(inventory, request, image) }
+        try DiskAdmission.pin(&pinned, image: image, machine: machine)
         return pinned
     }
 
@@ -51,9 +51,15 @@ enum InstallAdmission {
     /// Vendor-data carries the proof that the system is up, by cloud-init's `phone_home`; user-data overrules it key by key.
     private static func check(userData: [UInt8]) throws(Problem) {
         let text = String(decoding: userData.prefix(1 << 20), as: UTF8.self)
-        guard text.hasPrefix("#cloud-config"), text.contains("phone_home"),
-            let map = try? Yams.load(yaml: text) as? [String: Any], map["phone_home"] != nil
+        guard text.hasPrefix("#cloud-config"), text.contains("phone_home") || text.contains("vendor_data"),
+            let map = try? Yams.load(yaml: text) as? [String: Any]
         else { return }
+        if let vendor = map["vendor_data"] as? [String: Any], vendor["enabled"] as? Bool == false {
+            throw Problem(
+                "user-data-vendor-data", status: 422, title: "user-data turns vendor-data off",
+                detail: "Hostler's vendor-data has what proves that the machine is up.", remedy: "Leave vendor_data out.")
+        }
+        guard map["phone_home"] != nil else { return }
         throw Problem(
             "user-data-phone-home", status: 422, title: "user-data has a phone_home of its own",
             detail: "cloud-init runs one phone_home, and Hostler's is the proof that the machine is up.",
@@ -83,49 +89,5 @@ enum InstallAdmission {
                     remedy: "Give the public half, the file that ends in .pub.")
             }
         }
-    }
-
-    /// The serial, or where it has none the WWN, of the one disk that the request means.
-    private static func chooseDisk(
-        _ inventory: Inventory, _ request: InstallRequest, _ image: InstallableImage
-    ) throws(Problem) -> String {
-        let disks = inventory.disks.filter { !$0.removable }
-        let list = disks.map { "\($0.serial ?? $0.wwn ?? $0.name) (\($0.bytes / 1_000_000) MB)" }.joined(separator: ", ")
-        if let wanted = request.disk {
-            let found = inventory.disks.filter { $0.serial == wanted || $0.wwn == wanted }
-            guard let disk = found.first else {
-                throw Problem(
-                    "disk-not-found", status: 422, title: "The machine has no disk with serial or WWN “\(wanted)”",
-                    detail: "It has: \(list).", remedy: "Name one of these.")
-            }
-            guard disk.bytes >= image.diskBytes else { throw tooLarge(image, list) }
-            return wanted
-        }
-        guard !disks.isEmpty else {
-            throw Problem("no-disk", status: 422, title: "The machine has no disk", remedy: "Put one in, then inspect it again.")
-        }
-        let fitting = disks.filter { $0.bytes >= image.diskBytes }
-        guard let smallest = fitting.map(\.bytes).min() else { throw tooLarge(image, list) }
-        let equal = fitting.filter { $0.bytes == smallest }
-        guard equal.count == 1 else {
-            throw Problem(
-                "disk-ambiguous", status: 422, title: "\(equal.count) disks match equally; Hostler does not guess",
-                detail: equal.map { "\($0.serial ?? $0.wwn ?? $0.name) (\($0.bytes) bytes)" }.joined(separator: " and "),
-                remedy: "Say which by its serial or WWN: --disk \(equal[0].serial ?? equal[0].wwn ?? "SERIAL")")
-        }
-        guard let name = equal[0].serial ?? equal[0].wwn else {
-            throw Problem(
-                "disk-unidentified", status: 422, title: "The disk \(equal[0].name) has neither serial nor WWN",
-                detail: "A disk is written only by its own name, so that no other can be meant.",
-                remedy: "Use a disk that has one; a virtual disk is given one in its machine's definition.")
-        }
-        return name
-    }
-
-    private static func tooLarge(_ image: InstallableImage, _ list: String) -> Problem {
-        Problem(
-            "image-too-large", status: 422,
-            title: "Image \(image.name) (\(image.diskBytes / 1_000_000) MB) is larger than every disk it may go to",
-            detail: "The machine has: \(list).", remedy: "Use a smaller image or a larger disk.")
     }
 }

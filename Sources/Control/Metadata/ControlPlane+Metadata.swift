@@ -90,12 +90,13 @@ extension ControlPlane {
         let secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
         let callHome = "\(base)/call-home/\(operation.id)/\(secrets.proof)"
         let label = environment.bringsHostCertificates ? SeedVolume.label(request.dataSource) : nil
-        return Array(SeedVolume.vendorData(callHome, certificatesFrom: label).utf8)
+        let delivery = CallHomeDelivery(operation: operation.id, key: markers.callHomeKey(of: operation), base: base)
+        return Array(SeedVolume.vendorData(callHome, delivery, certificatesFrom: label).utf8)
     }
 
     /// The URL at which a system's raw configuration (Ignition, Talos) is read once, within minutes, by this MAC address.
     public func rawConfigURL(for mac: MACAddress) -> String {
-        "http://169.254.169.254/hostler/v1/config/\(nonces.make(for: mac, purpose: .config, now: now))"
+        "http://169.254.169.254/hostler/v1/config/\(nonces.make(for: mac, purpose: .config, now: steady))"
     }
 
     /// Spends a configuration's nonce and gives what it is good for. Asks for attestation as
@@ -103,7 +104,7 @@ extension ControlPlane {
     public func rawConfig(
         nonce: String, of machine: MachineID, mac: MACAddress, wantsProof: Bool
     ) async throws -> [UInt8]? {
-        let (name, expires) = try nonces.check(nonce, mac: mac, purpose: .config, now: now)
+        let (name, expires) = try nonces.check(nonce, mac: mac, purpose: .config, now: steady)
         try requireTrust(of: machine, wantsProof: wantsProof)
         var generator = SystemRandomNumberGenerator()
         // Every reading is one of its own: a second one is refused, whoever it is.

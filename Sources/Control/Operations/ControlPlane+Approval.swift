@@ -11,7 +11,7 @@ extension ControlPlane {
             let machine = try await waiting(operation.value)
             try await consequence(ofApproving: operation.value, on: machine.value)?.check(agreement)
             let verdict = try await brake(operation.value.request, on: machine.value, as: id, isApproved: true)
-            var transition = OperationTransition(machine: machine.value, operation: operation.value)
+            var transition = OperationTransition(machine: machine.value, operation: operation.value, uptime: uptime)
             transition.approve(by: actor, now)
             let mutations = [verdict.mutation, .check(key: Freeze.key, .absent)].compactMap(\.self)
             let isDone = try await commit(
@@ -53,6 +53,7 @@ extension OperationTransition {
     /// Time that passed in a freeze does not count.
     mutating func renewDeadline(_ now: Timestamp) {
         guard operation.state == .running, let current = operation.currentStep, current.state == .running else { return }
-        update(current.name) { $0.deadline = now + StepPolicy.of(current.name).silence }
+        let uptime = uptime
+        update(current.name) { $0.waits(StepPolicy.of(current.name).silence, now, uptime) }
     }
 }

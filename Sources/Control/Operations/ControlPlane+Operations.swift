@@ -38,6 +38,7 @@ extension ControlPlane {
             var hasUserData = false
             var id = OperationID.random(length: 8)
             while try await records.get(Model.Operation.self, id: id.rawValue) != nil { id = .random(length: 8) }
+            if case .wipe(let wanted) = request { request = .wipe(try DiskAdmission.pinned(wanted, machine: machine)) }
             if case .rescue(let wanted) = request { try InstallAdmission.check(keys: wanted.sshKeys) }
             if case .install(let wanted) = request {
                 let image = try await self.images.image(named: wanted.image)
@@ -49,6 +50,8 @@ extension ControlPlane {
                     pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
                 }
                 hasUserData = pinned.userData.map { !$0.text.isEmpty } ?? false
+                pinned.retires = formerSystems(of: machine, besides: pinned.disk, digest: pinned.digest)
+                if let image { try FitAdmission.check(pinned, image: image, machine: machine) }
                 let access = image?.properties.userDataAccess.flatMap(UserDataAccess.init(rawValue:))
                 let secrets = SeedSecrets(for: pinned, of: machine.id, access: access)
                 verifiers = secrets.keys?.verifiers
@@ -60,8 +63,11 @@ extension ControlPlane {
             }
             let brake = try await brake(request, on: machine, as: id)
             let consequence = Consequence.of(request, on: machine, hasUserData: hasUserData, at: now, waits: brake.objection)
-            var transition = OperationTransition.begin(id: id, request: request, machine: machine, by: actor, now: now, waits: brake.objection)
+            var transition = OperationTransition.begin(
+                id: id, request: request, machine: machine, by: actor, now: now, uptime: uptime, waits: brake.objection)
+            transition.operation.madeAfter = try await records.store.currentRevision().rawValue
             transition.operation.keyVerifiers = verifiers
+            if request.kind == .install { transition.operation.seedNamesOperation = true }
             transition.operation.warnings = consequence.flatMap { $0.warnings.isEmpty ? nil : $0.warnings }
             let started = Start(operation: transition.operation, consequence: consequence)
             guard case .to(let confirmation) = agreement else { return started }
@@ -130,7 +136,7 @@ extension ControlPlane {
             guard let machine = try await records.get(Machine.self, id: id.rawValue), let open = machine.value.openOperation,
                 let operation = try await records.get(Model.Operation.self, id: open.rawValue)
             else { return nil }
-            var before = OperationTransition(machine: machine.value, operation: operation.value)
+            var before = OperationTransition(machine: machine.value, operation: operation.value, uptime: uptime)
             before.isFrozen = isFrozen
             var transition = before
             try body(&transition, now)
@@ -175,6 +181,8 @@ extension ControlPlane {
             all.append(.check(key: machine.key, .revision(machineRevision)))
         }
         all.append(try transition.operation.put(precondition))
+        // Its deadline is reckoned from now on: no start of the server may go back behind that.
+        if precondition == .absent { all.append(try clockMark()) }
         for happening in transition.events {
             all.append(try event(happening, machine: machine.id, operation: transition.operation.id).put(.absent))
         }
@@ -188,24 +196,37 @@ extension ControlPlane {
     /// Moves operations whose step was silent too long, or is to be tried again.
     func keepDeadlines() async throws {
         while !Task.isCancelled {
-            // In a freeze no time passes for them.
-            for machine in snapshot.freeze == nil ? Array(snapshot.machines.values) : [] {
-                guard let operation = snapshot.openOperation(of: machine) else { continue }
-                var probe = OperationTransition(machine: machine, operation: operation)
-                guard probe.timePassed(now) else { continue }
-                do {
-                    try await change(machine.id) { transition, now in _ = transition.timePassed(now) }
-                } catch StoreError.closed {
-                    throw StoreError.closed
-                } catch {
-                    // A full disk or a busy record passes; machines must boot meanwhile. It is tried again below.
-                    environment.logger.error(
-                        "a deadline could not be kept", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
-                }
-            }
-            try await endLeases()
+            try await timePassed()
+            try await tellDamage()
             try await Task.sleep(for: .milliseconds(500))
         }
+    }
+
+    /// What time alone brings about, as of now.
+    func timePassed() async throws {
+        do {
+            try await watchClock()
+        } catch StoreError.closed {
+            throw StoreError.closed
+        } catch {
+            environment.logger.error("the clock's mark could not be kept; tried again", metadata: ["error": "\(error)"])
+        }
+        // In a freeze no time passes for them.
+        for machine in snapshot.freeze == nil ? Array(snapshot.machines.values) : [] {
+            guard let operation = snapshot.openOperation(of: machine) else { continue }
+            var probe = OperationTransition(machine: machine, operation: operation, uptime: uptime)
+            guard probe.timePassed(now) else { continue }
+            do {
+                try await change(machine.id) { transition, now in _ = transition.timePassed(now) }
+            } catch StoreError.closed {
+                throw StoreError.closed
+            } catch {
+                // A full disk or a busy record passes; machines must boot meanwhile. It is tried again the next time.
+                environment.logger.error(
+                    "a deadline could not be kept", metadata: ["machine": "\(machine.id)", "error": "\(error)"])
+            }
+        }
+        try await endLeases()
     }
 
     func event(_ happening: OperationTransition.Happening, machine: MachineID?, operation: OperationID?) -> Event {

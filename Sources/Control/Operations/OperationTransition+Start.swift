@@ -14,11 +14,12 @@ extension OperationTransition {
     ) -> Bool {
         guard operation.isOpen, let step = operation.step(.agent) else { return false }
         let isWaiting = operation.state == .running && operation.currentStep?.name == .agent
+        let uptime = uptime
         update(.agent) {
             $0.evidence.merge(evidence) { $1 }
             guard isWaiting else { return }
             $0.problem = problem
-            if started, $0.state == .running { $0.deadline = now + StepPolicy.of(.agent).silence }
+            if started, $0.state == .running { $0.waits(StepPolicy.of(.agent).silence, now, uptime) }
         }
         if isWaiting, let problem, problem.code != step.problem?.code {
             note("operation.bmc-failed", by: "control", "\(machine.name): \(problem.title)", BMCDesk.evidence(problem))

@@ -9,6 +9,8 @@ public struct OperationTransition: Sendable, Equatable {
     public var machine: Machine
     public var operation: Operation
     public var events: [Happening] = []
+    /// The server's uptime now. Nil: deadlines are reckoned by the times that the events carry, as in a transcript.
+    public let uptime: Uptime?
     /// The operation is over: its secrets are to be deleted in the same transaction.
     public var dropsSecrets = false
     /// The rack is frozen: no step begins that changes the machine.
@@ -22,9 +24,10 @@ public struct OperationTransition: Sendable, Equatable {
         public var evidence: [String: String] = [:]
     }
 
-    public init(machine: Machine, operation: Operation) {
+    public init(machine: Machine, operation: Operation, uptime: Uptime? = nil) {
         self.machine = machine
         self.operation = operation
+        self.uptime = uptime
     }
 
     // MARK: Events, each with what it does
@@ -33,7 +36,8 @@ public struct OperationTransition: Sendable, Equatable {
     ///
     /// - Parameter waits: why it begins only once an admin approves it; until then the machine stays as it is.
     public static func begin(
-        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp, waits: Problem? = nil
+        id: OperationID, request: OperationRequest, machine: Machine, by actor: String, now: Timestamp, uptime: Uptime? = nil,
+        waits: Problem? = nil
     ) -> OperationTransition {
         var machine = machine
         machine.generation = machine.nextGeneration
@@ -42,14 +46,14 @@ public struct OperationTransition: Sendable, Equatable {
         let operation = Operation(
             id: id, machine: machine.id, generation: machine.generation, request: request,
             steps: request.stepNames.map(Step.init), requestedBy: actor, createdAt: now)
-        var next = OperationTransition(machine: machine, operation: operation)
+        var next = OperationTransition(machine: machine, operation: operation, uptime: uptime)
         if let waits {
             next.operation.state = .waiting
             next.operation.problem = waits
             next.note("operation.waits", by: actor, "\(request.kind.rawValue) of \(machine.name) waits for a second word: \(waits.title)")
             return next
         }
-        next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started")
+        next.note("operation.started", by: actor, "\(request.kind.rawValue) of \(machine.name) started", request.diskFacts)
         next.startNextStep(now)
         return next
     }
@@ -81,19 +85,21 @@ public struct OperationTransition: Sendable, Equatable {
         guard current.name == report.step, report.step.isAgentWork else { return false }
         // A freeze, or one that has just ended, came before this step: it begins by its own transition.
         if current.state == .pending, isFrozen || current.retryAt == nil { return false }
+        let uptime = uptime
         switch report.kind {
         case .started, .progress:
             update(report.step) {
                 if $0.state != .running {
                     $0.state = .running
                     $0.startedAt = now
+                    $0.begun = uptime
                 }
                 // A disk that hangs brings nothing new, however often the agent says so. An erasure
                 // that a disk does by itself has nothing to tell but that it goes on.
                 let isNews = report.kind == .started || report.step != .writeImage || report.progress != $0.progress
                 $0.progress = report.progress ?? $0.progress
                 $0.evidence = EvidenceFacts.merged($0.evidence, report.evidence)
-                if isNews { $0.deadline = now + StepPolicy.of(report.step).silence }
+                if isNews { $0.waits(StepPolicy.of(report.step).silence, now, uptime) }
             }
         case .succeeded:
             if let progress = report.progress { update(report.step) { $0.progress = progress } }
@@ -107,39 +113,56 @@ public struct OperationTransition: Sendable, Equatable {
     }
 
     /// The installed system said that it is up, with what proves it.
-    public mutating func systemIsUp(hostKeys: [String], evidence: [String: String], _ now: Timestamp) {
-        guard operation.state == .running, operation.currentStep?.name == .firstBoot else { return }
-        // A key in known_hosts' form is plain ASCII, the longest below 1 KiB.
-        let hostKeys = hostKeys.prefix(8).filter { $0.utf8.count <= 4096 && $0.utf8.allSatisfy { (0x20..<0x7f).contains($0) } }
-        if case .install(let request) = operation.request {
-            machine.installed = Installation(
-                operation: operation.id, generation: operation.generation, image: request.image,
-                digest: request.digest ?? "", hostname: request.hostname ?? machine.id.rawValue,
-                diskSerial: operation.step(.chooseDisk)?.evidence["serial"], installedAt: now, hostKeys: hostKeys)
-            machine.installed?.sshKeys = request.sshKeys
-            machine.installed?.keyVerifiers = operation.keyVerifiers
+    ///
+    /// - Returns: false where the record does not have the disk as written yet: it is to say so again.
+    @discardableResult
+    public mutating func systemIsUp(hostKeys: [String], evidence: [String: String], _ now: Timestamp) -> Bool {
+        guard operation.state == .running, operation.isDone(.writeSeed) else { return false }
+        // Only a disk with its seed on it calls home: what the agent had still to say of the way there is proved by that.
+        for step in [StepName.bootOrder, .restart] where operation.currentStep?.name == step {
+            succeed(step, evidence: ["proved-by": "call-home"], now)
+        }
+        guard operation.currentStep?.name == .firstBoot else { return false }
+        if let system = operation.installation(hostKeys: hostKeys, provedAt: now) {
+            machine.installed = system
+            machine.unproved = nil
         }
         succeed(.firstBoot, evidence: evidence, now)
+        return true
+    }
+
+    /// The firmware shows no disk with the system that was installed.
+    public mutating func systemIsMissing(_ problem: Problem, _ now: Timestamp) {
+        guard operation.state == .running, operation.currentStep?.name == .firstBoot else { return }
+        failed(.firstBoot, problem, now)
     }
 
     /// Time has passed: a step that was silent for too long is tried again or fails.
     /// True if that changed anything.
     public mutating func timePassed(_ now: Timestamp) -> Bool {
         guard operation.state == .running, !isFrozen, let current = operation.currentStep else { return false }
-        if current.state == .pending {
-            // A freeze kept one without a time from beginning.
-            guard (current.retryAt ?? now) <= now else { return false }
+        // A freeze kept one without a time from beginning.
+        if current.state == .pending, current.retryAt == nil {
             start(current.name, now)
             return true
         }
-        guard let deadline = current.deadline, deadline <= now else { return false }
+        switch isDue(current, now) {
+        case .no: return false
+        case .fromNowOn: return true
+        case .yes: break
+        }
+        if current.state == .pending {
+            start(current.name, now)
+            return true
+        }
         let silence = StepPolicy.of(current.name).silence
         failed(
             current.name,
             Problem(
                 "no-sign-of-life", title: "\(current.name.rawValue): no sign of life from \(machine.name) for \(silence)",
                 detail: "Last heard: \(machine.observed.lastSeen.map { "\($0)" } ?? "never").\(current.wordsOfBMC)",
-                remedy: "Look at its console and its power. hostler machine show \(machine.id) tells what is known."),
+                remedy: mayHaveStarted(current.name)
+                    ? machine.adviceOnUnproved : "Look at its console and its power. hostler machine show \(machine.id) tells what is known."),
             now)
         return true
     }
@@ -204,13 +227,12 @@ public struct OperationTransition: Sendable, Equatable {
             $0.startedAt = $0.startedAt ?? now
             $0.state = .succeeded
             $0.finishedAt = now
-            $0.deadline = nil
-            $0.retryAt = nil
+            $0.waitsNoMore()
             $0.problem = nil
             $0.evidence = EvidenceFacts.merged($0.evidence, evidence)
         }
         note("step.succeeded", by: name.isAgentWork ? "agent" : "control", "\(name.rawValue) of \(machine.name) done", evidence)
-        if name == .verifyWipe, case .wipe(let request) = operation.request { machine.noteWiped(request.disks) }
+        if name == .verifyWipe, case .wipe(let request) = operation.request { machine.noteWiped(request.disks ?? []) }
         // Until its restart is over the agent still has its log to send.
         if name == .firstBoot { machine.observed.agent = nil }
         if operation.currentStep == nil { complete(now) } else { startNextStep(now) }
@@ -223,26 +245,27 @@ public struct OperationTransition: Sendable, Equatable {
 
     mutating func start(_ name: StepName, _ now: Timestamp) {
         // From here on the disk does not hold what the record says: no boot may be sent to it.
-        if name == .writeImage || (name == .wipeDisks && wipesTheSystem) { machine.installed = nil }
+        if name == .writeImage || (name == .wipeDisks && wipesTheSystem) {
+            machine.installed = nil
+            machine.unproved = nil
+        }
         // Whoever asked for that has given the machine's disks away.
         if name == .writeImage || name == .wipeDisks { machine.takeDisks() }
+        let uptime = uptime
         update(name) {
             $0.state = .running
             $0.attempts += 1
             $0.startedAt = now
+            $0.begun = uptime
             $0.retryAt = nil
-            $0.deadline = now + StepPolicy.of(name).silence
+            $0.waits(StepPolicy.of(name).silence, now, uptime)
         }
     }
 
     /// Whether the disks to be wiped hold the machine's system.
     private var wipesTheSystem: Bool {
-        guard case .wipe(let request) = operation.request, let installed = machine.installed else { return false }
-        guard !request.disks.isEmpty, let serial = installed.diskSerial else { return true }
-        if request.disks.contains(serial) { return true }
-        // The record has the serial, the request may have the WWN.
-        let disk = machine.observed.inventory?.disks.first { $0.serial == serial }
-        return disk?.wwn.map { request.disks.contains($0) } ?? false
+        guard operation.kind == .wipe, let system = machine.systemOnDisk else { return false }
+        return operation.wipes(system, disks: machine.observed.inventory?.disks ?? [])
     }
 
     private mutating func failed(_ name: StepName, _ problem: Problem, _ now: Timestamp) {
@@ -255,12 +278,13 @@ public struct OperationTransition: Sendable, Equatable {
         update(name) {
             $0.state = .failed
             $0.finishedAt = now
-            $0.deadline = nil
+            $0.waitsNoMore()
             $0.problem = problem
         }
         operation.problem = problem
         note("operation.failed", by: "control", "\(operation.kind.rawValue) of \(machine.name) failed: \(problem.title)")
         end(.failed, now)
+        if mayHaveStarted(name) { machine.unproved = operation.installation(hostKeys: [], provedAt: now) }
         // A system that was not touched goes on running: its machine's next boot is to its disk.
         if machine.installed != nil { machine.state = .running }
         hold(problem, now)
@@ -271,7 +295,7 @@ public struct OperationTransition: Sendable, Equatable {
         update(name) {
             $0.problem = problem ?? $0.problem
             $0.progress = nil
-            $0.deadline = nil
+            $0.waitsNoMore()
         }
         if problem == nil {
             // A boot is not a failure of the step, but a machine that boots for ever is one of the machine.
@@ -292,9 +316,10 @@ public struct OperationTransition: Sendable, Equatable {
             }
             start(name, now)
         } else {
+            let uptime = uptime
             update(name) {
                 $0.state = .pending
-                $0.retryAt = now + StepPolicy.backoff(beforeAttempt: attempts + 1)
+                $0.pauses(StepPolicy.backoff(beforeAttempt: attempts + 1), now, uptime)
             }
         }
     }

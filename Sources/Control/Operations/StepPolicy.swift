@@ -31,7 +31,9 @@ public struct StepPolicy: Equatable, Sendable {
     static let finalCodes: Set<String> = [
         "disk-ambiguous", "disk-too-small", "disk-not-found", "no-disk", "chunk-digest-mismatch", "stale-generation",
         "wipe-not-proved", "seed-no-room", "index-digest-mismatch", "seed-digest-mismatch", "image-invalid", "source-gone",
-        "attestation-missing", "boot-differs", "quote-refused", "tpm-changed", "tpm-maker-unknown",
+        "disk-changed", "disk-not-own", "disk-unidentified", "wipe-no-disks",
+        "seed-no-entry", "image-sector-size", "disk-sector-size", "disk-sector-bios", "image-too-large", "image-unpartitioned", "image-firmware",
+        "image-architecture", "attestation-missing", "boot-differs", "quote-refused", "tpm-changed", "tpm-maker-unknown",
     ]
 }
 

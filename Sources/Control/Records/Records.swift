@@ -20,6 +20,8 @@ public struct Page<T: Sendable>: Sendable {
     public var revision: Revision
     /// What to pass as `after` for the next page; nil when there is none.
     public var next: String?
+    /// The ids of those in between that cannot be read.
+    public var skipped: [String] = []
 }
 
 public enum RecordChange<T: Sendable>: Sendable {
@@ -30,25 +32,46 @@ public enum RecordChange<T: Sendable>: Sendable {
 /// The typed view of the state store: resources as JSON under their keys.
 public struct Records: Sendable {
     public let store: any StateStore
+    /// Those that could not be read.
+    public let damaged: DamagedRecords
 
-    public init(store: any StateStore) { self.store = store }
+    public init(store: any StateStore) {
+        self.store = store
+        damaged = store.damaged ?? DamagedRecords()
+    }
 
     public func get<T: StoredResource>(_ type: T.Type, id: String) async throws -> Versioned<T>? {
         guard let stored = try await store.get(T.prefix + id) else { return nil }
-        return Versioned(value: try RecordCoding.decode(T.self, from: stored), revision: stored.modifiedRevision)
+        return Versioned(value: try decode(T.self, stored), revision: stored.modifiedRevision)
+    }
+
+    /// A resource, where its record can be read and is the one that its key says; else it is noted as damaged.
+    public func decode<T: StoredResource>(_ type: T.Type, _ stored: StoredValue) throws -> T {
+        do {
+            let value = try RecordCoding.decode(T.self, from: stored.value)
+            guard value.key == stored.key else { throw StoreError.corrupt("it says that it is \(value.key)") }
+            damaged.clear(stored.key)
+            return value
+        } catch {
+            damaged.note(stored.key, stored.modifiedRevision, "\(error)")
+            throw Problem.damagedRecord(stored.key, detail: String("\(error)".prefix(300)))
+        }
     }
 
     public func list<T: StoredResource>(_ type: T.Type, after: String? = nil, limit: Int = 500) async throws -> Page<T> {
         let listing = try await store.list(prefix: T.prefix, after: after.map { T.prefix + $0 }, limit: limit)
-        return Page(
-            items: try listing.values.map {
-                Versioned(value: try RecordCoding.decode(T.self, from: $0), revision: $0.modifiedRevision)
-            },
-            revision: listing.revision,
-            next: listing.nextKey.map { String($0.dropFirst(T.prefix.count)) })
+        var page = Page<T>(items: [], revision: listing.revision, next: listing.nextKey.map { String($0.dropFirst(T.prefix.count)) })
+        for stored in listing.values {
+            if let value = try? decode(T.self, stored) {
+                page.items.append(Versioned(value: value, revision: stored.modifiedRevision))
+            } else {
+                page.skipped.append(String(stored.key.dropFirst(T.prefix.count)))
+            }
+        }
+        return page
     }
 
-    /// All of a kind, page by page.
+    /// All of a kind that can be read, page by page.
     public func all<T: StoredResource>(_ type: T.Type) async throws -> [Versioned<T>] {
         var items: [Versioned<T>] = []
         var after: String?
@@ -71,18 +94,18 @@ public struct Records: Sendable {
                 if let next = read.withLock({ $0.popLast() }) { return next }
                 var iterator = batches.makeAsyncIterator()
                 guard let batch = try await iterator.next() else { return nil }
-                let changes = try batch.events.reversed().map { try Self.change($0) as RecordChange<T> }
+                let changes = batch.events.reversed().compactMap { change($0) as RecordChange<T>? }
                 read.withLock { $0 = changes }
             }
         })
     }
 
-    private static func change<T: StoredResource>(_ event: StoreEvent) throws -> RecordChange<T> {
+    private func change<T: StoredResource>(_ event: StoreEvent) -> RecordChange<T>? {
         switch event {
         case .put(let stored):
-            .put(Versioned(value: try RecordCoding.decode(T.self, from: stored), revision: stored.modifiedRevision))
+            return (try? decode(T.self, stored)).map { .put(Versioned(value: $0, revision: stored.modifiedRevision)) }
         case .delete(let key, let revision):
-            .deleted(id: String(key.dropFirst(T.prefix.count)), revision: revision)
+            return .deleted(id: String(key.dropFirst(T.prefix.count)), revision: revision)
         }
     }
 }
@@ -100,7 +123,7 @@ public enum RecordCoding {
         do {
             return try decode(type, from: stored.value)
         } catch {
-            throw StoreError.corrupt("the record at \(stored.key) cannot be read: \(error)")
+            throw Problem.damagedRecord(stored.key, detail: String("\(error)".prefix(300)))
         }
     }
 

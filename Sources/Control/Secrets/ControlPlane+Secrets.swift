@@ -11,10 +11,12 @@ extension ControlPlane {
     /// An operation deletes its seed when it ends; this is for those that a version before it forgot, and for what a
     /// restore left without its owner.
     func sweepSecrets() async throws {
-        let open = Set(snapshot.operations.values.filter(\.isOpen).map(\.id.rawValue))
+        let open = Set(snapshot.operations.values.filter(\.isOpen).map(\.id.rawValue)).union(damagedOperations)
         try await delete(below: SeedSecrets.prefix) { !open.contains($0) }
         let wanted = Set(snapshot.machines.values.filter { $0.desired.userData != nil }.map(\.id.rawValue))
-        let kept = try await delete(below: StoredUserData.prefix) { !wanted.contains($0) }
+        // What a machine had whose record cannot be read may still be wanted.
+        let unknown = Set(snapshot.damaged.keys.map(\.rawValue))
+        let kept = try await delete(below: StoredUserData.prefix) { !wanted.contains($0) && !unknown.contains($0) }
         for id in wanted.subtracting(kept) {
             guard let machine = snapshot.machines.values.first(where: { $0.id.rawValue == id }),
                 let reference = machine.desired.userData, reference.readAt == nil

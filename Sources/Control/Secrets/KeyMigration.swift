@@ -34,7 +34,8 @@ struct KeyMigration {
             operation.keyVerifiers = keys.verifiers
             mutations.append(try operation.put(.revision(found.revision)))
             if let stored = try await records.store.get(SeedSecrets.key(operation.id)) {
-                var secrets = try RecordCoding.decode(SeedSecrets.self, from: stored)
+                // One that cannot be read stays as it is.
+                guard var secrets = try? RecordCoding.decode(SeedSecrets.self, from: stored) else { continue }
                 secrets.keys = keys
                 mutations.append(.put(key: stored.key, value: try RecordCoding.encode(secrets), if: .revision(stored.modifiedRevision)))
             }

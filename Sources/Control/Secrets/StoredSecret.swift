@@ -17,18 +17,35 @@ struct StoredSecret {
     let key: String
 
     /// The store's, made where there is none; `fresh`: made anew in any case.
-    func open(in store: any StateStore, fresh: Bool = false) async throws -> [UInt8] {
-        if fresh {
-            let secret = Self.random()
-            try await store.commit([.put(key: key, value: secret, if: .none)])
+    ///
+    /// One that cannot be read is made anew and noted: without it nothing would boot. What was made with it counts no more.
+    func open(in store: any StateStore, fresh: Bool = false, damaged: DamagedRecords = .init()) async throws -> [UInt8] {
+        if fresh { return try await replace(in: store) }
+        do {
+            if let stored = try await store.get(key) { return try checked(stored.value) }
+        } catch {
+            switch error {
+            case .sealed, .corrupt: break
+            default: throw error
+            }
+            let secret = try await replace(in: store)
+            damaged.note(key, try await store.currentRevision(), "\(error); another one was made")
+            damaged.clear(key)
             return secret
         }
-        if let stored = try await store.get(key) { return try checked(stored.value) }
         let secret = Self.random()
         if try await store.commitUnlessConflict([.put(key: key, value: secret, if: .absent)]) != nil { return secret }
         guard let stored = try await store.get(key) else { throw StoreError.unavailable("the secret at \(key) vanished") }
         return try checked(stored.value)
     }
+
+    private func replace(in store: any StateStore) async throws -> [UInt8] {
+        let secret = Self.random()
+        try await store.commit([.put(key: key, value: secret, if: .none)])
+        return secret
+    }
+
+    static func check(_ stored: StoredValue) throws { _ = try StoredSecret(key: stored.key).checked(stored.value) }
 
     static func random() -> [UInt8] { SymmetricKey(size: .bits256).withUnsafeBytes { Array($0) } }
 

@@ -100,7 +100,11 @@ public enum IPMIText {
         var facts = BMCFacts()
         facts.vendor = fru["Product Manufacturer"] ?? controller["Manufacturer Name"].flatMap { $0.hasPrefix("Unknown") ? nil : $0 }
         facts.model = fru["Product Name"] ?? fru["Board Product"]
-        facts.serial = fru["Product Serial"] ?? fru["Chassis Serial"] ?? fru["Board Serial"]
+        let serials = [fru["Product Serial"], fru["Board Serial"]].compactMap(\.self)
+        // All machines of one chassis have its number: it is the last that is taken for one's own.
+        facts.serial = serials.first { Filler.identifies(serial: $0) } ?? serials.first ?? fru["Chassis Serial"]
+        let others = serials.filter { $0 != facts.serial }
+        facts.otherSerials = others.isEmpty ? nil : others
         facts.firmware = controller["Firmware Revision"]
         facts.systemUUID = guid["System GUID"].map { $0.lowercased() }
         return facts

@@ -18,6 +18,9 @@ public final class BMCLine: Sendable {
     public let id: BMCID
     public let power: any PowerSwitch
     private let limits: Limits
+    /// The wall clock, for what people see.
+    private let wall: @Sendable () -> Timestamp
+    /// Time that is never set, for all that is waited for.
     private let now: @Sendable () -> Timestamp
     private let state: Mutex<State>
 
@@ -32,11 +35,18 @@ public final class BMCLine: Sendable {
         var nextNumber = 0
     }
 
-    public init(id: BMCID, power: any PowerSwitch, last: ObservedPower? = nil, limits: Limits = Limits(), now: @escaping @Sendable () -> Timestamp) {
+    /// - Parameters:
+    ///   - now: the wall clock.
+    ///   - steady: a clock that is never set; nil: the wall clock is none that is set.
+    public init(
+        id: BMCID, power: any PowerSwitch, last: ObservedPower? = nil, limits: Limits = Limits(), now: @escaping @Sendable () -> Timestamp,
+        steady: (@Sendable () -> Timestamp)? = nil
+    ) {
         self.id = id
         self.power = power
         self.limits = limits
-        self.now = now
+        wall = now
+        self.now = steady ?? now
         state = Mutex(
             State(breaker: CircuitBreaker(limits.breaker), watch: PowerWatch(last: last), freeAt: Timestamp(milliseconds: 0)))
     }
@@ -78,11 +88,11 @@ public final class BMCLine: Sendable {
     private static let frozen = "frozen"
 
     private func note(_ error: any Error) {
-        let now = now()
+        let (wall, now) = (wall(), now())
         state.withLock { state in
             guard let problem = error as? Problem, problem.code != Self.frozen else { return state.breaker.abandoned() }
             state.problem = problem
-            state.problemAt = now
+            state.problemAt = wall
             // A BMC that refuses with reasons works, unless it refuses us altogether: then each try nears a lockout.
             if problem.isBMCOutage || problem.code == "bmc-auth-refused" {
                 _ = state.breaker.failed(at: now)
@@ -97,7 +107,7 @@ public final class BMCLine: Sendable {
         return Problem(
             "bmc-breaker-open", status: 503, title: "The BMC at \(power.address) failed too often and is left alone for now",
             detail: (problem.map { "The last failure: \($0.title)\($0.detail.map { " (\($0))" } ?? "")." } ?? "")
-                + (retryAt.map { " It is tried again at \($0)." } ?? ""),
+                + (retryAt.map { " It is tried again at \(wall() + ($0 - now()))." } ?? ""),
             remedy: problem?.remedy)
     }
 
@@ -106,9 +116,9 @@ public final class BMCLine: Sendable {
     /// The power now. A state that changed by itself is returned beside it.
     public func readPower(timeout: Duration? = nil) async throws -> (ObservedPower, PowerWatch.Flip?) {
         let reading = try await ask(timeout: timeout) { try await $0.readPower() }
-        let now = now()
-        let flip = state.withLock { $0.watch.read(reading.state, at: now) }
-        return (ObservedPower(state: reading.state, at: now), flip)
+        let (wall, now) = (wall(), now())
+        let flip = state.withLock { $0.watch.read(reading.state, at: wall, steady: now) }
+        return (ObservedPower(state: reading.state, at: wall), flip)
     }
 
     /// Reads the power, and says all that is known then.
@@ -154,7 +164,8 @@ public final class BMCLine: Sendable {
             case .pause(let pause):
                 try await Task.sleep(for: pause)
                 step = pursuit.paused()
-            case .proved(let proof):
+            case .proved(var proof):
+                proof.at = wall()
                 state.withLock { $0.watch.settled(proof.state, at: proof.at) }
                 return proof
             case .failed(let problem): throw problem

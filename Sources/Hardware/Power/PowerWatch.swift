@@ -10,6 +10,7 @@ public struct PowerWatch: Sendable, Equatable {
     }
 
     public private(set) var last: ObservedPower?
+    /// In the time that the caller measures by.
     private var quietUntil: Timestamp?
 
     public init(last: ObservedPower? = nil) { self.last = last }
@@ -24,10 +25,12 @@ public struct PowerWatch: Sendable, Equatable {
     }
 
     /// A state was read; returns the flip if it is one. Transitional and unknown states are none.
-    public mutating func read(_ state: PowerState, at now: Timestamp) -> Flip? {
+    ///
+    /// - Parameter steady: the time that `expectChange(until:)` is of; nil: that of `now`.
+    public mutating func read(_ state: PowerState, at now: Timestamp, steady: Timestamp? = nil) -> Flip? {
         guard state == .on || state == .off else { return nil }
         defer { last = ObservedPower(state: state, at: now) }
-        if let quietUntil, now < quietUntil { return nil }
+        if let quietUntil, steady ?? now < quietUntil { return nil }
         quietUntil = nil
         guard let last, last.state != state, last.state == .on || last.state == .off else { return nil }
         return Flip(from: last.state, to: state, since: last.at)

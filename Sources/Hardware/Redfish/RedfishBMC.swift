@@ -189,22 +189,55 @@ public final class RedfishBMC: PowerSwitch {
         facts.vendor = root.vendor ?? system.manufacturer
         facts.systemUUID = system.uuid
         facts.serial = system.serial
+        facts.otherSerials = system.serviceTag.map { [$0] }
+        var links: RedfishPath?
         if let path = system.controllers.first {
             let controller = try await client.get(path).json
+            links = controller["HostInterfaces"]?.link
             facts.firmware = controller["FirmwareVersion"]?.text
             facts.model = controller["Model"]?.text
         } else if let collection = root.controllers, let first = try await client.resources(of: collection, limit: 4).first {
+            links = first["HostInterfaces"]?.link
             facts.firmware = first["FirmwareVersion"]?.text
             facts.model = first["Model"]?.text
         }
         facts.model = facts.model ?? system.model
         if let nics = system.ethernetInterfaces {
-            facts.macs = try await client.resources(of: nics, limit: 64).compactMap { Component(.nic, $0)?.mac }
+            let named = await hostInterfaceNames(in: links)
+            var hostInterfaces: [MACAddress] = []
+            for nic in try await client.resources(of: nics, limit: 64) {
+                guard let mac = Component(.nic, nic)?.mac else { continue }
+                if HostInterface.isOne(nic, named: named) || Filler.isHostInterface(mac) {
+                    hostInterfaces.append(mac)
+                } else {
+                    facts.macs.append(mac)
+                }
+            }
+            // What leads to the BMC is no port of its machine's, though it be listed under another name too.
+            facts.macs.removeAll(where: hostInterfaces.contains)
+            facts.hostInterfaces = hostInterfaces.isEmpty ? nil : hostInterfaces
         }
         client.quirks = QuirkTable.quirks(
             for: QuirkTable.Subject(
                 vendor: facts.vendor ?? system.manufacturer, model: facts.model, firmware: facts.firmware, manufacturer: system.manufacturer))
         return facts
+    }
+}
+
+extension RedfishBMC {
+    /// The network cards that the BMC's host interfaces name. Where it does not say, the cards' own words are left.
+    private func hostInterfaceNames(in collection: RedfishPath?) async -> Set<RedfishPath> {
+        guard let collection else { return [] }
+        do {
+            var named: Set<RedfishPath> = []
+            for interface in try await client.resources(of: collection, limit: 8) {
+                guard let cards = interface["HostEthernetInterfaces"]?.link else { continue }
+                named.formUnion(try await client.members(of: cards, limit: 8).compactMap(\.link))
+            }
+            return named
+        } catch {
+            return []
+        }
     }
 }
 

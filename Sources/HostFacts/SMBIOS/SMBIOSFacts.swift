@@ -1,3 +1,5 @@
+internal import Wire
+
 /// What the SMBIOS tables say of a machine, vendors' filler left out (DSP0134 §7).
 public struct SMBIOSFacts: Equatable, Sendable {
     /// Version of the specification, such as `3.2`; nil without an entry point.
@@ -71,7 +73,7 @@ public struct SystemFacts: Equatable, Sendable {
     public let product: String?
     public let version: String?
     public let serial: String?
-    /// Nil where the firmware says "not set".
+    /// Nil where the firmware says "not set", or has what stands on many boards (``Filler``).
     public let uuid: FirmwareGUID?
     public let sku: String?
     public let family: String?
@@ -81,7 +83,7 @@ public struct SystemFacts: Equatable, Sendable {
         product = structure.string(at: 0x05)
         version = structure.string(at: 0x06)
         serial = structure.string(at: 0x07)
-        uuid = structure.slice(0x08, 16).flatMap { FirmwareGUID($0) }.flatMap { $0.isUnset ? nil : $0 }
+        uuid = structure.slice(0x08, 16).flatMap { FirmwareGUID($0) }.flatMap { Filler.identifies(uuid: $0.description) ? $0 : nil }
         sku = structure.string(at: 0x19)
         family = structure.string(at: 0x1a)
     }

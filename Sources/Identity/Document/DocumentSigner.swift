@@ -10,6 +10,9 @@ internal import X509
 /// Its key lives long: readers pin the certificate, as they do with EC2's.
 struct DocumentSigner: Sendable {
     static let certificateDays = 3650
+    /// The id of keys whose certificate is good from 1970 on. That of the keys of before begins when they were made, and stays
+    /// as it is, since readers have pinned it.
+    private static let datedBack = "document-1970"
     private let key: _RSA.Signing.PrivateKey
     private let certificate: Certificate
     let certificatePEM: String
@@ -17,7 +20,7 @@ struct DocumentSigner: Sendable {
     static func open(_ vault: KeyVault, now: Timestamp) async throws -> DocumentSigner {
         let stored = try await vault.only(now: now) {
             let key = try _RSA.Signing.PrivateKey(keySize: .bits2048)
-            return ("document", Array(key.derRepresentation))
+            return (Self.datedBack, Array(key.derRepresentation))
         }
         return try DocumentSigner(stored)
     }
@@ -25,14 +28,20 @@ struct DocumentSigner: Sendable {
     /// The certificate is made of the key and the time of its making alone, so every server makes the same names of it.
     private init(_ stored: KeyVault.Key) throws {
         key = try _RSA.Signing.PrivateKey(derRepresentation: stored.secret)
-        let made = Date(timeIntervalSince1970: Double(stored.createdAt.milliseconds / 1000))
+        var made = Date(timeIntervalSince1970: Double(stored.createdAt.milliseconds / 1000))
+        var begins = made.addingTimeInterval(-3600)
+        if stored.id == Self.datedBack {
+            // A host without a battery for its clock begins in 1970, and one whose clock was ahead makes no less of a certificate.
+            begins = Date(timeIntervalSince1970: 0)
+            made = max(made, Date(timeIntervalSince1970: 1_735_689_600))  // 2025-01-01
+        }
         let publicKey = Certificate.PublicKey(key.publicKey)
         let subject = try DistinguishedName { CommonName("Hostler instance identity") }
         // The serial number is the key's own: it may not change with the server's restarts.
         let serial = SHA256.hash(data: key.publicKey.derRepresentation).prefix(16)
         certificate = try Certificate(
             version: .v3, serialNumber: .init(bytes: [0x40] + serial.dropFirst()), publicKey: publicKey,
-            notValidBefore: made.addingTimeInterval(-3600),
+            notValidBefore: begins,
             notValidAfter: made.addingTimeInterval(Double(Self.certificateDays) * 86_400), issuer: subject, subject: subject,
             signatureAlgorithm: .sha256WithRSAEncryption,
             extensions: try Certificate.Extensions {

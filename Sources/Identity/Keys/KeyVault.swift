@@ -38,6 +38,7 @@ struct KeyVault: Sendable {
         do {
             entries = try JSONDecoder().decode([Entry].self, from: Data(stored.value))
         } catch {
+            store.damaged?.note(key, stored.modifiedRevision, "\(error)")
             throw StoreError.corrupt("the record at \(key) cannot be read: \(error)")
         }
         let keys = try entries.map { entry in

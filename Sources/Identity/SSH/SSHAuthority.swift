@@ -55,8 +55,8 @@ struct SSHAuthority: Sendable {
     static let usualUserSeconds = 8 * 3600
     static let hostLifetimes = 3600...(366 * 86_400)
     static let usualHostSeconds = 30 * 86_400
-    /// A client's clock may be behind by so much.
-    static let backdate: Duration = .seconds(300)
+    /// The clock of whoever checks a certificate may be behind ours by so much, and ours may be ahead by as much.
+    static let backdate: Duration = .seconds(2 * 86_400)
 
     let user: SSHAuthorityKey
     let host: SSHAuthorityKey

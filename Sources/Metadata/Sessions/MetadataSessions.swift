@@ -69,7 +69,8 @@ public struct MetadataSessions: Sendable {
             let expiry = try? reader.readUInt64()
         else { return nil }
         let expires = Timestamp(milliseconds: Int64(bitPattern: expiry))
-        guard now < expires, proof >= asker.shows ?? .seed,
+        // One that lives longer than any that is made now is of a clock that is not ours any more.
+        guard now < expires, expires <= now + .seconds(Self.tokenSeconds.upperBound), proof >= asker.shows ?? .seed,
             ([asker.address] + asker.elsewhere).contains(where: { Self.isSame(bytes[Self.headBytes...], tag(head, asker, at: $0)) })
         else { return nil }
         return (proof, expires)

@@ -34,6 +34,14 @@ extension DHCPMessage {
     }
 
     /// SELECTING: takes the offer of this server.
+    /// A discover that is answered with the URL of a boot script: it says that iPXE asks.
+    public static func scriptQuestion(mac: MACAddress, transactionID: UInt32) -> DHCPMessage {
+        var message = discover(mac: mac, transactionID: transactionID)
+        message.options.append(.userClass, Array("iPXE".utf8))
+        message.wantsBroadcast = true
+        return message
+    }
+
     public static func request(
         mac: MACAddress, transactionID: UInt32, address: IPv4Address, server: IPv4Address,
         clientIdentifier: [UInt8]? = nil, hostname: String? = nil

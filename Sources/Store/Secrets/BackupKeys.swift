@@ -103,8 +103,9 @@ public enum BackupKeys {
     }
 
     private static func read(_ path: String) throws -> Found? {
-        let copy = path + ".checking"
-        defer { BackupFile.remove(copy) }
+        let folder = try ScratchFolder(toRead: path)
+        defer { folder.remove() }
+        let copy = folder.path(of: "copy")
         try StoreFile.copy(path, to: copy)
         let row: Row?
         do {
@@ -154,8 +155,9 @@ extension SQLiteStore {
     public static func secrets(
         inBackup path: String, unless keeps: (_ key: String, _ value: [UInt8]) -> Bool
     ) throws(StoreError) -> [String] {
-        let copy = path + ".checking"
-        defer { BackupFile.remove(copy) }
+        let folder = try ScratchFolder(toRead: path)
+        defer { folder.remove() }
+        let copy = folder.path(of: "copy")
         try StoreFile.copy(path, to: copy)
         do {
             let queue = try DatabaseQueue(path: copy, configuration: BackupFile.configuration)

@@ -6,6 +6,8 @@ internal import Model
 public final class SealedStore: StateStore {
     private let base: any StateStore
     private let key: SealingKey
+    private let found = DamagedRecords()
+    public var damaged: DamagedRecords? { found }
 
     /// Of a store in which no unsealed secret is.
     public init(_ base: any StateStore, key: SealingKey) {
@@ -20,7 +22,8 @@ public final class SealedStore: StateStore {
 
     public func list(prefix: String, after: String?, limit: Int) async throws(StoreError) -> Listing {
         var listing = try await base.list(prefix: prefix, after: after, limit: limit)
-        for index in listing.values.indices { listing.values[index] = try opened(listing.values[index]) }
+        // One that does not open must not hide the others; it is noted.
+        listing.values = listing.values.compactMap { try? opened($0) }
         return listing
     }
 
@@ -54,9 +57,15 @@ public final class SealedStore: StateStore {
 
     private func opened(_ stored: StoredValue) throws(StoreError) -> StoredValue {
         guard SecretKeys.contains(stored.key) else { return stored }
-        var stored = stored
-        stored.value = try SealedValue.open(stored.value, at: stored.key, with: key)
-        return stored
+        var opened = stored
+        do {
+            opened.value = try SealedValue.open(stored.value, at: stored.key, with: key)
+        } catch {
+            found.note(stored.key, stored.modifiedRevision, error.description)
+            throw error
+        }
+        found.clear(stored.key)
+        return opened
     }
 }
 
@@ -71,17 +80,21 @@ extension SealedStore {
     public static func open(_ base: SQLiteStore, keyFile file: KeyFile, logger: Logger) async throws -> SealedStore {
         let isErased = try await base.isErased()
         let found = try file.sealingKey()
-        var unsealed: String?
+        var unsealed: [StoredValue] = []
+        var foreign: [StoredValue] = []
+        var hasOwn = false
         try await forEachPage(of: base) { secrets in
             for stored in secrets {
                 guard SealedValue.isSealed(stored.value) else {
-                    unsealed = stored.key
+                    unsealed.append(stored)
                     continue
                 }
                 guard let found else { throw missing(file) }
-                guard SealedValue.isSealed(stored.value, with: found) else { throw wrong(file) }
+                if SealedValue.isSealed(stored.value, with: found) { hasOwn = true } else { foreign.append(stored) }
             }
         }
+        // One that does not fit, beside others that do, is damaged. Where none does, the key is another one.
+        guard foreign.isEmpty || hasOwn else { throw wrong(file) }
         let key: SealingKey
         if let found {
             key = found
@@ -92,9 +105,11 @@ extension SealedStore {
             key = try SealingKey(bytes)
         }
         let store = SealedStore(base, key: key)
-        if let unsealed {
-            // Only an older version left secrets so; in a record of this one somebody else wrote it.
-            guard !isErased else { throw StoreError.corrupt("the secret at \(unsealed) is not sealed") }
+        // Only an older version left secrets so; in a record of this one somebody else wrote it, or it is damaged. It is not believed.
+        for stored in foreign + (isErased ? unsealed : []) {
+            store.found.note(stored.key, stored.modifiedRevision, StoreError.sealed(stored.key).description)
+        }
+        if !isErased, !unsealed.isEmpty {
             try await forEachPage(of: base) { secrets in
                 let plain = secrets.filter { !SealedValue.isSealed($0.value) }
                 try await store.commit(plain.map { .put(key: $0.key, value: $0.value, if: .revision($0.modifiedRevision)) })
@@ -102,13 +117,18 @@ extension SealedStore {
         }
         if !isErased {
             logger.notice("the secrets of an older version are sealed; the database is written anew, so that none is left readable")
-            do {
-                try await base.eraseRemains()
-            } catch .diskFull(let why) {
-                logger.error("readable remains of secrets stay in the database until the next start", metadata: ["error": "\(why)"])
-            }
+            try await eraseRemains(of: base, logger)
         }
         return store
+    }
+
+    private static func eraseRemains(of base: SQLiteStore, _ logger: Logger) async throws(StoreError) {
+        do {
+            try await base.eraseRemains()
+        } catch {
+            guard case .diskFull(let why) = error else { throw error }
+            logger.error("readable remains of secrets stay in the database until the next start", metadata: ["error": "\(why)"])
+        }
     }
 
     private static func forEachPage(of base: SQLiteStore, _ body: ([StoredValue]) async throws -> Void) async throws {
@@ -125,6 +145,11 @@ extension SealedStore {
         guard SealedValue.isSealed(value) else { return true }
         guard let key else { return false }
         return (try? SealedValue.open(value, at: name, with: key)) != nil
+    }
+
+    /// What a sealed value holds; nil where it does not open.
+    public static func open(_ value: [UInt8], at name: String, with key: SealingKey) -> [UInt8]? {
+        try? SealedValue.open(value, at: name, with: key)
     }
 
     private static func missing(_ file: KeyFile) -> Problem {

@@ -54,14 +54,18 @@ enum SecretPages {
     }
 
     static func remove(id: Int64, _ db: Database) throws {
-        let (first, count) = try place(of: id, db)
+        // One whose place is damaged has no pages that could be named.
+        guard let (first, count) = try? place(of: id, db) else {
+            return try db.cachedStatement(sql: "DELETE FROM secrets WHERE id = ?").execute(arguments: [id])
+        }
         try db.cachedStatement(sql: "DELETE FROM secret_pages WHERE id >= ? AND id < ?").execute(arguments: [first, first + pageCount(count)])
         try db.cachedStatement(sql: "DELETE FROM secrets WHERE id = ?").execute(arguments: [id])
     }
 
     private static func place(of id: Int64, _ db: Database) throws -> (first: Int64, count: Int) {
         let statement = try db.cachedStatement(sql: "SELECT first_page, byte_count FROM secrets WHERE id = ?")
-        guard let row = try Row.fetchOne(statement, arguments: [id]), let first: Int64 = row[0], let count: Int = row[1],
+        guard let row = try Row.fetchOne(statement, arguments: [id]), let first = Int64.fromDatabaseValue(row[0]),
+            let count = Int.fromDatabaseValue(row[1]),
             (0...StoreLimits.valueBytes).contains(count), (firstID..<(.max - Int64(StoreLimits.valueBytes))).contains(first)
         else { throw StoreError.corrupt("the secret \(id) is missing") }
         return (first, count)
@@ -94,9 +98,12 @@ enum SecretPages {
     static func unwanted(in db: Database, unless keeps: (_ key: String, _ value: [UInt8]) -> Bool) throws -> [(key: String, id: Int64)] {
         let sql = "SELECT key, id FROM entries WHERE key >= ? AND key < ? ORDER BY key"
         return try Row.fetchAll(db, sql: sql, arguments: [SecretKeys.prefix, SecretKeys.end]).compactMap { row in
-            let key: String = row[0]
-            let id: Int64 = row[1]
-            return keeps(key, try read(id: id, db)) ? nil : (key, id)
+            guard let key = String.fromDatabaseValue(row[0]), let id = Int64.fromDatabaseValue(row[1]) else {
+                throw StoreError.corrupt("a secret has no key")
+            }
+            // One that cannot be read does not open either.
+            guard let value = try? read(id: id, db) else { return (key, id) }
+            return keeps(key, value) ? nil : (key, id)
         }
     }
 }

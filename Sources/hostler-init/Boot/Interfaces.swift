@@ -7,6 +7,12 @@ enum Interfaces {
     struct Port: Sendable {
         var name: String
         var mac: MACAddress
+
+        /// Whether it only leads to the machine's own BMC: on all boards of a vendor it has one address.
+        var isHostInterface: Bool {
+            let driver = SystemFile.linkName("/sys/class/net/\(name)/device/driver")
+            return Filler.isHostInterface(mac) || driver.map(Filler.hostInterfaceDrivers.contains) == true && mac.isLocallyAdministered
+        }
     }
 
     /// Every Ethernet port with a device behind it, in the order of their names.

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import NetBoot
+internal import Synchronization
 internal import Wire
 
 /// The machine's address: asks for one where the boot script gave none, and
@@ -25,6 +26,10 @@ struct LeaseKeeper: Sendable {
 
     let port: Interfaces.Port
     let log: AgentLog
+    /// Two that ask at one time would hear each other's answers.
+    private static let asking = Mutex(())
+    /// After so many renewals in vain any server is asked (REBINDING, RFC 2131 §4.4.5).
+    private static let failuresBeforeRebinding = 3
 
     /// Gives the port its address and the machine its default route.
     func apply(_ lease: Lease) {
@@ -73,10 +78,13 @@ struct LeaseKeeper: Sendable {
         while !Task.isCancelled {
             try? await Task.sleep(for: pause)
             let present = lease
+            let rebinds = failures >= Self.failuresBeforeRebinding
             do {
-                guard let renewed = try await WorkPool.run({ try renew(present) }) else {
-                    throw SystemError("no answer from \(present.server)", errno: ETIMEDOUT)
+                guard let renewed = try await WorkPool.run({ try renew(present, rebinds: rebinds) }), renewed.address == present.address else {
+                    throw SystemError(rebinds ? "no answer from any server" : "no answer from \(present.server)", errno: ETIMEDOUT)
                 }
+                if renewed.server != lease.server { log("\(port.name): the lease of \(lease.address) is \(renewed.server)'s now") }
+                lease.server = renewed.server
                 lease.seconds = renewed.seconds
                 lease.renewalSeconds = renewed.renewalSeconds
                 if failures > 0 || first.seconds == nil && pause == .seconds(1) {
@@ -92,13 +100,40 @@ struct LeaseKeeper: Sendable {
         }
     }
 
-    /// RENEWING: unicast, the address in `ciaddr` (RFC 2131 §4.3.2).
-    private func renew(_ lease: Lease) throws -> Lease? {
+    /// RENEWING: unicast; REBINDING: broadcast; the address in `ciaddr` (RFC 2131 §4.3.2).
+    private func renew(_ lease: Lease, rebinds: Bool) throws -> Lease? {
+        try Self.asking.withLock { _ in try renewAlone(lease, rebinds: rebinds) }
+    }
+
+    private func renewAlone(_ lease: Lease, rebinds: Bool) throws -> Lease? {
         let socket = try SystemError.check(agent_udp_socket(port.name, Self.clientPort), "DHCP socket")
         defer { close(socket) }
         let message = DHCPMessage.renew(
             mac: port.mac, transactionID: UInt32.random(in: .min ... .max), address: lease.address)
-        return try exchange(message, to: lease.server, socket, accepting: .acknowledge).map { self.lease($0, server: lease.server) } ?? nil
+        let answer = try exchange(message, to: rebinds ? .broadcast : lease.server, socket, accepting: .acknowledge)
+        return answer.flatMap { self.lease($0, server: rebinds ? $0.serverIdentifier : lease.server) }
+    }
+
+    /// The boot scripts' URLs that the servers on this wire name to iPXE. Nothing is taken of what they offer.
+    func bootScripts() throws -> [String] { try Self.asking.withLock { _ in try askForScripts() } }
+
+    private func askForScripts() throws -> [String] {
+        let socket = try SystemError.check(agent_udp_socket(port.name, Self.clientPort), "DHCP socket")
+        defer { close(socket) }
+        let message = DHCPMessage.scriptQuestion(mac: port.mac, transactionID: UInt32.random(in: .min ... .max))
+        let bytes = message.serialize()
+        try SystemError.check(agent_udp_send(socket, IPv4Address.broadcast.value, Self.serverPort, bytes, bytes.count), "DHCP send")
+        let deadline = agent_uptime_milliseconds() + Int64(Self.answerMilliseconds)
+        var buffer = [UInt8](repeating: 0, count: 1500)
+        var scripts: [String] = []
+        while case let left = deadline - agent_uptime_milliseconds(), left > 0, scripts.count < 16 {
+            let count = agent_receive(socket, &buffer, buffer.count, Int32(left))
+            guard count > 0, let answer = try? DHCPMessage(parsing: Array(buffer[..<count])), answer.isReply,
+                answer.transactionID == message.transactionID, answer.mac == port.mac, let file = answer.bootFile
+            else { continue }
+            scripts.append(file)
+        }
+        return scripts
     }
 
     private func lease(_ message: DHCPMessage, server: IPv4Address?) -> Lease? {

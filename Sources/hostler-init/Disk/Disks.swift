@@ -8,11 +8,14 @@ internal import Model
 enum Disks {
     /// Whole disks as the kernel has them now, in the order of their names.
     static func all() -> [DiskFacts] {
-        SystemFile.names(in: "/sys/block").filter(DiskFacts.isDisk).compactMap { name in
-            let folder = "/sys/block/\(name)"
-            return DiskFacts(name: name, devicePath: SystemFile.link(folder) ?? "") {
-                SystemFile.bytes("\(folder)/\($0)", limit: 4096)
-            }
+        SystemFile.names(in: "/sys/block").filter(DiskFacts.isDisk).compactMap(facts)
+    }
+
+    /// What the kernel says of one disk now.
+    static func facts(of name: String) -> DiskFacts? {
+        let folder = "/sys/block/\(name)"
+        return DiskFacts(name: name, devicePath: SystemFile.link(folder) ?? "", entries: { SystemFile.names(in: "\(folder)/\($0)") }) {
+            SystemFile.bytes("\(folder)/\($0)", limit: 4096)
         }
     }
 

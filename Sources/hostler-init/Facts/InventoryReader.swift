@@ -20,7 +20,7 @@ struct InventoryReader: Sendable {
         smbios = try? SMBIOSFacts(entryPoint: entry, table: table)
     }
 
-    var uuid: String? { smbios?.system?.uuid.flatMap { $0.isUnset ? nil : $0.description.lowercased() } }
+    var uuid: String? { smbios?.system?.uuid?.description }
     var serial: String? { smbios?.system?.serial }
 
     func read() -> Inventory {
@@ -31,12 +31,13 @@ struct InventoryReader: Sendable {
         inventory.memory = memory()
         inventory.nics = Self.nics()
         let disks = Disks.all()
-        inventory.disks = disks.map(Self.disk)
+        inventory.disks = disks.map { Inventory.DiskFacts($0) }
+        let names = DiskNames(inventory.disks)
         inventory.pci = Self.pci()
         inventory.tpm = Self.tpm()
         inventory.bmc = BMC.find(smbios)
-        inventory.installations = disks.compactMap { disk in
-            Disks.record(on: disk).map { Inventory.FoundInstallation(disk: disk.serial ?? disk.wwn ?? disk.name, record: $0) }
+        inventory.installations = disks.indices.compactMap { index in
+            Disks.record(on: disks[index]).map { Inventory.FoundInstallation(disk: names.recordName(of: index), record: $0) }
         }
         return inventory
     }
@@ -60,6 +61,7 @@ struct InventoryReader: Sendable {
     private func firmware() -> Inventory.FirmwareFacts {
         var facts = Inventory.FirmwareFacts()
         facts.mode = BootOrder.isUEFI ? .uefi : .bios
+        facts.loader = BootOrder.isUEFI ? BootOrder.loaderName : nil
         facts.vendor = smbios?.bios?.vendor
         facts.version = smbios?.bios?.version
         facts.date = smbios?.bios?.releaseDate
@@ -117,23 +119,6 @@ struct InventoryReader: Sendable {
         guard realpath(device, &buffer) != nil else { return nil }
         let path = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         return path.split(separator: "/").reversed().lazy.compactMap { PCIAddress($0) }.first?.description
-    }
-
-    private static func disk(_ disk: DiskFacts) -> Inventory.DiskFacts {
-        let kind: Inventory.DiskKind =
-            switch disk.transport {
-            case .nvme: .nvme
-            case .virtio: .virtual
-            default: disk.model?.hasPrefix("QEMU") == true ? .virtual : disk.isRotational ? .hdd : .ssd
-            }
-        var facts = Inventory.DiskFacts(
-            name: disk.name, bytes: Int64(clamping: disk.sizeBytes), kind: kind, removable: disk.isRemovable,
-            logicalBlockBytes: disk.logicalBlockBytes)
-        facts.serial = disk.serial
-        facts.wwn = disk.wwn
-        facts.model = disk.model
-        facts.transport = disk.transport.rawValue
-        return facts
     }
 
     private static func pci() -> [Inventory.PCIFacts] {

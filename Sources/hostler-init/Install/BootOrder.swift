@@ -3,16 +3,18 @@ internal import CLinux
 internal import Glibc
 internal import HostFacts
 internal import Model
+internal import Wire
 
 /// Puts the installed disk into the firmware's boot order, behind the network.
 enum BootOrder {
     private static let folder = "/sys/firmware/efi/efivars"
     private static let prefix = "Hostler: "
     #if arch(arm64)
-        private static let loader = "\\EFI\\BOOT\\BOOTAA64.EFI"
+        static let loaderName = "BOOTAA64.EFI"
     #else
-        private static let loader = "\\EFI\\BOOT\\BOOTX64.EFI"
+        static let loaderName = "BOOTX64.EFI"
     #endif
+    private static let loader = "\\EFI\\BOOT\\" + loaderName
 
     static var isUEFI: Bool { SystemFile.exists("/sys/firmware/efi") }
 
@@ -20,7 +22,7 @@ enum BootOrder {
         guard isUEFI else { return ["firmware": "bios: firmware order unchanged"] }
         try mountVariables(drivers)
         let partition = try systemPartition(of: device)
-        let option = EFILoadOption(description: prefix + image, partition: partition, loader: loader)
+        let option = EFILoadOption(description: prefix + image, path: [partition, .filePath(loader), .end])
         let entries = try entries()
         let ours = entries.filter { $0.value.description.hasPrefix(prefix) }.keys.min()
         guard let number = ours ?? EFIBootOrder.freeNumber(besides: Set(entries.keys)) else {
@@ -54,16 +56,36 @@ enum BootOrder {
         }
     }
 
-    private static func systemPartition(of device: BlockDevice) throws -> EFIPartition {
+    private static func systemPartition(of device: BlockDevice) throws -> EFIDevicePathNode {
         let head = try device.read(PartitionTable.headBytes, at: 0)
-        guard case .gpt(let gpt) = try PartitionTable(parsing: head, blockBytes: device.blockBytes),
-            let (slot, esp) = gpt.partitions.filter({ $0.value.type == GPT.KnownType.efiSystem }).min(by: { $0.key < $1.key }),
-            let guid = FirmwareGUID(esp.unique.diskBytes)
-        else {
+        guard let node = Self.systemPartition(try PartitionTable(parsing: head, blockBytes: device.blockBytes)) else {
             throw problem("the disk \(device.name) has no EFI system partition: the image cannot boot on UEFI")
         }
-        return EFIPartition(
-            number: UInt32(slot + 1), startBlock: esp.firstBlock, blockCount: esp.lastBlock - esp.firstBlock + 1, guid: guid)
+        return node
+    }
+
+    /// How firmware names the first EFI system partition of a disk; nil: there is none.
+    static func systemPartition(_ table: PartitionTable) -> EFIDevicePathNode? {
+        switch table {
+        case .gpt(let gpt):
+            guard let (slot, esp) = gpt.partitions.filter({ $0.value.type == GPT.KnownType.efiSystem }).min(by: { $0.key < $1.key }),
+                let guid = FirmwareGUID(esp.unique.diskBytes)
+            else { return nil }
+            return .hardDrive(
+                EFIPartition(
+                    number: UInt32(slot + 1), startBlock: esp.firstBlock, blockCount: esp.lastBlock - esp.firstBlock + 1, guid: guid))
+        case .mbr(let mbr):
+            guard let slot = mbr.systemSlot, let esp = mbr.partitions[slot] else { return nil }
+            // UEFI 2.10 §10.3.5.1: partition format 1 is an MBR, signature type 1 its four bytes.
+            var data = ByteWriter()
+            data.writeLE(UInt32(slot + 1))
+            data.writeLE(UInt64(esp.firstBlock))
+            data.writeLE(UInt64(esp.blockCount))
+            data.write(mbr.signature)
+            data.writeZeros(12)
+            data.write([1, 1])
+            return .other(type: 4, subtype: 1, data: data.bytes)
+        }
     }
 
     private static func entries() throws -> [UInt16: EFILoadOption] {

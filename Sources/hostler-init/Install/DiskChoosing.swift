@@ -9,60 +9,76 @@ enum DiskChoosing {
     /// Waits for a disk that fits, then says why there is none.
     ///
     /// All drivers are loaded before, and their disks found: the smallest of some disks need not be the smallest of all.
-    static func choose(_ wanted: String?, minimumBytes: UInt64, drivers: DriverBox) async throws -> DiskFacts {
+    static func choose(_ work: InstallWork, drivers: DriverBox) async throws -> FoundDisks.Found {
         try await WorkPool.run { drivers.load(urgentOnly: false) }
         let clock = ContinuousClock()
         let deadline = clock.now + patience
         while true {
-            do throws(DiskChoiceError) {
-                return try choose(wanted, from: Disks.all(), minimumBytes: minimumBytes)
+            do throws(Refusal) {
+                return try choose(target(of: work), from: .now(), minimumBytes: work.diskBytes, command: command(work))
             } catch {
-                // More disks cannot make an ambiguity go away.
-                if case .ambiguous = error { throw problem(error) }
-                guard clock.now < deadline else { throw problem(error) }
+                guard error.mayPass, clock.now < deadline else { throw error.problem }
             }
             try await Task.sleep(for: .milliseconds(250))
         }
     }
 
+    struct Refusal: Error {
+        let problem: Problem
+        let mayPass: Bool
+    }
+
+    /// - Parameter target: nil where no disk was chosen yet, and the default rule is to choose it.
     static func choose(
-        _ wanted: String?, from disks: [DiskFacts], minimumBytes: UInt64
-    ) throws(DiskChoiceError) -> DiskFacts {
-        guard let wanted else { return try DiskChoice.choose(from: disks, selector: .smallest, minimumBytes: minimumBytes) }
-        do {
-            return try DiskChoice.choose(from: disks, selector: .serial(wanted), minimumBytes: minimumBytes)
-        } catch .notFound {
-            do {
-                return try DiskChoice.choose(from: disks, selector: .wwn(wanted), minimumBytes: minimumBytes)
-            } catch .notFound(_, let found) {
-                throw .notFound(wanted: "serial or WWN \(wanted)", found: found)
+        _ target: DiskTarget?, from found: FoundDisks, minimumBytes: Int64, command: String? = nil
+    ) throws(Refusal) -> FoundDisks.Found {
+        let problems = DiskProblem(found.names, command: command, neededBytes: minimumBytes, status: 409)
+        let wanted: DiskTarget
+        if let target {
+            wanted = target
+        } else {
+            do throws(DiskChoiceError) {
+                wanted = try DiskChoice.forInstall(among: found.names, minimumBytes: minimumBytes) { !found.disks[$0].isReadOnly }
+            } catch {
+                // Two disks that fit equally stay two.
+                let isFinal = if case .ambiguous = error { true } else { false }
+                throw Refusal(problem: problems.problem(error), mayPass: !isFinal)
             }
         }
-    }
-
-    static func problem(_ error: DiskChoiceError) -> Problem {
-        let code: String
-        let remedy: String
-        switch error {
-        case .noDisks:
-            (code, remedy) = ("no-disk", "Check the disks and their controller in the firmware's set-up.")
-        case .notFound:
-            (code, remedy) = ("disk-not-found", "Name a disk that the machine's inventory shows.")
-        case .ambiguous:
-            (code, remedy) = ("disk-ambiguous", "Name the disk by its serial or WWN.")
-        case .tooSmall:
-            (code, remedy) = ("disk-too-small", "Take a smaller image or put a larger disk in.")
-        case .readOnly:
-            (code, remedy) = ("disk-read-only", "Take the write protection off, or name another disk.")
+        let chosen: FoundDisks.Found
+        do throws(DiskTargetError) {
+            chosen = try found.find([wanted])[0]
+        } catch {
+            throw Refusal(problem: problems.problem(error), mayPass: error.mayPass)
         }
-        return Problem(code, status: 409, title: "No disk can be chosen", detail: error.description, remedy: remedy)
+        guard !chosen.disk.isReadOnly else { throw Refusal(problem: readOnly(chosen), mayPass: false) }
+        guard chosen.disk.sizeBytes >= UInt64(clamping: minimumBytes) else {
+            throw Refusal(problem: problems.problem(.tooSmall([chosen.index], neededBytes: minimumBytes)), mayPass: false)
+        }
+        return chosen
     }
 
-    static func evidence(_ disk: DiskFacts) -> [String: String] {
-        var evidence = ["name": disk.name, "bytes": String(disk.sizeBytes)]
-        evidence["serial"] = disk.serial
-        evidence["wwn"] = disk.wwn
-        evidence["model"] = disk.model
+    static func readOnly(_ found: FoundDisks.Found) -> Problem {
+        Problem(
+            "disk-read-only", status: 409, title: "The disk \(found.disk.name) is write-protected",
+            detail: "\(found.name) cannot be written.", remedy: "Take the write protection off, or name another disk.")
+    }
+
+    /// A control plane of before targets sends the name alone.
+    private static func target(of work: InstallWork) -> DiskTarget? { work.target ?? work.disk.map { DiskTarget(name: $0) } }
+
+    private static func command(_ work: InstallWork) -> String {
+        "hostler machine install \(work.record.machine) --image \(ShellWord.quoted(work.record.image))"
+    }
+
+    static func evidence(_ found: FoundDisks.Found) -> [String: String] {
+        let disk = found.disk
+        var evidence = ["disk": found.name, "name": disk.name, "bytes": String(disk.sizeBytes), "place": disk.place.rawValue]
+        let facts = Inventory.DiskFacts(disk)
+        evidence["serial"] = facts.serial
+        evidence["wwn"] = facts.worldWideNames.first
+        evidence["model"] = facts.model
+        evidence["path"] = facts.path
         return evidence
     }
 }

@@ -22,6 +22,7 @@ struct Installer: Sendable {
         if !work.done.contains(.writeImage) {
             try await reporter.step(.writeImage, total: work.diskBytes) { counter in
                 try checkNotStale(device)
+                try FitCheck.check(work, device)
                 return try await ImageWriter(work: work, session: session, device: device, counter: counter).write()
             }
         }
@@ -40,10 +41,9 @@ struct Installer: Sendable {
 
     /// The disk of an earlier choice, or of one made now.
     private func chosenDisk() async throws -> BlockDevice {
-        guard work.done.contains(.chooseDisk) else { return try open(try await chooseDisk()) }
+        guard work.done.contains(.chooseDisk) else { return try BlockDevice.unused(try await chooseDisk().disk) }
         do {
-            return try open(
-                try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes), drivers: drivers))
+            return try BlockDevice.unused(try await DiskChoosing.choose(work, drivers: drivers).disk)
         } catch let problem as Problem {
             // It was there when it was chosen: the step that needs it now fails.
             let next = [StepName.writeImage, .writeSeed, .bootOrder, .restart].first { !work.done.contains($0) }
@@ -52,11 +52,13 @@ struct Installer: Sendable {
         }
     }
 
-    private func chooseDisk() async throws -> DiskFacts {
+    private func chooseDisk() async throws -> FoundDisks.Found {
         let chosen = Chosen()
         try await reporter.step(.chooseDisk) { _ in
-            let disk = try await DiskChoosing.choose(work.disk, minimumBytes: UInt64(clamping: work.diskBytes), drivers: drivers)
-            try checkNotStale(try open(disk))
+            let disk = try await DiskChoosing.choose(work, drivers: drivers)
+            let device = try BlockDevice.unused(disk.disk)
+            try checkNotStale(device)
+            try FitCheck.check(work, device)
             chosen.disk.withLock { $0 = disk }
             return DiskChoosing.evidence(disk)
         }
@@ -65,17 +67,7 @@ struct Installer: Sendable {
     }
 
     private final class Chosen: Sendable {
-        let disk = Mutex<DiskFacts?>(nil)
-    }
-
-    private func open(_ facts: DiskFacts) throws -> BlockDevice {
-        do {
-            return try BlockDevice.unused(facts.name)
-        } catch {
-            throw Problem(
-                "disk-busy", status: 409, title: "The disk \(facts.name) cannot be written to", detail: "\(error)",
-                remedy: "See the machine's agent log for what uses it.")
-        }
+        let disk = Mutex<FoundDisks.Found?>(nil)
     }
 
     /// A control plane that was cut off and comes back cannot move a machine backwards.

@@ -4,6 +4,7 @@ internal import FoundationEssentials
 internal import Model
 internal import NIOCore
 internal import OCI
+internal import Wire
 
 /// Writes the first-boot data (NoCloud seed) and the record of the installation to the disk's end.
 struct SeedWriter: Sendable {
@@ -17,15 +18,16 @@ struct SeedWriter: Sendable {
     }
 
     private func fetchSeed() async throws -> [UInt8] {
-        let limit = Int(clamping: work.seedBytes)
+        guard let seed = work.seed(sectorBytes: device.blockBytes) else { throw FitCheck.noSeed(device) }
+        let limit = Int(clamping: seed.bytes)
         let bytes = try await session.fetchSource("first-boot data") { client throws(TalkError) in
-            try await client.fetch(work.seedPath, limit: limit)
+            try await client.fetch(seed.path, limit: limit)
         }
         let digest = Checksum.sha256(bytes)
-        guard bytes.readableBytes == limit, let digest, digest == BlobDigest(work.seedDigest) else {
+        guard bytes.readableBytes == limit, let digest, digest == BlobDigest(seed.digest) else {
             throw Problem(
                 "seed-digest-mismatch", status: 502, title: "The first-boot data came damaged",
-                detail: "expected \(work.seedBytes) bytes of \(work.seedDigest), got \(bytes.readableBytes) of "
+                detail: "expected \(seed.bytes) bytes of \(seed.digest), got \(bytes.readableBytes) of "
                     + "\(digest.map(\.description) ?? "nothing")",
                 remedy: "Install again.")
         }
@@ -37,7 +39,8 @@ struct SeedWriter: Sendable {
         let plan = try plan(head: head, seedBytes: UInt64(seed.count))
         var volume = seed
         volume.append(contentsOf: repeatElement(0, count: Int(plan.markerOffset - plan.partitionOffset) - seed.count))
-        volume += try marker().encoded()
+        let marker = try marker().encoded()
+        volume += marker
         // The partition before the table that names it: a power cut in between leaves the image as it was.
         try device.write(volume, at: plan.partitionOffset)
         try device.flush()
@@ -49,10 +52,12 @@ struct SeedWriter: Sendable {
             throw readBackProblem("the partition table", at: write.offset)
         }
         try? device.rereadPartitions()
+        let retired = try SeedRetirer(orders: work.retires ?? [], target: device.name).run()
         return [
             "offset": String(plan.partitionOffset), "bytes": String(plan.partitionBytes),
             "digest": Checksum.sha256(back.prefix(seed.count))?.description ?? "",
-        ]
+            "marker": Hex.encode(marker.prefix(BootMark.headBytes)),
+        ].merging(retired) { own, _ in own }
     }
 
     private func plan(head: [UInt8], seedBytes: UInt64) throws -> PartitionTable.SeedPlan {
@@ -62,10 +67,14 @@ struct SeedWriter: Sendable {
                 blockBytes: device.blockBytes)
         } catch {
             switch error {
-            case .noRoom, .noFreeSlot:
+            case .noRoom:
                 throw Problem(
                     "seed-no-room", status: 409, title: "There is no room for the first-boot data on \(device.name)",
                     detail: "\(error)", remedy: "Take a disk at least 20 MiB larger than the image.")
+            case .noFreeSlot:
+                throw Problem(
+                    "seed-no-entry", status: 409, title: "The image's partition table has no free entry for the first-boot data",
+                    detail: "\(error)", remedy: "Use an edition of the image with a GPT, or with a partition fewer.")
             default:
                 throw Problem(
                     "image-invalid", status: 409, title: "The image's partition table cannot be extended",

@@ -1,4 +1,5 @@
 internal import AsyncHTTPClient
+internal import CLinux
 internal import FoundationEssentials
 internal import Model
 internal import NIOCore
@@ -31,13 +32,15 @@ enum TalkError: Error, CustomStringConvertible {
 final class ControlClient: Sendable {
     /// The longest JSON answer: a task with its seed's path and keys is far below.
     private static let answerLimit = 4 << 20
-    private let base: String
+    private let place: Mutex<String>
+    /// When the server said something last that only it says, by the uptime in milliseconds.
+    private let heard = Mutex(agent_uptime_milliseconds())
     private let talk: HTTPClient
     private let data: HTTPClient
     private let bearer = Mutex<String?>(nil)
 
     init(base: String) {
-        self.base = base
+        place = Mutex(base)
         func client(readTimeout: TimeAmount, connections: Int) -> HTTPClient {
             var configuration = HTTPClient.Configuration(
                 redirectConfiguration: .disallow,
@@ -54,6 +57,21 @@ final class ControlClient: Sendable {
         data = client(readTimeout: .seconds(8), connections: 8)
     }
 
+    /// `http://address:port`, without a slash at its end.
+    var base: String { place.withLock { $0 } }
+    /// The server is there now. The caller has seen that it is the same.
+    func move(to base: String) {
+        place.withLock { $0 = base }
+        hear()
+    }
+
+    /// For how long the server has not answered.
+    var silence: Duration { .milliseconds(agent_uptime_milliseconds() - heard.withLock { $0 }) }
+    private func hear() {
+        let now = agent_uptime_milliseconds()
+        heard.withLock { $0 = now }
+    }
+
     var session: String? { bearer.withLock { $0 } }
     func use(session: String) { bearer.withLock { $0 = session } }
 
@@ -63,7 +81,9 @@ final class ControlClient: Sendable {
     ) async throws(TalkError) -> Answer {
         let bytes = try await exchange(path, body, timeoutSeconds: timeoutSeconds)
         do {
-            return try JSONDecoder().decode(Answer.self, from: Data(bytes.readableBytesView))
+            let answer = try JSONDecoder().decode(Answer.self, from: Data(bytes.readableBytesView))
+            hear()
+            return answer
         } catch {
             throw .unexpected("the answer to \(path) cannot be read: \(error)")
         }
@@ -72,6 +92,17 @@ final class ControlClient: Sendable {
     /// One try of a request that is answered without a body.
     func post(_ path: String, _ body: some Encodable, timeoutSeconds: Int64 = 15) async throws(TalkError) {
         _ = try await exchange(path, body, timeoutSeconds: timeoutSeconds)
+    }
+
+    /// Asks another server than the present one, which is shown no session.
+    func ask(_ base: String, _ question: ServerQuestion) async throws -> ServerProof {
+        var request = HTTPClientRequest(url: "\(base)/agent/v1/prove")
+        request.method = .POST
+        request.headers.add(name: "content-type", value: "application/json")
+        request.body = .bytes(ByteBuffer(bytes: try JSONEncoder().encode(question)))
+        let response = try await talk.execute(request, timeout: .seconds(10))
+        let bytes = try await response.body.collect(upTo: 4096)
+        return try JSONDecoder().decode(ServerProof.self, from: Data(bytes.readableBytesView))
     }
 
     private func exchange(
@@ -88,6 +119,8 @@ final class ControlClient: Sendable {
             guard (200..<300).contains(response.status.code) else { throw Self.refusal(response.status, bytes) }
             return bytes
         } catch let error as TalkError {
+            // Whoever has taken the server's address says other things than these.
+            if case .status(_, .some) = error { hear() }
             throw error
         } catch {
             throw .transport("\(base): \(error)")
@@ -120,6 +153,7 @@ final class ControlClient: Sendable {
             if let wanted, bytes.readableBytes != wanted {
                 throw TalkError.unexpected("\(path): \(bytes.readableBytes) bytes came instead of \(wanted)")
             }
+            hear()
             return bytes
         } catch let error as TalkError {
             throw error

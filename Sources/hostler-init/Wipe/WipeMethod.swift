@@ -82,6 +82,11 @@ enum NVMeFormat {
             if attributes & 3 != 0, namespaces.count > 1 {
                 throw NotSupported("Format NVM would erase \(namespaces.joined(separator: ", ")) together")
             }
+            // Namespaces that this controller does not show may be another host's. CNS 10h lists all that are allocated; it
+            // comes with Namespace Management (OACS bit 3), without which there are none but those that are shown.
+            if attributes & 3 != 0, controller[256] & 8 != 0, allocated(try identify(fd, namespace: 0, structure: 0x10)) > 1 {
+                throw NotSupported("Format NVM would erase namespaces that are not shown here")
+            }
             let space = try identify(fd, namespace: namespace, structure: 0)
             // The present format is kept: FLBAS, metadata setting, protection.
             let flbas = UInt32(space[26])
@@ -97,6 +102,11 @@ enum NVMeFormat {
             }
             throw NotSupported("Format NVM was refused with NVMe status \(status)")
         }
+    }
+
+    /// How many a list of namespaces names: 1024 numbers, 0 behind the last (NVM Express Base 2.0 §5.17.2.2).
+    static func allocated(_ list: [UInt8]) -> Int {
+        stride(from: 0, to: list.count - 3, by: 4).prefix { list[$0..<$0 + 4].contains { $0 != 0 } }.count
     }
 
     private static func identify(_ fd: Int32, namespace: UInt32, structure: UInt32) throws -> [UInt8] {

@@ -19,28 +19,31 @@ struct Wiper: Sendable {
     func run() async throws {
         if !work.done.contains(.wipeDisks) {
             try await reporter.step(.wipeDisks) { counter in
-                let disks = try await chosen()
-                counter.set(done: 0, total: disks.reduce(0) { $0 + Int64(clamping: $1.sizeBytes) })
-                var evidence = ["disks": String(disks.count)]
-                for disk in disks {
-                    let method = try await wipe(disk, counter)
-                    evidence[disk.name] = "\(Self.identity(disk)), \(disk.sizeBytes) bytes: \(method)"
+                let found = try await chosen()
+                // All of them can be written, or none is touched.
+                for one in found { _ = try BlockDevice.unused(one.disk) }
+                counter.set(done: 0, total: found.reduce(0) { $0 + Int64(clamping: $1.disk.sizeBytes) })
+                var evidence = ["disks": String(found.count)]
+                for one in found {
+                    let method = try await wipe(one.disk, counter)
+                    evidence[one.disk.name] = "\(Self.identity(one)), \(one.disk.sizeBytes) bytes: \(method)"
                 }
                 return evidence
             }
         }
         if !work.done.contains(.verifyWipe) {
             try await reporter.step(.verifyWipe) { counter in
-                let disks = try await chosen()
-                counter.set(done: 0, total: disks.reduce(0) { $0 + WipeProof.sampledBytes(of: $1.sizeBytes) })
-                var evidence = ["disks": String(disks.count)]
-                for disk in disks {
+                let found = try await chosen()
+                counter.set(done: 0, total: found.reduce(0) { $0 + WipeProof.sampledBytes(of: $1.disk.sizeBytes) })
+                var evidence = ["disks": String(found.count)]
+                for one in found {
+                    let disk = one.disk
                     var generator = SystemRandomNumberGenerator()
                     let proof = WipeProof(seed: UInt64.random(in: .min ... .max, using: &generator))
                     let device = try BlockDevice(disk.name, writable: false)
                     try await proof.check(device, counter)
                     evidence[disk.name] =
-                        "\(Self.identity(disk)): \(WipeProof.sampleCount) samples of "
+                        "\(Self.identity(one)): \(WipeProof.sampleCount) samples of "
                         + "\(WipeProof.sampleBytes) bytes and \(WipeProof.edgeBytes) bytes at either end are zero"
                     evidence["\(disk.name).seed"] = String(proof.seed)
                 }
@@ -49,63 +52,52 @@ struct Wiper: Sendable {
         }
     }
 
-    private static func identity(_ disk: DiskFacts) -> String {
-        disk.serial.map { "serial \($0)" } ?? disk.wwn.map { "WWN \($0)" } ?? "no serial"
+    private static func identity(_ found: FoundDisks.Found) -> String {
+        let serial = found.disk.serial.flatMap { $0 == found.name ? nil : ", serial \($0)" } ?? ""
+        return "\(found.name)\(serial)"
     }
 
-    /// The disks named, or every fixed one. Waits for slow controllers; none at all is no proof of a wipe.
-    private func chosen() async throws -> [DiskFacts] {
+    /// The disks that the work names. Waits for slow controllers; none at all is no proof of a wipe.
+    private func chosen() async throws -> [FoundDisks.Found] {
         try await WorkPool.run { [drivers] in drivers.load(urgentOnly: false) }
         let clock = ContinuousClock()
         let deadline = clock.now + .seconds(20)
         while true {
-            let all = Disks.all()
-            let found: [DiskFacts]
-            var missing: [String] = []
-            if work.disks.isEmpty {
-                found = all.filter { !$0.isRemovable && $0.transport != .usb }
-            } else {
-                found = all.filter { disk in work.disks.contains { Self.matches($0, disk) } }
-                missing = work.disks.filter { wanted in !all.contains { Self.matches(wanted, $0) } }
-            }
-            if !found.isEmpty, missing.isEmpty {
-                if let locked = found.first(where: \.isReadOnly) {
-                    throw Problem(
-                        "disk-read-only", status: 409, title: "The disk \(locked.name) is write-protected",
-                        detail: "\(Self.identity(locked)) cannot be wiped.", remedy: "Take the protection off, or the disk out.")
-                }
-                return found
-            }
-            guard clock.now < deadline else {
-                throw missing.isEmpty
-                    ? Problem(
-                        "no-disk", status: 409, title: "The machine shows no disk that could be wiped",
-                        remedy: "Check the disks and their controller: without one there is no evidence of a wipe.")
-                    : Problem(
-                        "disk-not-found", status: 409, title: "There is no disk \(missing.joined(separator: ", "))",
-                        detail: "The machine has: \(all.map { "\($0.name) (\(Self.identity($0)))" }.joined(separator: ", "))",
-                        remedy: "Name disks by a serial or WWN of the machine's inventory.")
+            do throws(DiskChoosing.Refusal) {
+                return try Self.choose(work, from: .now())
+            } catch {
+                guard error.mayPass, clock.now < deadline else { throw error.problem }
             }
             try await Task.sleep(for: .milliseconds(250))
         }
     }
 
-    private static func matches(_ wanted: String, _ disk: DiskFacts) -> Bool {
-        (try? DiskChoosing.choose(wanted, from: [DiskFacts].init(CollectionOfOne(disk)), minimumBytes: 0)) != nil
-            || (disk.isReadOnly && (disk.serial == wanted || disk.wwn == wanted))
+    /// All of the disks that the work names, or why none of them is to be wiped.
+    static func choose(_ work: WipeWork, from found: FoundDisks) throws(DiskChoosing.Refusal) -> [FoundDisks.Found] {
+        // A control plane of before targets sends names alone.
+        let targets = work.targets ?? work.disks.map { DiskTarget(name: $0) }
+        guard !targets.isEmpty else {
+            let problem = Problem(
+                "wipe-no-disks", status: 409, title: "This wipe names no disks, so nothing was wiped",
+                remedy: "Look at the machine's disks with hostler machine show, then wipe it again.")
+            throw DiskChoosing.Refusal(problem: problem, mayPass: false)
+        }
+        let chosen: [FoundDisks.Found]
+        do throws(DiskTargetError) {
+            chosen = try found.find(targets)
+        } catch {
+            throw DiskChoosing.Refusal(problem: DiskProblem(found.names, command: nil, status: 409).problem(error), mayPass: error.mayPass)
+        }
+        if let locked = chosen.first(where: \.disk.isReadOnly) {
+            throw DiskChoosing.Refusal(problem: DiskChoosing.readOnly(locked), mayPass: false)
+        }
+        return chosen
     }
 
     /// Tries the device's own ways first, and believes none: where zeros are not read afterwards, the disk is overwritten.
     private func wipe(_ disk: DiskFacts, _ counter: ProgressCounter) async throws -> String {
         let before = counter.progress
-        let device: BlockDevice
-        do {
-            device = try BlockDevice.unused(disk.name)
-        } catch {
-            throw Problem(
-                "disk-busy", status: 409, title: "The disk \(disk.name) cannot be wiped", detail: "\(error)",
-                remedy: "See the machine's agent log for what uses it.")
-        }
+        let device = try BlockDevice.unused(disk)
         var tried: [String] = []
         for method in WipeMethod.inOrder(for: disk) {
             try Task.checkCancellation()

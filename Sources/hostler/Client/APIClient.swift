@@ -93,7 +93,7 @@ struct APIClient: Sendable {
         do {
             response = try await http.execute(request, deadline: deadline)
         } catch {
-            throw unreachable(error)
+            throw await refused(error)
         }
         if let reason = response.headers.first(name: "Hostler-Frozen") { FreezeBanner.show(reason) }
         guard (200..<300).contains(response.status.code) else {
@@ -108,8 +108,12 @@ struct APIClient: Sendable {
         return response
     }
 
+    static func isOfTLS(_ error: any Error) -> Bool {
+        error is NIOSSLError || "\(error)".contains("handshake") || "\(error)".contains("CERTIFICATE")
+    }
+
     func unreachable(_ error: any Error) -> Problem {
-        let isTLS = error is NIOSSLError || "\(error)".contains("handshake") || "\(error)".contains("CERTIFICATE")
+        let isTLS = Self.isOfTLS(error)
         return Problem(
             "server-unreachable", status: 0, title: "\(saved.server) cannot be reached", detail: "\(error)",
             remedy: isTLS
@@ -133,7 +137,13 @@ struct APIClient: Sendable {
 
     private func decode<T: Decodable>(_ type: T.Type, _ bytes: ByteBuffer) throws -> T {
         do {
-            return try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
+            let reply = try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
+            if let skipped = (reply as? any PartialReply)?.skipped, !skipped.isEmpty {
+                Terminal.writeError(
+                    "\(skipped.count) of them cannot be read and are not shown: \(skipped.prefix(5).joined(separator: ", "))\(skipped.count > 5 ? ", …" : ""); see hostler store check"
+                )
+            }
+            return reply
         } catch {
             throw Problem(
                 "reply-invalid", status: 502, title: "The server's reply was not understood", detail: "\(error)",

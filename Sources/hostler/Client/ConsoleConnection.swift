@@ -127,7 +127,7 @@ enum ConsoleConnection {
                 }
             return try await opening.get()
         } catch {
-            throw client.unreachable(error)
+            throw await client.refused(error)
         }
     }
 }

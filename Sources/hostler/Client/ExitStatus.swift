@@ -17,7 +17,7 @@ enum ExitStatus: Int32 {
     init(_ problem: Problem) {
         self =
             switch (problem.code, problem.status) {
-            case ("server-unreachable", _), ("server-unknown", _): .unreachable
+            case ("server-unreachable", _), ("server-unknown", _), ("certificate-date", _): .unreachable
             case ("not-confirmed", _), ("confirmation-needed", _), ("confirmation-stale", _): .notConfirmed
             case ("frozen", _), ("brake", _): .stopped
             case (_, 401), (_, 403): .unauthorised

@@ -9,6 +9,8 @@ struct SSHTarget: Equatable {
     var hostKeys: [String]
     /// Whether the host keys may be vouched for by the host authority.
     var isInstalled: Bool
+    /// Whether anything vouches for the host keys; else a person compares them.
+    var isProved = true
 
     /// - Parameters:
     ///   - operation: the machine's open operation.
@@ -17,9 +19,9 @@ struct SSHTarget: Equatable {
         if let operation, operation.state != .waiting {
             if operation.kind == .rescue { return try rescue(machine, operation, login) }
             // A look at its parts leaves a running system alone.
-            if operation.kind != .inspect || machine.installed == nil { throw busy(machine, operation) }
+            if operation.kind != .inspect || machine.systemOnDisk == nil { throw busy(machine, operation) }
         }
-        if let hold = machine.holds.first, machine.state == .wiping || machine.installed == nil {
+        if let hold = machine.holds.first, machine.state == .wiping || machine.systemOnDisk == nil {
             throw Problem(
                 "machine-held", status: 409, title: "\(machine.name) is on hold, and runs no system that Hostler knows: \(hold.problem.title)",
                 detail: hold.problem.detail, remedy: "Look at: hostler machine show \(machine.id)")
@@ -29,7 +31,7 @@ struct SSHTarget: Equatable {
                 "machine-not-clean", status: 409, title: "\(machine.name) has no system: its disks were being wiped",
                 remedy: "Wipe it to the end: hostler machine wipe \(machine.id)")
         }
-        guard let installed = machine.installed else {
+        guard let installed = machine.systemOnDisk else {
             throw Problem(
                 "machine-not-installed", status: 409, title: "\(machine.name) runs no system that Hostler put on it",
                 detail: "it is \(machine.stateText)", remedy: "Install it: hostler machine install \(machine.id) --image debian-12 --ssh-key FILE")
@@ -40,11 +42,13 @@ struct SSHTarget: Equatable {
                 detail: "it was not heard of since it was installed",
                 remedy: "Look at its console: hostler machine console \(machine.id)")
         }
-        guard !installed.hostKeys.isEmpty else {
+        let isProved = machine.installed != nil
+        guard !installed.hostKeys.isEmpty || !isProved else {
             throw Problem("host-keys-unknown", title: "The host keys of \(machine.name) are not known", detail: "its proof named none")
         }
         return SSHTarget(
-            user: login ?? "debian", address: address.description, port: port, hostKeys: installed.hostKeys, isInstalled: true)
+            user: login ?? "debian", address: address.description, port: port, hostKeys: installed.hostKeys, isInstalled: true,
+            isProved: isProved)
     }
 
     private static func rescue(_ machine: Machine, _ operation: Model.Operation, _ login: String?) throws(Problem) -> SSHTarget {

@@ -9,7 +9,7 @@ import Wire
 struct BMCCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bmc", abstract: "The BMCs that switch the machines: find, add, look at, trust, give new passwords.",
-        subcommands: [List.self, Show.self, Add.self, Scan.self, Verify.self, Trust.self, Rotate.self, Remove.self])
+        subcommands: [List.self, Show.self, Add.self, Bind.self, Unbind.self, Scan.self, Verify.self, Trust.self, Rotate.self, Remove.self])
 
     static func path(_ name: String) -> String { "/v1/bmcs/\(name.percentEncoded)" }
 
@@ -25,7 +25,7 @@ struct BMCCommand: AsyncParsableCommand {
                     ["ID", "ADDRESS", "KIND", "MACHINE", "POWER", "SEEN", "STATE"] + (output.isWide ? ["VENDOR", "MODEL", "FIRMWARE"] : [])
                 try output.printList(bmcs, heading: heading, none: "There are no BMCs. Add one with: hostler bmc add ADDRESS --user NAME") { bmc in
                     let row: [String?] = [
-                        bmc.id.rawValue, bmc.address, bmc.kind.rawValue, bmc.machine?.rawValue, bmc.observed.power?.state.rawValue,
+                        bmc.id.rawValue, bmc.address, bmc.kind.rawValue, BMCText.machine(bmc), bmc.observed.power?.state.rawValue,
                         Quantity.ago(bmc.observed.power?.at), BMCText.state(bmc),
                     ]
                     return row + (output.isWide ? [bmc.facts?.vendor, bmc.facts?.model, bmc.facts?.firmware] : [])
@@ -60,7 +60,8 @@ struct BMCCommand: AsyncParsableCommand {
         var address: String
         @Option(help: "redfish, ipmi, exec, wol, snmp.") var kind: BMCKind = .redfish
         @Option(help: "The BMC's user.") var user: String?
-        @Option(help: "The machine's id or name. Without it, it is found by UUID, serial number or MAC address.") var machine: String?
+        @Option(help: "The machine's id or name. Without it, it is found by a port that it boots by, or by UUID and serial number.") var machine:
+            String?
         @Option(help: "Redfish: which system, where the BMC has several.") var system: String?
         @Option(help: "Trust only the certificate of this fingerprint, SHA256:….") var fingerprint: String?
         @Flag(help: "Trust certificates that the server's CAs vouch for, instead of a pin.") var authorities = false
@@ -99,7 +100,8 @@ struct BMCCommand: AsyncParsableCommand {
                 let added = try await client.send(BMC.self, .POST, "/v1/bmcs", body: wanted)
                 try output.print(added) { bmc in
                     "\(bmc.id)  \(bmc.address)  added\n" + BMCText.text(bmc)
-                        + (bmc.machine == nil ? "\n\nNo machine fits it yet; once its machine was seen: hostler bmc verify \(bmc.id)" : "")
+                        + (bmc.machine == nil && bmc.proposals == nil
+                            ? "\n\nNo machine fits it yet; once its machine was seen: hostler bmc verify \(bmc.id)" : "")
                 }
             }
         }

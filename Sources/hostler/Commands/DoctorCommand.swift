@@ -18,6 +18,7 @@ struct DoctorCommand: AsyncParsableCommand {
 
     func run() async throws {
         var findings = HostCheck(stateDirectory: connection.stateDir, bootFiles: bootFiles).findings()
+        findings += recordFindings()
         findings += await wireFindings()
         findings += await serverFindings()
         try output.print(findings) { findings in
@@ -29,6 +30,32 @@ struct DoctorCommand: AsyncParsableCommand {
             }.joined(separator: "\n")
         }
         if findings.contains(where: { $0.level == .bad }) { throw ExitCode(ExitStatus.failure.rawValue) }
+    }
+
+    /// The record on this host, and whether backups of it are taken.
+    private func recordFindings() -> [HostCheck.Finding] {
+        guard access(connection.stateDir + "/hostler.db", R_OK) == 0 else { return [] }
+        var findings: [HostCheck.Finding] = []
+        do {
+            let report = try StoreCommand.look(connection.stateDir).report
+            let wrong = report.faults + report.findings.map { "\($0.key): \($0.what)" }
+            findings.append(
+                wrong.isEmpty
+                    ? .init(what: "record", level: .good, found: "sound, revision \(report.revision)")
+                    : .init(what: "record", level: .bad, found: wrong.prefix(3).joined(separator: "; "), remedy: "hostler store check"))
+        } catch {
+            findings.append(.init(what: "record", level: .bad, found: Hostler.problem(of: error)?.title ?? "\(error)", remedy: "hostler store check"))
+        }
+        guard let file = try? ServerConfiguration.load(config) else { return findings }
+        if let backup = file.backup {
+            findings.append(HostCheck.Finding(what: "backups", level: .good, found: "every \(backup.hours) hours to \(backup.path)"))
+        } else {
+            findings.append(
+                HostCheck.Finding(
+                    what: "backups", level: .warning, found: "the server takes none by itself",
+                    remedy: "Write backup: into the configuration (docs/backup.md), or take them by hand and ignore this."))
+        }
+        return findings
     }
 
     /// Who else answers on the wires that are to be served.
@@ -76,7 +103,8 @@ struct HostCheck {
 
     func findings() -> [Finding] {
         [root(), file("network namespaces", "/proc/self/ns/net", "Use a kernel with CONFIG_NET_NS."), tun(), sandbox()]
-            + tools() + files() + [port(67, "DHCP"), port(69, "TFTP"), port(8080, "HTTP boot", isStream: true), room(), clock()]
+            + tools() + files() + [port(67, "DHCP"), port(69, "TFTP"), port(8080, "HTTP boot", isStream: true), room()]
+            + ClockCheck(stateDirectory: stateDirectory).findings()
     }
 
     private func root() -> Finding {
@@ -160,16 +188,5 @@ struct HostCheck {
         return free >= Self.minimumStateBytes
             ? Finding(what: "disk space", level: .good, found: text)
             : Finding(what: "disk space", level: .warning, found: text, remedy: "Images need some GiB each; give it more room.")
-    }
-
-    private func clock() -> Finding {
-        if Timestamp.now.milliseconds < 1_735_689_600_000 {
-            return Finding(what: "clock", level: .bad, found: "it says \(Timestamp.now)", remedy: "Set it: timedatectl set-ntp true")
-        }
-        // systemd-timesyncd leaves the first once it has the time, chronyd the others while it runs.
-        let signs = ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/ntpd.pid"]
-        return signs.contains { access($0, F_OK) == 0 }
-            ? Finding(what: "clock", level: .good, found: "kept by a time service")
-            : Finding(what: "clock", level: .warning, found: "no time service keeps it", remedy: "timedatectl set-ntp true, or install chrony")
     }
 }

@@ -64,6 +64,7 @@ struct ImageCommand: AsyncParsableCommand {
                     if let image = reply.image {
                         lines += ["digest:  \(image.digest)", "disk:    \(Quantity.bytes(image.diskBytes))"]
                         lines += ["data:    \(Quantity.bytes(image.dataBytes))", "stored:  \(Quantity.bytes(image.storedBytes))"]
+                        if let facts = image.facts { lines += ImageText.lines(facts) }
                         lines += image.annotations.sorted { $0.key < $1.key }.map { "  \($0.key): \($0.value)" }
                     }
                     return lines.joined(separator: "\n")

@@ -54,18 +54,24 @@ struct MachineCommand: AsyncParsableCommand {
     }
 
     struct Wipe: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Wipe a machine's disks, and read back that they are.")
+        static let configuration = CommandConfiguration(
+            abstract: "Wipe a machine's disks, and read back that they are.",
+            discussion: """
+                Without --disk, the disks inside the machine are wiped, as the record has them now. Disks that other hosts may \
+                share (SAN, NVMe over a fabric, behind a SAS expander, reached by several paths) and disks on USB are wiped \
+                only if --disk names them.
+                """)
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
         @OptionGroup var wait: WaitOptions
         @Argument var machine: String
-        @Option(help: "A disk by serial or WWN; may be repeated. Without it every disk that is not removable.")
+        @Option(help: "A disk by its name in machine show; may be repeated.")
         var disk: [String] = []
         @OptionGroup var consent: ConsentOptions
 
         func run() async throws {
             try await APIClient.with(connection) { client in
-                let request = WipeRequest(disks: disk)
+                let request = WipeRequest(disks: disk.isEmpty ? nil : disk)
                 guard let agreed = try await consent.ask(client, .POST, path(machine) + "/wipe", body: request, output) else { return }
                 let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/wipe", query: agreed, body: request)
                 try await OperationWait.finish(operation, wait, output, client)
@@ -149,8 +155,9 @@ struct MachineCommand: AsyncParsableCommand {
                 for id in holds {
                     let target = path(found.id.rawValue) + "/holds/\(id.percentEncoded)"
                     guard let agreed = try await consent.ask(client, .DELETE, target, output) else { continue }
-                    _ = try await client.send(Machine.self, .DELETE, target, query: agreed)
+                    let left = try await client.send(Machine.self, .DELETE, target, query: agreed)
                     print("\(found.id)  \(id)  taken off")
+                    if left.unproved != nil, left.holds.isEmpty { print("It boots its disk. " + left.adviceOnUnproved) }
                 }
                 if holds.isEmpty { print("\(found.id)  has no holds") }
             }

@@ -8,8 +8,8 @@ extension MachineCommand {
         static let configuration = CommandConfiguration(
             abstract: "Put an operating system on a machine, and wait until it has proved that it is up.",
             discussion: """
-                All that is on the chosen disk is replaced. The disk is the smallest one that is big enough, \
-                unless --disk names one; where two fit equally well nothing is done. A machine that has a system loses it: \
+                All that is on the chosen disk is replaced. The disk is the smallest inside the machine that is big \
+                enough, unless --disk names one; where two fit equally well nothing is done. A machine that has a system loses it: \
                 what will be lost is shown and asked about, or with --yes not asked.
                 """)
         @OptionGroup var connection: ConnectionOptions
@@ -22,7 +22,7 @@ extension MachineCommand {
         @Option(help: "A file of cloud-init user-data, at most 16 MiB.") var userData: String?
         @Option(help: "A file of cloud-init network-config, version 1 or 2.") var networkConfig: String?
         @Option(help: "The host name. Else the machine's own, else its id.") var hostname: String?
-        @Option(help: "The disk by serial or WWN.") var disk: String?
+        @Option(help: "The disk by its name in machine show.") var disk: String?
         @Option(help: "reboot: through the firmware; kexec: straight into the installed kernel.")
         var restart: RestartMethod?
         @Option(help: "Where the system finds its first-boot data: \(DataSource.allCases.map(\.rawValue).joined(separator: ", ")).")

@@ -36,9 +36,15 @@ struct MachineSSH: AsyncParsableCommand {
             + ((target.isInstalled ? authority : nil).map { ["@cert-authority \(found.id) \($0)"] } ?? []))
             .map { $0 + "\n" }.joined()
         try PrivateFile.write(Array(lines.utf8), to: known)
+        if !target.isProved {
+            Terminal.writeError(
+                "The system of \(found.name) has not proved itself, so its host keys are not known. Compare the fingerprint that ssh shows "
+                    + "with those on its console: hostler machine console \(found.id)")
+        }
         // The key's name is the machine's id: a changed address does not matter. ssh is a child, so that the file is removed.
         var arguments = [
-            "ssh", "-o", "UserKnownHostsFile=\(known)", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes",
+            "ssh", "-o", "UserKnownHostsFile=\(known)", "-o", "GlobalKnownHostsFile=/dev/null", "-o",
+            "StrictHostKeyChecking=\(target.isProved ? "yes" : "ask")",
             "-o", "HostKeyAlias=\(found.id)", "-o", "LogLevel=ERROR",
             "-p", "\(target.port)",
         ]

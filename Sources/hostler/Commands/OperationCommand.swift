@@ -18,7 +18,7 @@ struct OperationCommand: AsyncParsableCommand {
             try await APIClient.with(connection) { client in
                 let items = try await client.list(
                     Model.Operation.self, "/v1/operations", query: ["machine": machine, "state": state]
-                ).sorted { $0.createdAt < $1.createdAt }
+                ).sorted { ($0.madeAfter ?? 0, $0.createdAt) < ($1.madeAfter ?? 0, $1.createdAt) }
                 try output.printList(
                     items, heading: ["ID", "KIND", "MACHINE", "STATE", "STEP", "STARTED", "TOOK", "BY"],
                     none: "There are no operations."
@@ -48,6 +48,17 @@ struct OperationCommand: AsyncParsableCommand {
             }
         }
 
+        /// The disks that it writes.
+        private static func disks(_ request: OperationRequest) -> String {
+            switch request {
+            case .install(let request): request.disk.map { "\ndisk: \(Table.printable($0))" } ?? ""
+            case .wipe(let request):
+                (request.disks ?? []).map { "\ndisk: \(Table.printable($0))" }.joined()
+                    + (request.left ?? []).map { "\nleft: \(Table.printable($0))" }.joined()
+            case .inspect, .rescue: ""
+            }
+        }
+
         static func text(_ operation: Model.Operation) -> String {
             var table = Table(["STEP", "STATE", "ATTEMPTS", "TIME", "PROGRESS", "EVIDENCE"])
             for step in operation.steps {
@@ -66,7 +77,7 @@ struct OperationCommand: AsyncParsableCommand {
             var problem = told.map { "\n" + ProblemText.text($0, terminal: .standard) } ?? ""
             for warning in operation.warnings ?? [] { problem += "\nwarning: \(warning.title)" }
             if let approver = operation.approvedBy { problem += "\napproved by \(approver)" }
-            return head + "\n" + table.text(terminal: .standard) + problem
+            return head + disks(operation.request) + "\n" + table.text(terminal: .standard) + problem
         }
     }
 

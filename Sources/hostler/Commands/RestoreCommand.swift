@@ -9,7 +9,7 @@ struct RestoreCommand: AsyncParsableCommand {
         discussion: """
             The backup is checked whole before anything is replaced, and the replaced state is kept beside it. Secrets open with \
             the key files of the server that made the backup: those in the state directory, or, with --passphrase-file, those in \
-            the backup. What does not open is left out and named.
+            the backup. What does not open is left out and named. The login of this host (admin.json) is made at the server's next start.
             """)
     @Option(help: "The server's state directory. Else $HOSTLER_STATE_DIR.") var stateDir = StateDirectory.standard
     @Argument(help: "The backup.") var file: String
@@ -36,7 +36,7 @@ struct RestoreCommand: AsyncParsableCommand {
             }
         }
         let opened = try SQLiteStore.secrets(inBackup: file) { _, _ in false }.filter { !unopened.contains($0) }
-        let hints = try hints(opened, Set(files.keys).union(keys.read().keys))
+        let hints = try hints(opened, Set(files.keys).union(keys.readAll(configuration: nil).keys))
         let made = Timestamp(milliseconds: manifest.createdAtMilliseconds)
         let consequence = "The state in \(stateDir) will be replaced by the backup of \(made), revision \(manifest.revision)."
         if dryRun { return print(([consequence] + hints).joined(separator: "\n")) }
@@ -46,9 +46,12 @@ struct RestoreCommand: AsyncParsableCommand {
         let report = try SQLiteStore.restore(from: file, to: stateDir + "/hostler.db", atMilliseconds: now.milliseconds, keeps: keeps)
         // The record first: a kill in between leaves one whose keys are missing, and the server says so and what to do.
         let kept = try keys.restore(files, at: now)
+        let configuration = try keys.keep(files, at: now)
         print("restored \(report.keyCount) records of revision \(manifest.revision); revisions go on from \(report.revision)")
         for name in (report.keptAs.map { [$0] } ?? []) + kept { print("what it replaces is kept as \(name)") }
+        if let configuration { print("that server's configuration is in \(configuration): compare it with \(ServerConfiguration.defaultPath)") }
         for hint in hints { print(hint) }
+        print(BackupVerification.notInIt)
     }
 
     /// What opens no more although the record has it: within seal.key's it is sealed once more, with a key file that is not here.
@@ -59,6 +62,9 @@ struct RestoreCommand: AsyncParsableCommand {
         }
         if !files.contains("vault.key"), secrets.contains(where: { $0.hasPrefix("/secrets/bmcs/") }) {
             hints.append("vault.key is not in \(stateDir): put it there, or remove and add each BMC with its password")
+        }
+        if !files.contains("tls/ca.key") {
+            hints.append("the CA is not in \(stateDir)/tls: a new one is made, and clients elsewhere must trust it: hostler login URL")
         }
         return hints
     }

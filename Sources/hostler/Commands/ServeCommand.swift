@@ -80,10 +80,11 @@ struct ServeCommand: AsyncParsableCommand {
             api: api, networks: networks, bmcNamespace: bmcNamespace,
             identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api),
             health: file.health ?? HealthPolicy(), consoles: file.consoles ?? ConsolePolicy(), discovery: file.discoveryLimits ?? DiscoveryLimits(),
-            brake: file.brake ?? BrakeLimits(),
+            brake: file.brake ?? BrakeLimits(), backup: file.backup, configurationPath: config ?? ServerConfiguration.defaultPath,
             logger: logger)
         Self.announcePolicies(networks, logger: logger)
         try program.health.check()
+        try program.backup?.check(stateDirectory: state)
         try program.check()
         // Thousands of machines may watch their metadata at once, each by a connection.
         try Self.checkOpenFiles(limit: clinux_raise_file_limit())

@@ -20,21 +20,43 @@ enum BMCText {
         add("address", bmc.address)
         add("user", bmc.userName)
         add("machine", bmc.machine?.rawValue)
+        add("because", bmc.binding.map { "\($0.basis == .hand ? "by hand" : "it was found so"), \($0.by), \($0.at)" })
+        for finding in bmc.binding?.findings ?? [] { add("", finding.words) }
+        add("not in", bmc.denied?.map(\.rawValue).joined(separator: " "))
         add("system", bmc.system)
         add("vendor", bmc.facts?.vendor)
         add("model", bmc.facts?.model)
         add("firmware", bmc.facts?.firmware)
         add("serial", bmc.facts?.serial)
         add("uuid", bmc.facts?.systemUUID)
+        add("other serials", bmc.facts?.otherSerials?.joined(separator: " "))
         add("macs", bmc.facts?.macs.map(\.description).joined(separator: " "))
+        add("link to host", bmc.facts?.hostInterfaces?.map(\.description).joined(separator: " "))
         add("certificate", bmc.trustsAuthorities ? "any that the server's CAs vouch for" : bmc.fingerprint)
         add("options", bmc.options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))
         add("power", bmc.observed.power.map { "\($0.state.rawValue), read \(Quantity.ago($0.at) ?? "never")" })
         add("state", state(bmc))
+        if !proposals(bmc).isEmpty { lines += ["", proposals(bmc)] }
         if let problem = bmc.observed.problem {
             lines.append("")
             lines.append(ProblemText.text(problem, terminal: .standard))
         }
+        return lines.joined(separator: "\n")
+    }
+
+    /// In a list: with a question mark where it is only proposed.
+    static func machine(_ bmc: BMC) -> String? { bmc.machine?.rawValue ?? bmc.proposals?.first.map { "\($0.machine.rawValue)?" } }
+
+    /// The machines that it may be in, and why; empty: none is proposed.
+    static func proposals(_ bmc: BMC) -> String {
+        guard bmc.machine == nil, let proposals = bmc.proposals, !proposals.isEmpty else { return "" }
+        var lines = ["It may be in \(proposals.count == 1 ? "this machine" : "one of these machines"), and switches nothing until you say so:"]
+        for proposal in proposals {
+            lines.append("  \(proposal.machine)")
+            lines += proposal.findings.map { "    " + Table.printable($0.words) }
+        }
+        lines.append("If it is: hostler bmc bind \(bmc.id) \(proposals.count == 1 ? proposals[0].machine.rawValue : "MACHINE")")
+        lines.append("If it is not: hostler bmc unbind \(bmc.id)")
         return lines.joined(separator: "\n")
     }
 

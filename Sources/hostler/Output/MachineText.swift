@@ -54,14 +54,22 @@ enum MachineText {
         }
         add("ports", machine.interfaces.map { ($0.name.map { name in "\(name) " } ?? "") + $0.mac.description }.joined(separator: ", "))
         add("claimed ports", machine.observed.claimedInterfaces?.map(\.mac.description).joined(separator: ", "))
+        if let board = machine.observed.strangeBoard {
+            add("another board", "boots by \(board.port) since \(board.since): \(board.findings.map(\.words).joined(separator: "; "))")
+        }
         add("address", machine.observed.address?.description)
         add("seen", Quantity.ago(machine.observed.lastSeen))
         if let agent = machine.observed.agent { add("agent", "\(agent.version), since \(agent.since)") }
         if let installed = machine.installed {
-            add("installed", "\(installed.image) as \(installed.hostname) at \(installed.installedAt) by \(installed.operation)")
+            let disk = (installed.disk?.name ?? installed.diskSerial).map { " on disk \($0)" } ?? ""
+            add("installed", "\(installed.image) as \(installed.hostname)\(disk) at \(installed.installedAt) by \(installed.operation)")
             add("image", installed.digest)
         }
-        if machine.installed == nil, let contents = machine.foreignContents {
+        if let system = machine.unproved {
+            add("not proved", "\(system.image) as \(system.hostname), installed by \(system.operation); it may run")
+            if machine.holds.isEmpty { lines.append("  " + Table.printable(machine.adviceOnUnproved)) }
+        }
+        if machine.installed == nil, machine.unproved == nil, let contents = machine.foreignContents {
             add("its own disk", contents)
             lines.append("  remedy: if nobody needs that any more: hostler machine take \(machine.id)")
         }
@@ -86,11 +94,12 @@ enum MachineText {
         lines.append("memory:       \(Quantity.bytes(facts.memory.totalBytes))  " + Table.printable(dimms.joined(separator: ", ")))
         if let tpm = facts.tpm { lines.append("tpm:          \(tpm.version)") }
         if let bmc = facts.bmc { lines.append("bmc:          \(bmc.address?.description ?? "no address")") }
-        var disks = Table(["DISK", "SERIAL", "WWN", "MODEL", "SIZE", "KIND", "HOLDS"])
-        for disk in facts.disks {
+        let names = DiskNames(facts.disks)
+        var disks = Table(["DISK", "NAME", "SERIAL", "MODEL", "SIZE", "KIND", "PLACE", "HOLDS"])
+        for (index, disk) in facts.disks.enumerated() {
             disks.add([
-                disk.name, disk.serial, disk.wwn, disk.model, Quantity.bytes(disk.bytes),
-                disk.kind.rawValue + (disk.removable ? ", removable" : ""), disk.contents?.summary,
+                disk.name, names.name(of: index), disk.serial, disk.model, Quantity.bytes(disk.bytes),
+                disk.kind.rawValue + (disk.removable ? ", removable" : ""), names.place(of: index).words, disk.contents?.summary,
             ])
         }
         for controller in facts.storageWithoutDriver ?? [] {

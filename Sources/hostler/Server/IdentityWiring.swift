@@ -29,9 +29,16 @@ enum IdentityWiring {
                     record: { kind, machine, actor, message, evidence in
                         try await control.recordEvent(kind: kind, machine: machine, actor: actor, message: message, evidence: evidence)
                     },
-                    now: ServerProgram.wallClock, logger: logger))
+                    now: { control.now }, steady: { control.steady }, logger: logger))
         } catch let problem as Problem {
             logger.error("no identities are issued: \(problem)")
+            return nil
+        } catch let error as StoreError {
+            switch error {
+            case .sealed, .corrupt: break
+            default: throw error
+            }
+            logger.error("no identities are issued: \(error)")
             return nil
         }
     }

@@ -9,12 +9,17 @@ struct ImageStoreCatalog: ImageCatalog {
 
     func image(named name: String) async throws -> InstallableImage? {
         guard let digest = try? store.resolve(name) else { return nil }
-        return try installable(name: (try? ImageName.short(of: name)) ?? name, digest: digest)
+        guard var image = try installable(name: (try? ImageName.short(of: name)) ?? name, digest: digest) else { return nil }
+        // Where the image is damaged, this is when it is to be heard of: no disk has been written yet.
+        image.facts = try store.facts(of: digest)
+        return image
     }
 
     func image(digest text: String) async throws -> InstallableImage? {
         guard let digest = OCI.Digest(text) else { return nil }
-        return try installable(name: nil, digest: digest)
+        guard var image = try installable(name: nil, digest: digest) else { return nil }
+        image.facts = try? store.facts(of: digest)
+        return image
     }
 
     private func installable(name: String?, digest: OCI.Digest) throws -> InstallableImage? {

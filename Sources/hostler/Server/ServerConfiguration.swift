@@ -18,6 +18,8 @@ struct ServerConfiguration: Codable, Sendable {
     var health: HealthPolicy?
     var consoles: ConsolePolicy?
     var discoveryLimits: DiscoveryLimits?
+    /// Backups that the server takes by itself.
+    var backup: BackupSettings?
     /// How much may be wiped, installed or switched off before somebody is asked again.
     var brake: BrakeLimits?
 

@@ -3,6 +3,7 @@ import BootServices
 import Control
 import FoundationEssentials
 import Hardware
+import Identity
 import Images
 import Logging
 import Model
@@ -24,6 +25,9 @@ struct ServerProgram {
     var consoles = ConsolePolicy()
     var discovery = DiscoveryLimits()
     var brake = BrakeLimits()
+    var backup: BackupSettings?
+    /// The file that the server was configured by.
+    var configurationPath: String?
     var logger: Logger
 
     static func wallClock() -> Timestamp {
@@ -35,7 +39,7 @@ struct ServerProgram {
         let store = try await SealedStore.open(database, keyFile: KeyFile(stateDirectory + "/seal.key"), logger: logger)
         let images = try ImageStore(path: stateDirectory + "/images")
         var environment = ControlEnvironment(
-            now: Self.wallClock, logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
+            clock: .system(), logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
             endorsementRoots: try identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates,
             consoleDirectory: stateDirectory + "/consoles")
         environment.discovery = discovery
@@ -43,39 +47,72 @@ struct ServerProgram {
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images), environment: environment,
             restoreEpoch: try await Self.restoreEpoch(database))
-        let tokens = TokenStore(store: store)
-        let madeToken = try await tokens.ensureAdmin()
+        let tokens = TokenStore(store: store, local: LocalTokens(stateDirectory: stateDirectory))
+        try await tokens.takeLocal()
+        // Before anything listens: whatever else fails, root can ask the record.
+        let login = AdminLogin(stateDirectory: stateDirectory, api: api, logger: logger)
+        try await keep(login, tokens, port: api.port)
         let issuer = try await IdentityWiring.open(
             identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
         let bmcs = try await openBMCs(control)
+        let lossWarnings = try await Self.tell(database.loss, control)
 
         let services = networks.map {
             MachineServices(
                 network: $0, control: control, store: store,
                 files: BootFilePaths(boot: bootFiles, blobs: images.path + "/blobs/sha256"), tokens: issuer, networks: networks.count, logger: logger)
         }
+        let backups = backup.map { settings in
+            ScheduledBackups(
+                settings,
+                .init(
+                    stateDirectory: stateDirectory, configuration: configurationPath,
+                    write: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
+                    record: { kind, message, evidence in
+                        try await control.recordEvent(kind: kind, actor: "backup", message: message, evidence: evidence)
+                    }, now: Self.wallClock, logger: logger))
+        }
         let surroundings = APISurroundings(
             version: Hostler.version, backupDirectory: stateDirectory,
             backup: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
-            warnings: { services.flatMap(Self.warnings) + control.interfaceWarnings },
-            counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } })
+            warnings: {
+                services.flatMap(Self.warnings) + control.interfaceWarnings + bmcs.bindingWarnings + control.clockWarnings + lossWarnings
+                    + (backups?.warnings ?? []) + images.damageWarnings
+            },
+            counters: { Dictionary(services.map { ($0.network.name, $0.counters) }) { first, _ in first } },
+            backups: { backups?.vitals })
         let server = APIServer(
             configuration: api, control: control, images: images, tokens: tokens, identity: issuer, surroundings: surroundings,
             bmcs: bmcs, consoles: bmcs,
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             onRunning: { port in
-                if let madeToken { self.announce(madeToken, port: port) }
+                if port != api.port { try? await keep(login, tokens, port: port) }
                 logger.notice("the API listens", metadata: ["address": "\(api.address)", "port": "\(port)"])
             })
 
+        do {
+            try await serve(control, store, issuer, bmcs, services, server, backups)
+        } catch {
+            try? await store.close()
+            throw error
+        }
+        try await store.close()
+    }
+
+    /// Until one of the parts ends, or a signal comes.
+    private func serve(
+        _ control: ControlPlane, _ store: SealedStore, _ issuer: IdentityService?, _ bmcs: BMCDesk, _ services: [MachineServices],
+        _ server: APIServer, _ backups: ScheduledBackups?
+    ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await control.run() }
             group.addTask { try await compactDaily(store) }
             if let issuer { group.addTask { try await issuer.run() } }
             group.addTask { try await bmcs.run() }
             for service in services { group.addTask { try await service.run() } }
+            if let backups { group.addTask { try await backups.run() } }
             group.addTask { try await server.run() }
             group.addTask {
                 for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
@@ -87,7 +124,6 @@ struct ServerProgram {
             try await group.next()
             group.cancelAll()
         }
-        try await store.close()
     }
 
     private func openBMCs(_ control: ControlPlane) async throws -> BMCDesk {
@@ -117,6 +153,20 @@ struct ServerProgram {
         return epoch.restoredAtMilliseconds == nil ? 0 : epoch.epoch
     }
 
+    /// Says that the database had lost what was acknowledged.
+    private static func tell(_ loss: RevisionLoss?, _ control: ControlPlane) async throws -> [Problem] {
+        guard let loss else { return [] }
+        let problem = Problem(
+            "revisions-lost", status: 500,
+            title: "\(loss.count) acknowledged changes are not in the database any more: revisions \(loss.first) to \(loss.last)",
+            detail: "The database is older than what was said to be done: its file, or its write-ahead log, was damaged or replaced.",
+            remedy: "What was under way is ended, as after a restore. Look at what was done last, and look after the disk.")
+        try await control.recordEvent(
+            kind: "store.revisions-lost", actor: "control", message: problem.title,
+            evidence: ["first": loss.first.description, "last": loss.last.description])
+        return [problem]
+    }
+
     /// Keeps the history that watchers resume from to what a day writes.
     private func compactDaily(_ store: SealedStore) async throws {
         var yesterday = try await store.currentRevision()
@@ -142,23 +192,14 @@ struct ServerProgram {
         }
     }
 
-    /// The first start: the admin's token goes to a file that only root reads, for the command line on this machine.
-    private func announce(_ token: String, port: Int) {
-        let scheme = if case .off = api.tls { "http" } else { "https" }
-        let host = api.address == "0.0.0.0" ? "127.0.0.1" : api.address
-        var login = ["server": "\(scheme)://\(host):\(port)", "token": token]
-        if case .generated(let directory) = api.tls,
-            let pem = FileManager.default.contents(atPath: directory + "/ca.pem")
-        {
-            login["ca"] = String(decoding: pem, as: UTF8.self)
-        }
-        let path = stateDirectory + "/admin.json"
+    /// A login that cannot be written, as on a full disk, is no reason for machines not to boot.
+    private func keep(_ login: AdminLogin, _ tokens: TokenStore, port: Int) async throws {
         do {
-            let data = try JSONEncoder().encode(login)
-            try PrivateFile.write(Array(data), to: path)
-            logger.notice("first start: the admin's login is in \(path); on this machine, as root, `hostler` uses it by itself")
+            try await login.keep(tokens, port: port)
+        } catch StoreError.closed {
+            throw StoreError.closed
         } catch {
-            logger.error("the admin's login could not be written to \(path): \(error)")
+            logger.error("the admin's login could not be written to \(login.path)", metadata: ["error": "\(error)"])
         }
     }
 }

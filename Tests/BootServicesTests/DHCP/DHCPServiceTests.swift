@@ -217,6 +217,24 @@ struct DHCPServiceTests {
         }
     }
 
+    @Test("a wall clock that is set ahead ends no lease, and set back prolongs none")
+    func setClock() async throws {
+        let (wire, store, clock) = (try TestWire(), MemoryStore(), ManualClock())
+        let network = try Self.network(wire) { $0.ranges = [.init(first: $0.ranges[0].first, last: $0.ranges[0].first)] }
+        let other = MACAddress(value: 0x5254_0078_0002)
+        try await Self.serving(network, store: store, clock: clock) { service, _ in
+            try await DHCPTestClient.open(wire.client) { client in
+                let given = try #require(try await client.join(Self.mac)).yourAddress
+                clock.set(by: .seconds(86_400))
+                try await client.send(.discover(mac: other, transactionID: 4))
+                #expect(await eventually { service.counters["dropped-exhausted"] == 1 })
+                clock.set(by: .seconds(-3 * 86_400))
+                clock.advance(.seconds(3601))
+                #expect(try await client.join(other)?.yourAddress == given)
+            }
+        }
+    }
+
     @Test("a malformed packet is dropped and counted, and the next client is served")
     func malformed() async throws {
         let wire = try TestWire()

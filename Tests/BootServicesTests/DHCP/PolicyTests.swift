@@ -1,10 +1,10 @@
-import Control
 import Model
 import Store
 import Testing
 import Wire
 
 @testable import BootServices
+@testable import Control
 @testable import NetBoot
 
 @Suite(

@@ -200,4 +200,56 @@ struct BootRoutesTests {
         let status = text(try await routes().respond(to: request(.POST, "/call-home/op-xxxx/x", body: form))).status
         #expect((400..<500).contains(status))
     }
+
+    @Test("a call home that is repeated is refused without its code, and read only where it has its form")
+    func repeatedCallHome() async throws {
+        let routes = try await routes()
+        let digits = String(repeating: "0a", count: 32)
+        let text = "hostler-call-home 1\noperation op-xxxx\nnonce \(digits)\ncode \(digits)\n"
+        for (path, body, status) in [
+            ("/call-home/op-xxxx", text, 403), ("/call-home/op-yyyy", text, 404), ("/call-home/op-xxxx", "", 400),
+            ("/call-home/op-xxxx", String(repeating: "\n", count: 60_000), 400), ("/call-home/op-xxxx", "hostname=x&pub_key_rsa=y", 400),
+        ] {
+            let reply = self.text(await routes.respond(to: request(.POST, path, body: body)))
+            #expect(reply.status == status && !reply.text.contains("acknowledged"))
+        }
+        #expect(self.text(await routes.respond(to: request(.GET, "/call-home/op-xxxx"))).status == 404)
+    }
+
+    @Test("an agent is shown that this is its server only where its session is bound to, and only of a session that is there")
+    func proves() async throws {
+        let routes = try await routes()
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await routes.control.run() }
+            defer { tasks.cancelAll() }
+            func json(_ value: some Encodable) throws -> String { String(decoding: try JSONEncoder().encode(value), as: UTF8.self) }
+            let hello = HelloRequest(
+                nonce: routes.control.nonces.make(for: Self.mac, now: routes.control.now), sessionKey: String(repeating: "a", count: 64),
+                mac: Self.mac,
+                macs: [], uuid: nil, serial: nil, firmware: .bios, version: "1")
+            let greeted = text(await routes.respond(to: request(.POST, "/agent/v1/hello", body: try json(hello))))
+            #expect(greeted.status == 200)
+            let machine = try JSONDecoder().decode(HelloReply.self, from: Data(greeted.text.utf8)).machine
+            func ask(_ question: ServerQuestion, remote: String = "10.78.0.50", frame: MACAddress? = Self.mac) async throws -> (
+                status: Int, text: String
+            ) {
+                var asked = request(.POST, "/agent/v1/prove", body: try json(question))
+                asked.remote = try SocketAddress(ipAddress: remote, port: 1234)
+                asked.frameSource = frame
+                return text(await routes.respond(to: asked))
+            }
+            let question = ServerQuestion(machine: machine, challenge: String(repeating: "0a", count: 32))
+            let answer = try await ask(question)
+            #expect(answer.status == 200)
+            #expect(try JSONDecoder().decode(ServerProof.self, from: Data(answer.text.utf8)).code.utf8.count == 64)
+            #expect(try await ask(question, remote: "10.78.0.51").status == 401)
+            #expect(try await ask(question, frame: MACAddress(value: 0x5254_0078_0066)).status != 200)
+            #expect(try await ask(question, frame: nil).status != 200)
+            let unknown = ServerQuestion(machine: MachineID(unchecked: "m-test99"), challenge: question.challenge)
+            #expect(try await ask(unknown).status == 401)
+            for challenge in ["", "0a", String(repeating: "zz", count: 32), String(repeating: "0a", count: 40_000)] {
+                #expect(try await ask(ServerQuestion(machine: machine, challenge: challenge)).status >= 400)
+            }
+        }
+    }
 }

@@ -37,10 +37,9 @@ public struct Component: Sendable, Equatable {
             let gigabytes = json["CapacityGB"]?.number.map { $0 * 1e9 }
             bytes = (json["CapacityBytes"]?.number ?? gigabytes).flatMap(Self.whole)
         case .nic:
-            mac = (json["PermanentMACAddress"] ?? json["MACAddress"] ?? json["MacAddress"])?.text
-                .flatMap { MACAddress($0.lowercased()) }
-            // A NIC of zeros is a slot that the BMC could not read.
-            if mac?.value == 0 { mac = nil }
+            // Where one is empty, or zeros for a slot that the BMC could not read, the other may be there.
+            mac = ["PermanentMACAddress", "MACAddress", "MacAddress"].lazy
+                .compactMap { json[$0]?.text.flatMap { MACAddress($0.lowercased()) } }.first { $0.value != 0 && !$0.isMulticast }
         case .pcie, .firmware: break
         }
     }

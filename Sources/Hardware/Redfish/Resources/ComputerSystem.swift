@@ -6,6 +6,8 @@ public struct ComputerSystem: Sendable, Equatable {
     public var id: String?
     public var uuid: String?
     public var serial: String?
+    /// What Dell has SMBIOS give as the serial number; its `SerialNumber` is the board's.
+    public var serviceTag: String?
     public var manufacturer: String?
     public var model: String?
     public var biosVersion: String?
@@ -65,8 +67,10 @@ public struct ComputerSystem: Sendable, Equatable {
         path = json.link
         id = json["Id"]?.text
         uuid = json["UUID"]?.text?.lowercased()
-        serial = json["SerialNumber"]?.text ?? json["SKU"]?.text
+        serial = json["SerialNumber"]?.text
         manufacturer = json["Manufacturer"]?.text
+        // Elsewhere a SKU is the model's, the same on all of them.
+        serviceTag = manufacturer?.lowercased().hasPrefix("dell") == true ? json["SKU"]?.text : nil
         model = json["Model"]?.text
         biosVersion = json["BiosVersion"]?.text
         power = PowerState(redfish: json["PowerState"]?.text ?? json["Power"]?.text)

@@ -24,6 +24,7 @@ extension SQLiteStore {
         if ["", "-wal", "-shm", ".lock"].contains(where: { StoreFile.isSame(path + $0, target) }) {
             throw .unavailable("\(target) is the running state itself; name another file for the backup")
         }
+        if StoreFile.isSpecial(target) { throw .foreign("\(target) is not a regular file; name another one for the backup") }
         let temporary = target + ".partial"
         do {
             let manifest = try await read { db in
@@ -43,8 +44,9 @@ extension SQLiteStore {
     /// Checks that `path` is a whole, undamaged backup that this version can read,
     /// without changing it.
     public static func verifyBackup(at path: String) throws(StoreError) -> BackupManifest {
-        let copy = path + ".checking"
-        defer { BackupFile.remove(copy) }
+        let folder = try ScratchFolder(toRead: path)
+        defer { folder.remove() }
+        let copy = folder.path(of: "copy")
         try StoreFile.copy(path, to: copy)
         return try BackupFile.verify(copy, named: path)
     }
@@ -114,8 +116,9 @@ enum BackupFile {
                     throw StoreError.corrupt("\(name): its manifest is empty")
                 }
                 let meta = try SQLiteSchema.Meta(db)
-                guard let schema: Int = row[0], let revision: Int64 = row[1], let epoch: Int = row[2],
-                    let created: Int64 = row[3], let digest: String = row[4],
+                guard let schema = Int.fromDatabaseValue(row[0]), let revision = Int64.fromDatabaseValue(row[1]),
+                    let epoch = Int.fromDatabaseValue(row[2]), let created = Int64.fromDatabaseValue(row[3]),
+                    let digest = String.fromDatabaseValue(row[4]),
                     revision == meta.revision.rawValue, epoch == meta.epoch
                 else { throw StoreError.corrupt("\(name): its manifest does not describe it") }
                 let found = try contentDigest(db)
@@ -146,31 +149,41 @@ enum BackupFile {
             add(Int64(bytes?.count ?? -1))
             bytes?.withUnsafeBytes { hasher.update(bufferPointer: $0) }
         }
+        // What is of another type than it should be counts as what it is.
+        func addNumber(_ value: DatabaseValue) {
+            if let number = Int64.fromDatabaseValue(value) { add(number) } else { add(Data("\(value)".utf8)) }
+        }
+        func addText(_ value: DatabaseValue) {
+            if let text = String.fromDatabaseValue(value) { add(Data(text.utf8)) } else { add(Data("\(value)".utf8)) }
+        }
+        func addBytes(_ value: DatabaseValue) {
+            if value.isNull { add(nil) } else if let bytes = Data.fromDatabaseValue(value) { add(bytes) } else { add(Data("\(value)".utf8)) }
+        }
         let meta = try SQLiteSchema.Meta(db)
         add(meta.revision.rawValue)
         add(meta.compacted.rawValue)
         add(Int64(meta.epoch))
         let versions = try Row.fetchCursor(db, sql: "SELECT id, key, created, value FROM versions ORDER BY id")
         while let row = try versions.next() {
-            add(row[0] as Int64)
-            add(Data((row[1] as String).utf8))
-            add(row[2] as Int64? ?? -1)
-            try row.withUnsafeData(atIndex: 3) { add($0) }
+            addNumber(row[0])
+            addText(row[1])
+            if row.hasNull(atIndex: 2) { add(-1) } else { addNumber(row[2]) }
+            addBytes(row[3])
         }
         let entries = try Row.fetchCursor(db, sql: "SELECT key, id, created FROM entries ORDER BY key")
         while let row = try entries.next() {
-            add(Data((row[0] as String).utf8))
-            add(row[1] as Int64)
-            add(row[2] as Int64)
+            addText(row[0])
+            addNumber(row[1])
+            addNumber(row[2])
         }
         // The first schema has none of these.
         if try db.tableExists("secrets") {
             let secrets = try Row.fetchCursor(db, sql: "SELECT id, first_page, byte_count FROM secrets ORDER BY id")
-            while let row = try secrets.next() { for column in 0..<3 { add(row[column] as Int64) } }
+            while let row = try secrets.next() { for column in 0..<3 { addNumber(row[column]) } }
             let pages = try Row.fetchCursor(db, sql: "SELECT id, bytes FROM secret_pages ORDER BY id")
             while let row = try pages.next() {
-                add(row[0] as Int64)
-                try row.withUnsafeData(atIndex: 1) { add($0) }
+                addNumber(row[0])
+                addBytes(row[1])
             }
         }
         return hasher.finalize().map { byte in

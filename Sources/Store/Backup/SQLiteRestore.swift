@@ -37,7 +37,10 @@ extension SQLiteStore {
         let directory = StoreFile.parent(of: path)
         try StoreFile.makeDirectory(directory)
         let lock = try StoreLock(storePath: path)
-        if StoreFile.isSame(backup, path) { throw .unavailable("\(backup) is the state itself, not a backup of it") }
+        if ["", "-wal", "-shm", ".lock"].contains(where: { StoreFile.isSame(backup, path + $0) }) {
+            throw .unavailable("\(backup) is the state itself, not a backup of it")
+        }
+        if StoreFile.isSpecial(path) { throw .foreign("\(path) is not a regular file; a restore would replace what it leads to or stands for") }
         let temporary = path + ".restoring"
         BackupFile.remove(temporary)
         defer { BackupFile.remove(temporary) }
@@ -47,7 +50,9 @@ extension SQLiteStore {
         let replaced = StoreFile.exists(path) ? settle(path) : nil
         var report: RestoreReport
         do {
-            report = try prepare(temporary, manifest, replacing: replaced, atMilliseconds: atMilliseconds, keeps: keeps)
+            // What was acknowledged, where the replaced database does not have it any more.
+            let marked = if case .value(let value) = HighWaterMark.read(storePath: path) { value.revision } else { Revision.zero }
+            report = try prepare(temporary, manifest, replacing: replaced, marked, atMilliseconds: atMilliseconds, keeps: keeps)
         } catch {
             throw SQLiteSchema.storeError(error, path: temporary)
         }
@@ -86,7 +91,7 @@ extension SQLiteStore {
     }
 
     private static func prepare(
-        _ path: String, _ manifest: BackupManifest, replacing replaced: SQLiteSchema.Meta?, atMilliseconds: Int64,
+        _ path: String, _ manifest: BackupManifest, replacing replaced: SQLiteSchema.Meta?, _ marked: Revision, atMilliseconds: Int64,
         keeps: ((_ key: String, _ value: [UInt8]) -> Bool)?
     ) throws -> RestoreReport {
         let queue = try DatabaseQueue(path: path, configuration: BackupFile.configuration)
@@ -95,7 +100,7 @@ extension SQLiteStore {
         return try queue.write { db in
             let meta = try SQLiteSchema.Meta(db)
             let epoch = max(meta.epoch, replaced?.epoch ?? 0) + 1
-            let newest = max(meta.revision, replaced?.revision ?? .zero)
+            let newest = max(meta.revision, replaced?.revision ?? .zero, marked)
             let revision = Revision(rawValue: newest.rawValue + restoreRevisionJump)
             try db.execute(
                 sql: """
