@@ -136,7 +136,7 @@ struct LateProofTests {
         try await running(control) { control in
             let operation = try await failed(control, clock)
             let hold = try #require(try await machine(control, operation).holds.first)
-            let released = try await control.releaseHold(hold.id, on: operation.machine.rawValue, by: "test")
+            let released = try await control.agreedRelease(hold.id, on: operation.machine.rawValue, by: "test")
             #expect(released.state == .running && released.holds.isEmpty && released.unproved?.operation == operation.id)
             #expect(released.installed == nil, "it has not proved itself")
             #expect(goesToDisk(control))
@@ -153,7 +153,7 @@ struct LateProofTests {
         try await running(control) { control in
             let operation = try await failed(control, clock)
             let hold = try #require(try await machine(control, operation).holds.first)
-            _ = try await control.releaseHold(hold.id, on: operation.machine.rawValue, by: "test")
+            _ = try await control.agreedRelease(hold.id, on: operation.machine.rawValue, by: "test")
             let next = try await control.start(.install(InstallRequest(image: "debian-12")), on: operation.machine.rawValue, by: "test")
             #expect(try await callHome(control, operation) == "acknowledged")
             let during = try await machine(control, operation)
@@ -174,7 +174,7 @@ struct LateProofTests {
             let operation = try await failed(control, clock)
             let id = operation.machine
             let hold = try #require(try await machine(control, operation).holds.first)
-            _ = try await control.releaseHold(hold.id, on: id.rawValue, by: "test")
+            _ = try await control.agreedRelease(hold.id, on: id.rawValue, by: "test")
             if later == .deleted {
                 try await control.delete(machine: id.rawValue, by: "test")
                 #expect(try await callHome(control, operation) == "superseded")
@@ -330,7 +330,7 @@ struct LateProofTests {
                 guard !restarts else { return }
                 #expect(!goesToDisk(control))
                 let hold = try #require(try await machine(control, ended).holds.first)
-                let released = try await control.releaseHold(hold.id, on: ended.machine.rawValue, by: "test")
+                let released = try await control.agreedRelease(hold.id, on: ended.machine.rawValue, by: "test")
                 #expect(released.unproved?.operation == ended.id && released.state == .running && goesToDisk(control))
             }
             guard restarts else { continue }
@@ -350,7 +350,7 @@ struct LateProofTests {
             let operation = try await failed(control, clock)
             let id = operation.machine
             let hold = try #require(try await machine(control, operation).holds.first)
-            _ = try await control.releaseHold(hold.id, on: id.rawValue, by: "test")
+            _ = try await control.agreedRelease(hold.id, on: id.rawValue, by: "test")
             _ = try await control.start(.inspect, on: id.rawValue, by: "test")
             let reply = try await boot(control, key: String(repeating: "b", count: 64))
             _ = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
