@@ -225,7 +225,8 @@ let package = Package(
         .testTarget(
             name: "hostlerTests",
             dependencies: [
-                "hostler", "API", "BootServices", "Control", "Hardware", "Model", "NetBoot", "OCI", "Store", "Wire", arguments, httpClient, nioCore, nioPosix,
+                "hostler", "API", "BootServices", "Control", "Hardware", "Model", "NetBoot", "OCI", "Store", "Wire", arguments, httpClient, nioCore,
+                nioPosix,
                 nioHTTP1, logging,
             ],
             swiftSettings: settings),

@@ -128,6 +128,7 @@ public final class ControlPlane: Sendable {
         try await control.settleRestoredStore(epoch: restoreEpoch)
         try await control.settleClock()
         try await control.sweepSecrets()
+        try await control.settleBrake()
         try await control.recallUnprovedSystems()
         // Nothing follows the store yet, and the first boot may ask at once. Most starts have changed nothing.
         if try await store.currentRevision() != control.snapshot.revision { try await control.loadSnapshot() }

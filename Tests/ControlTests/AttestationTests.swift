@@ -264,7 +264,8 @@ import X509
             #expect(await code { _ = try await control.challenge(other.enrolment, session: first.session) } == "tpm-changed")
             #expect(try await control.machine(named: first.machine.rawValue).value.attestation?.standing == .failed)
             await #expect(throws: Problem.self) { try await control.acceptBoot(machine: first.machine.rawValue, by: "ann") }
-            _ = try await control.forgetTPM(machine: first.machine.rawValue, by: "ann")
+            _ = try await control.forgetTPM(
+                machine: first.machine.rawValue, by: "ann", agreement: control.agreement(to: .forgetTPM, on: first.machine.rawValue))
             try await prove(other, control, first.session)
         }
     }

@@ -191,7 +191,8 @@ struct ClaimedPortTests {
             let former = try await boot(control, victim)
             try await control.record(inventory(), of: former.machine, wantsProof: false)
             let other = try await boot(control, attacker, naming: [victim], key: "b")
-            let changed = try await control.take(interface: victim, into: other.machine.rawValue, by: "ann")
+            let lost = try await control.agreement(to: .take(victim), on: other.machine.rawValue)
+            let changed = try await control.take(interface: victim, into: other.machine.rawValue, by: "ann", agreement: lost)
             #expect(changed.owns(victim) && !changed.claims(victim))
             #expect(control.boots(victim).machine?.id == other.machine)
             #expect(throws: Problem.self) { try control.machine(session: former.session) }

@@ -267,7 +267,7 @@ import Wire
             try await serving(store) { control in
                 let reply = try await boot(control, key: ["a", "b", "c"][part])
                 for number in 0..<3 { try await control.recordEvent(kind: "test.\(part)\(number)", actor: "test", message: "") }
-                let operation = try await control.start(.wipe(WipeRequest()), on: reply.machine.rawValue, by: "test")
+                let operation = try await control.order(.wipe(WipeRequest()), on: reply.machine.rawValue, by: "test")
                 operations.append(operation.id)
                 _ = try await control.cancel(operation.id, by: "test")
             }

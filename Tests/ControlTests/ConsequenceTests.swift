@@ -112,7 +112,7 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
         one.observed.inventory = inventory(disks: [("D1", 8_000_000_000)])
         one.observed.foreignDisks = ["D1"]
         for consequence in [Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now), .taking(disksOf: one)] {
-            #expect(kinds(consequence) == [.disk] && consequence?.losses[0].what.contains("D1") == true)
+            #expect(kinds(consequence) == [.disk] && consequence?.losses[0].what.contains("vd0") == true)
         }
         one.observed.foreignDisks = []
         #expect(kinds(.taking(disksOf: one)).isEmpty)

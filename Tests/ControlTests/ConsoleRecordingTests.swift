@@ -205,7 +205,10 @@ private final class TalkingBMC: PowerSwitch, ConsoleOffering {
             // A day passes between one look and the next, so that every try is used up.
             for day in 1...20 {
                 let then = BMCEventTests.clock() + .seconds(day * 86_400)
-                try await place.control.change(MachineID(unchecked: "m-test01")) { transition, _ in _ = transition.timePassed(then) }
+                try await place.control.change(MachineID(unchecked: "m-test01")) { transition, _ in
+                    transition = OperationTransition(machine: transition.machine, operation: transition.operation)
+                    _ = transition.timePassed(then)
+                }
             }
             let held = try await place.control.machine(named: "one").value
             #expect(held.holds.first?.evidence.suffix(1) == ["Kernel panic - not syncing: VFS"])

@@ -48,7 +48,7 @@ struct DiskAdmissionTests {
 
     private func refusal(_ control: ControlPlane, _ request: OperationRequest, _ reply: HelloReply) async throws -> Problem? {
         do {
-            _ = try await control.start(request, on: reply.machine.rawValue, by: "test")
+            _ = try await control.order(request, on: reply.machine.rawValue, by: "test")
             return nil
         } catch let problem as Problem {
             #expect(try await control.machine(named: reply.machine.rawValue).value.openOperation == nil, "nothing was begun")
@@ -101,7 +101,7 @@ struct DiskAdmissionTests {
         var written: Set<String> = []
         for name in names {
             try await with(row.disks) { control, reply in
-                _ = try await control.start(row.isWipe ? wipe([name]) : install(name), on: reply.machine.rawValue, by: "test")
+                _ = try await control.order(row.isWipe ? wipe([name]) : install(name), on: reply.machine.rawValue, by: "test")
                 let target: DiskTarget?
                 switch try await work(control, reply.session) {
                 case .wipe(let work):
@@ -129,7 +129,7 @@ struct DiskAdmissionTests {
             let reply = try await boot(control)
             machine = reply.machine
             try await control.record(Self.inventory(Self.volumes), of: reply.machine, wantsProof: false)
-            operation = try await control.start(install(wwn), on: reply.machine.rawValue, by: "test")
+            operation = try await control.order(install(wwn), on: reply.machine.rawValue, by: "test")
             guard case .install(let work) = try await work(control, reply.session) else { Issue.record("no work"); return }
             #expect(work.disk == wwn && work.target?.wwn == wwn && work.target?.serial == "SAME")
             let chosen = StepReport(
@@ -180,7 +180,7 @@ struct DiskAdmissionTests {
     @Test("of a wipe are those that the record had when it was asked for, whatever comes later")
     func wipeIsPinned() async throws {
         try await with([reported("sda", serial: "S1"), reported("sdb", serial: "S2")]) { control, reply in
-            let operation = try await control.start(wipe(), on: reply.machine.rawValue, by: "test")
+            let operation = try await control.order(wipe(), on: reply.machine.rawValue, by: "test")
             guard case .wipe(let request) = operation.request else { return }
             #expect(request.disks == ["S1", "S2"] && request.left == nil)
             // One more is put in, and another is pulled.
@@ -200,7 +200,7 @@ struct DiskAdmissionTests {
             reported("nvme1n1", serial: "NVMF", place: .nvmeFabric), reported("nbd0", serial: "NBD", place: .software),
         ]
         try await with(disks + Self.paths) { control, reply in
-            let operation = try await control.start(wipe(), on: reply.machine.rawValue, by: "test")
+            let operation = try await control.order(wipe(), on: reply.machine.rawValue, by: "test")
             guard case .wipe(let request) = operation.request else { return }
             #expect(request.disks == ["OWN"])
             #expect(request.left?.count == 7)
@@ -213,7 +213,7 @@ struct DiskAdmissionTests {
             #expect(work.disks == ["OWN"])
         }
         try await with(disks) { control, reply in
-            _ = try await control.start(wipe(["LUN1", "OWN"]), on: reply.machine.rawValue, by: "test")
+            _ = try await control.order(wipe(["LUN1", "OWN"]), on: reply.machine.rawValue, by: "test")
             guard case .wipe(let work) = try await work(control, reply.session) else { Issue.record("no work"); return }
             #expect(work.disks == [Self.a, "OWN"] && work.targets?.allSatisfy(\.isNamed) == true)
         }
@@ -229,12 +229,12 @@ struct DiskAdmissionTests {
     func installInside() async throws {
         try await with([reported("sda", serial: "LUN", bytes: 4_000_000_000, place: .fibreChannel), reported("sdb", serial: "S1")]) {
             control, reply in
-            let operation = try await control.start(install(), on: reply.machine.rawValue, by: "test")
+            let operation = try await control.order(install(), on: reply.machine.rawValue, by: "test")
             guard case .install(let request) = operation.request else { return }
             #expect(request.disk == "S1" && request.target?.isNamed == false)
         }
         try await with([reported("sda", serial: "LUN", place: .fibreChannel), reported("sdb", serial: "S1")]) { control, reply in
-            let operation = try await control.start(install("LUN"), on: reply.machine.rawValue, by: "test")
+            let operation = try await control.order(install("LUN"), on: reply.machine.rawValue, by: "test")
             guard case .install(let request) = operation.request else { return }
             #expect(request.disk == "LUN" && request.target?.isNamed == true)
         }
@@ -266,7 +266,7 @@ struct DiskAdmissionTests {
     @Test("of a wipe that an earlier version began without naming disks are none: no agent gets it, and it ends with a hold")
     func earlierOperation() async throws {
         try await with([reported("sda", serial: "S1")]) { control, reply in
-            let operation = try await control.start(wipe(), on: reply.machine.rawValue, by: "test")
+            let operation = try await control.order(wipe(), on: reply.machine.rawValue, by: "test")
             // As that version wrote it down.
             let found = try await control.records.get(Model.Operation.self, id: operation.id.rawValue)
             var old = try #require(found)

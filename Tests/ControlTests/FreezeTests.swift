@@ -41,6 +41,8 @@ import Wire
             #expect(control.freeze == freeze)
             #expect(await problemCode { _ = try await control.beginFreeze("again", by: "x") } == "frozen-already")
         }
+        // Events are named by their time.
+        clock.advance(.seconds(1))
         try await running(try await open(store, clock: clock)) { control in
             #expect(control.freeze?.reason == "row 2 has no cooling")
             for request in [orderToInstall(), .wipe(WipeRequest()), .inspect, .rescue(RescueRequest(sshKeys: []))] {

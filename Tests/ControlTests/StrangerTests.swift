@@ -88,7 +88,7 @@ struct StrangerTests {
         try await running(try await open(MemoryStore())) { control in
             let agent = try await boot(control)
             try await control.record(inventory(foreign), of: agent.machine, wantsProof: false)
-            let operation = try await control.start(.wipe(WipeRequest(disks: ["D1"])), on: agent.machine.rawValue, by: "test")
+            let operation = try await control.order(.wipe(WipeRequest(disks: ["D1"])), on: agent.machine.rawValue, by: "test")
             #expect(letter(control, .inspectEmpty) == "agent")
             _ = try await control.cancel(operation.id, by: "test")
             #expect(control.snapshot.machines[agent.machine]?.takenDisks == nil)

@@ -94,7 +94,7 @@ struct ImageStoreTests {
         for index in stride(from: 10 * 65_536, to: disk.count, by: 8) {
             withUnsafeBytes(of: generator.next()) { disk.replaceSubrange(index..<index + 8, with: $0) }
         }
-        let digest = try await workshop.add(try workshop.write(disk, "disk"))
+        let digest = try await workshop.add(try workshop.write(disk, "disk"), name: "test")
         let clean = try workshop.store.verify()
         #expect(clean.findings.isEmpty)
         #expect(clean.imageCount == 1)
@@ -116,7 +116,7 @@ struct ImageStoreTests {
         #expect(try reader.chunk(22) == Array(disk[22 * 65_536..<23 * 65_536]))
         // A damaged zero frame harms no chunk, but the blob is no longer what its name says.
         try handle.seek(toOffset: chunk.blobOffset + 500)
-        try await workshop.add(workshop.path + "/disk")
+        try await workshop.add(workshop.path + "/disk", name: "test")
         #expect(try workshop.store.verify().findings.isEmpty)
         try handle.synchronize()
         let again = try #require(FileHandle(forUpdatingAtPath: blob))

@@ -54,6 +54,9 @@ struct BrakeLedger: Codable, Equatable, Sendable {
         writtenAt = now.milliseconds
     }
 
+    /// Whether it counts in the uptime of this start of the host.
+    func isOf(_ now: HostUptime) -> Bool { boot == now.boot }
+
     /// How many of a kind were begun within the last hour.
     func begun(_ kind: BrakedKind) -> Int { entries.count { $0.kind == kind && isYoung($0) } }
 

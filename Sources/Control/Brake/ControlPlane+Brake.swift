@@ -12,6 +12,17 @@ extension ControlPlane {
         var mutation: Mutation?
     }
 
+    /// Has a ledger of before the host's start go on in its present uptime: from here on its entries grow older again.
+    func settleBrake() async throws {
+        guard environment.brake != nil, let stored = try await records.store.get(BrakeLedger.key),
+            var ledger = try? RecordCoding.decode(BrakeLedger.self, from: stored), !ledger.isOf(environment.uptime())
+        else { return }
+        ledger.advance(to: environment.uptime()) { _ in true }
+        _ = try await records.store.commitUnlessConflict([
+            .put(key: BrakeLedger.key, value: try RecordCoding.encode(ledger), if: .revision(stored.modifiedRevision))
+        ])
+    }
+
     /// - Parameter isApproved: an admin has given the second word: it is counted, and not held up.
     func brake(
         _ request: OperationRequest, on machine: Machine, as id: OperationID, isApproved: Bool = false

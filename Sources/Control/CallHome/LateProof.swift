@@ -89,7 +89,7 @@ extension OperationTransition {
     /// Whether the installation that fails at this step has left a whole system on the disk, which may have been started: it was
     /// restarted, or nobody knows whether it was.
     func mayHaveStarted(_ step: StepName) -> Bool {
-        guard operation.kind == .install, operation.isDone(.writeSeed) else { return false }
+        guard operation.kind == .install, operation.isDone(.writeSeed), operation.problem?.code != "disk-not-startable" else { return false }
         if operation.isDone(.restart) { return true }
         return [.bootOrder, .restart].contains(step) && (operation.problem?.code ?? "no-sign-of-life") == "no-sign-of-life"
     }

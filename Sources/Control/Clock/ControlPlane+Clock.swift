@@ -33,7 +33,7 @@ extension ControlPlane {
     /// Tells of what the clock did while the server was away, and lets open operations know that it is back.
     func settleClock() async throws {
         if let jump = clock.jumpAtStart { try await clockJumped(jump) }
-        for machine in snapshot.machines.values where machine.openOperation != nil {
+        for machine in snapshot.machines.values where snapshot.openOperation(of: machine) != nil {
             try await change(machine.id) { transition, now in transition.serverStarted(now) }
         }
         let steady = steady
@@ -64,7 +64,7 @@ extension ControlPlane {
         try await keepMark()
         environment.logger.warning(
             "the host's clock was set", metadata: ["by": "\(jump.distance)", "from": "\(jump.from)", "to": "\(jump.to)"])
-        for machine in snapshot.machines.values where machine.openOperation != nil {
+        for machine in snapshot.machines.values where snapshot.openOperation(of: machine) != nil {
             try await change(machine.id) { transition, _ in transition.clockJumped(by: jump.distance) }
         }
         guard jumps.take(Self.jumpAllowance, of: 0, at: steady) else { return }

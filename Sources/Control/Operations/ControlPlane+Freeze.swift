@@ -55,7 +55,7 @@ extension ControlPlane {
         guard let stored = try await records.store.get(Freeze.key) else { return false }
         let freeze = Freeze.decode(stored)
         // Before the end of the freeze: a kill in between leaves it in force, with time to spare.
-        for machine in snapshot.machines.values where machine.openOperation != nil {
+        for machine in snapshot.machines.values where snapshot.openOperation(of: machine) != nil {
             try await change(machine.id) { transition, now in transition.renewDeadline(now) }
         }
         let happening = OperationTransition.Happening(

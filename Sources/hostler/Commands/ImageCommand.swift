@@ -91,6 +91,11 @@ struct ImageCommand: AsyncParsableCommand {
             let name = name ?? debian.imageName
             if ifMissing, try await store.summary(named: name) != nil { return print("\(name) is there already") }
             try store.refuseIfTaken(name)
+            try await build(debian, named: name, in: store)
+        }
+
+        /// A function of its own: in one with what is above, the compiler (6.3.1) fails on it.
+        private func build(_ debian: DebianRelease, named name: String, in store: ImageStore) async throws {
             let owner = try StateOwner.other(of: local.stateDir)
             let directory = try Self.workDirectory(of: store, isOwn: owner == nil)
             let builder = DebianImageBuilder(

@@ -24,7 +24,7 @@ struct LateProofTests {
         // The smaller one is chosen.
         try await control.record(
             inventory(disks: [("D1", 8_000_000_000), ("D2", 9_000_000_000)]), of: reply.machine, wantsProof: false)
-        let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
+        let operation = try await control.order(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
         _ = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
         for step in InstallTests.order {
             _ = try await control.report(report(operation, step), of: reply.machine, wantsProof: false)
@@ -136,7 +136,7 @@ struct LateProofTests {
         try await running(control) { control in
             let operation = try await failed(control, clock)
             let hold = try #require(try await machine(control, operation).holds.first)
-            let released = try await control.releaseHold(hold.id, on: operation.machine.rawValue, by: "test")
+            let released = try await control.agreedRelease(hold.id, on: operation.machine.rawValue, by: "test")
             #expect(released.state == .running && released.holds.isEmpty && released.unproved?.operation == operation.id)
             #expect(released.installed == nil, "it has not proved itself")
             #expect(goesToDisk(control))
@@ -153,8 +153,8 @@ struct LateProofTests {
         try await running(control) { control in
             let operation = try await failed(control, clock)
             let hold = try #require(try await machine(control, operation).holds.first)
-            _ = try await control.releaseHold(hold.id, on: operation.machine.rawValue, by: "test")
-            let next = try await control.start(.install(InstallRequest(image: "debian-12")), on: operation.machine.rawValue, by: "test")
+            _ = try await control.agreedRelease(hold.id, on: operation.machine.rawValue, by: "test")
+            let next = try await control.order(.install(InstallRequest(image: "debian-12")), on: operation.machine.rawValue, by: "test")
             #expect(try await callHome(control, operation) == "acknowledged")
             let during = try await machine(control, operation)
             #expect(during.installed?.operation == operation.id && during.state == .installing && during.openOperation == next.id)
@@ -174,9 +174,10 @@ struct LateProofTests {
             let operation = try await failed(control, clock)
             let id = operation.machine
             let hold = try #require(try await machine(control, operation).holds.first)
-            _ = try await control.releaseHold(hold.id, on: id.rawValue, by: "test")
+            _ = try await control.agreedRelease(hold.id, on: id.rawValue, by: "test")
             if later == .deleted {
-                try await control.delete(machine: id.rawValue, by: "test")
+                try await control.delete(
+                    machine: id.rawValue, by: "test", agreement: control.agreement(to: .delete, on: id.rawValue))
                 #expect(try await callHome(control, operation) == "superseded")
                 return
             }
@@ -187,7 +188,7 @@ struct LateProofTests {
                 case .wipeOtherDisk: .wipe(WipeRequest(disks: ["D2"]))
                 case .install, .deleted: .install(InstallRequest(image: "debian-12"))
                 }
-            let next = try await control.start(request, on: id.rawValue, by: "test")
+            let next = try await control.order(request, on: id.rawValue, by: "test")
             let reply = try await boot(control, key: String(repeating: "b", count: 64))
             _ = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
             if later == .install { _ = try await control.report(report(next, .chooseDisk), of: id, wantsProof: false) }
@@ -330,7 +331,7 @@ struct LateProofTests {
                 guard !restarts else { return }
                 #expect(!goesToDisk(control))
                 let hold = try #require(try await machine(control, ended).holds.first)
-                let released = try await control.releaseHold(hold.id, on: ended.machine.rawValue, by: "test")
+                let released = try await control.agreedRelease(hold.id, on: ended.machine.rawValue, by: "test")
                 #expect(released.unproved?.operation == ended.id && released.state == .running && goesToDisk(control))
             }
             guard restarts else { continue }
@@ -350,8 +351,8 @@ struct LateProofTests {
             let operation = try await failed(control, clock)
             let id = operation.machine
             let hold = try #require(try await machine(control, operation).holds.first)
-            _ = try await control.releaseHold(hold.id, on: id.rawValue, by: "test")
-            _ = try await control.start(.inspect, on: id.rawValue, by: "test")
+            _ = try await control.agreedRelease(hold.id, on: id.rawValue, by: "test")
+            _ = try await control.order(.inspect, on: id.rawValue, by: "test")
             let reply = try await boot(control, key: String(repeating: "b", count: 64))
             _ = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
             // A controller that shows its disks late says nothing of them.
@@ -376,7 +377,7 @@ struct LateProofTests {
         try await running(control) { control in
             let reply = try await boot(control)
             try await control.record(inventory(), of: reply.machine, wantsProof: false)
-            let operation = try await control.start(
+            let operation = try await control.order(
                 .install(InstallRequest(image: "debian-12", dataSource: .ec2)), on: reply.machine.rawValue, by: "test")
             let foreign = try message(control, operation, instance: "\(operation.id)-seed")
             #expect(await code { _ = try await control.callHome(foreign, from: nil, evidence: [:]) } == "instance-foreign")

@@ -182,7 +182,7 @@ final class ChaosWorld {
             ? .wipe(WipeRequest()) : .install(InstallRequest(image: "debian-12", disk: random.chance(0.5) ? disk : nil))
         let order = judge.asked(request.kind, machine.number)
         do {
-            let operation = try await control.start(request, on: id.rawValue, by: "chaos")
+            let operation = try await control.order(request, on: id.rawValue, by: "chaos")
             judge.accepted(order, operation.id)
             // Nothing else brings a machine that runs its system into the agent: somebody presses its button.
             if !machine.isInAgent {
@@ -204,7 +204,7 @@ final class ChaosWorld {
 
     private func release(_ machine: SimulatedMachine) async {
         guard let control, let known = control.snapshot.machine(with: machine.mac), let hold = known.holds.first else { return }
-        _ = try? await control.releaseHold(hold.id, on: known.id.rawValue, by: "chaos")
+        _ = try? await control.agreedRelease(hold.id, on: known.id.rawValue, by: "chaos")
     }
 
     // MARK: The wire
