@@ -95,7 +95,7 @@ for name in ["vmlinuz", "hostler-initrd.img"]:
 disk = WORK / "disk.raw"
 # An MBR with one Linux partition from 1 MiB on.
 entry = bytes([0, 0, 2, 0, 0x83, 0, 2, 0]) + (2048).to_bytes(4, "little") + (2048).to_bytes(4, "little")
-disk.write_bytes((bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(2 << 20, b"\0"))
+disk.write_bytes((b"\xeb\xfe" + bytes(444) + entry + bytes(48) + b"\x55\xaa").ljust(2 << 20, b"\0"))
 added = run(HOSTLER, "image", "add", "played", disk, "--state-dir", STATE)
 assert added.returncode == 0, added.stderr
 serving = [HOSTLER, "serve", "--config", WORK / "hostler.yaml", "--state-dir", STATE, "--boot-files", boot, "--api-port", port]

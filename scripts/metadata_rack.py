@@ -122,7 +122,8 @@ class Rack:
     def make_image_file(self, raw):
         # An MBR with one Linux partition (the table at 446, four entries of 16 bytes) and random contents.
         entry = struct.pack("<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", 2048, 6144)
-        raw.write_bytes(bytes(446) + entry + bytes(48) + b"\x55\xaa" + os.urandom((4 << 20) - 512))
+        # Its boot code is a jump to itself: an image without any starts on no BIOS, and is refused.
+        raw.write_bytes(b"\xeb\xfe" + bytes(444) + entry + bytes(48) + b"\x55\xaa" + os.urandom((4 << 20) - 512))
 
     def start(self):
         log = open(self.state / "serve.log", "ab")

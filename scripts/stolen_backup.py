@@ -174,7 +174,7 @@ for name in ["vmlinuz", "hostler-initrd.img"]:
     (WORK / "boot" / name).write_bytes(b"played")
 (WORK / "hostler.yaml").write_text(f"networks:\n  - interface: rack0\n    address: 10.78.0.1/24\n    mode: proxy\n    discovery: true\n    namespace: {SPACE}\n")
 entry = bytes([0, 0, 2, 0, 0x83, 0, 2, 0]) + (2048).to_bytes(4, "little") + (2048).to_bytes(4, "little")
-(WORK / "disk.raw").write_bytes((bytes(446) + entry + bytes(48) + b"\x55\xaa").ljust(2 << 20, b"\0"))
+(WORK / "disk.raw").write_bytes((b"\xeb\xfe" + bytes(444) + entry + bytes(48) + b"\x55\xaa").ljust(2 << 20, b"\0"))
 added = run(FORMER or HOSTLER, "image", "add", "played", WORK / "disk.raw", "--state-dir", state)
 assert added.returncode == 0, added.stderr
 

@@ -39,7 +39,7 @@ def installing(scene, host):
 
 
 def wiped(scene, host):
-    scene.api("POST", f"/v1/machines/{host.id}/wipe", {})
+    scene.order(f"/v1/machines/{host.id}/wipe", {})
     host.boot_into_agent()
     task = host.work("wipe")
     for name in ("wipe-disks", "verify-wipe"):

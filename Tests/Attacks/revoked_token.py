@@ -56,7 +56,8 @@ def attack(scene):
     kept_open = http.client.HTTPConnection("127.0.0.1", scene.port, timeout=20)
     kept_open.request("GET", "/v1/machines", headers={"Authorization": f"Bearer {made['secret']}"})
     kept_open.getresponse().read()
-    scene.api("DELETE", f"/v1/tokens/{made['token']['id']}")
+    path = f"/v1/tokens/{made['token']['id']}"
+    scene.api("DELETE", f"{path}?confirm={scene.api('DELETE', path + '?dryRun=true')['confirmation']}")
     began = time.monotonic()
     try:
         until("the streams end", lambda: all(stream.ended for stream in leaving), 8)

@@ -136,16 +136,6 @@ struct ServerSearchTests {
             """#
     }
 
-    /// An agent has one client to its end: none is shut down.
-    private static let clients = Mutex<[ControlClient]>([])
-
-    /// Where it believes its server, nobody listens any more.
-    private static func client() -> ControlClient {
-        let client = ControlClient(base: "http://127.0.0.1:9")
-        clients.withLock { $0.append(client) }
-        return client
-    }
-
     private static let session = "m-test01." + String(repeating: "ab", count: 32)
 
     private func seeker(_ client: ControlClient, finds bases: [String]) -> ServerSeeker {
@@ -153,41 +143,55 @@ struct ServerSearchTests {
             client: client, log: AgentLog(), permit: RestartPermit(), ask: { bases }, restart: {}, silence: { .seconds(1000) })
     }
 
+    /// A client of a server at an address where nobody listens.
+    private func talking(_ body: (ControlClient) async throws -> Void) async throws {
+        let client = ControlClient(base: "http://127.0.0.1:9")
+        do { try await body(client) } catch {
+            await client.shutdown()
+            throw error
+        }
+        await client.shutdown()
+    }
+
     @Test("goes on with its session at a server that has another address now, and has shown its session to nobody else")
     func follows() async throws {
         let server = try PlayedServer(knows: Self.session)
         let impostor = try PlayedServer(knows: "m-test01." + String(repeating: "cd", count: 32))
-        let client = Self.client()
-        client.use(session: Self.session)
-        await #expect(throws: TalkError.self) { try await client.post("log", LogBatch(lines: [])) }
-        var search = ServerSearch(base: client.base)
-        await seeker(client, finds: [impostor.base, server.base]).look(&search)
-        #expect(client.base == server.base && search.base == server.base)
-        try await client.post("log", LogBatch(lines: []))
+        // Where it was, nobody listens any more.
+        try await talking { client in
+            client.use(session: Self.session)
+            await #expect(throws: TalkError.self) { try await client.post("log", LogBatch(lines: [])) }
+            var search = ServerSearch(base: client.base)
+            await seeker(client, finds: [impostor.base, server.base]).look(&search)
+            #expect(client.base == server.base && search.base == server.base)
+            try await client.post("log", LogBatch(lines: []))
+        }
     }
 
     @Test("stays with its own where another cannot show that it is the same", arguments: ["proof", "echo", "page", "large", "empty"])
     func stays(_ answers: String) async throws {
         let impostor = try PlayedServer(knows: "m-test01." + String(repeating: "cd", count: 32), answers: answers)
-        let client = Self.client()
-        client.use(session: Self.session)
-        var search = ServerSearch(base: client.base)
-        await seeker(client, finds: [impostor.base]).look(&search)
-        #expect(client.base == "http://127.0.0.1:9" && search.base == client.base)
+        try await talking { client in
+            client.use(session: Self.session)
+            var search = ServerSearch(base: client.base)
+            await seeker(client, finds: [impostor.base]).look(&search)
+            #expect(client.base == "http://127.0.0.1:9" && search.base == client.base)
+        }
     }
 
     @Test("an agent without a session yet has nobody to follow; its way is a restart through the network")
     func noSession() async throws {
         let server = try PlayedServer(knows: "")
-        let client = Self.client()
-        #expect(await client.isServer(server.base) == false)
-        let count = RestartCount()
-        let seeker = ServerSeeker(
-            client: client, log: AgentLog(), permit: RestartPermit(), ask: { [server = server.base] in [server] }, restart: { count.add() },
-            silence: { .seconds(1000) })
-        var search = ServerSearch(base: client.base)
-        for _ in 0..<ServerSearch.restartAsks { await seeker.look(&search) }
-        #expect(count.value == 1 && client.base == "http://127.0.0.1:9")
+        try await talking { client in
+            #expect(await client.isServer(server.base) == false)
+            let count = RestartCount()
+            let seeker = ServerSeeker(
+                client: client, log: AgentLog(), permit: RestartPermit(), ask: { [server = server.base] in [server] }, restart: { count.add() },
+                silence: { .seconds(1000) })
+            var search = ServerSearch(base: client.base)
+            for _ in 0..<ServerSearch.restartAsks { await seeker.look(&search) }
+            #expect(count.value == 1 && client.base == "http://127.0.0.1:9")
+        }
     }
 
     private final class RestartCount: Sendable {

@@ -57,6 +57,12 @@ final class ControlClient: Sendable {
         data = client(readTimeout: .seconds(8), connections: 8)
     }
 
+    /// Closes its connections. An agent never does: it ends with its machine's restart.
+    func shutdown() async {
+        try? await talk.shutdown()
+        try? await data.shutdown()
+    }
+
     /// `http://address:port`, without a slash at its end.
     var base: String { place.withLock { $0 } }
     /// The server is there now. The caller has seen that it is the same.
