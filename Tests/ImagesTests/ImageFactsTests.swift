@@ -29,7 +29,9 @@ struct ImageFactsTests {
     }
 
     private func facts(_ workshop: Workshop, _ path: String) async throws -> ImageFacts {
-        try workshop.store.facts(of: try await ImageImporter(store: workshop.store).add(path, name: "i"))
+        // One name is not given to two images.
+        let name = "i-\(path.utf8.reduce(0) { ($0 &* 31 &+ UInt32($1)) & 0xffff_ffff })"
+        return try workshop.store.facts(of: try await ImageImporter(store: workshop.store).add(path, name: name))
     }
 
     // fdisk's words: a new table, partitions, a type, write.

@@ -12,8 +12,8 @@ import Testing
 @Suite("backups for a new host", .serialized)
 struct BackupDrillTests {
     private let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-    private let machine = MachineID(unchecked: "m-drill1")
-    private let bmc = BMCID(unchecked: "bmc-drill1")
+    private let machine = MachineID(unchecked: "m-dr0001")
+    private let bmc = BMCID(unchecked: "bmc-dr0001")
     private let verifiers = KeyVerifiers(instance: String(repeating: "ab", count: 32), seed: String(repeating: "cd", count: 32))
 
     /// A host with a server that has run, a machine whose system runs, and a BMC with a password.
@@ -25,7 +25,7 @@ struct BackupDrillTests {
         var running = Machine(id: machine, name: try DisplayName("web-1"), interfaces: [], now: Timestamp(milliseconds: 1))
         running.state = .running
         running.installed = Installation(
-            operation: OperationID(unchecked: "op-drill1"), generation: 1, image: "debian-12", digest: "sha256:00", hostname: "web-1",
+            operation: OperationID(unchecked: "op-dr0001"), generation: 1, image: "debian-12", digest: "sha256:00", hostname: "web-1",
             diskSerial: "S", installedAt: Timestamp(milliseconds: 1))
         running.installed?.keyVerifiers = verifiers
         let vault = try Vault(keyFile: state + "/vault.key")
