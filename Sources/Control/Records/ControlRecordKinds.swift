@@ -13,6 +13,10 @@ extension RecordKind {
         RecordKind("boot secret of before", prefix: StoredSecret.formerKey, check: StoredSecret.check),
         RecordKind("attestation log", prefix: "/attestation/logs/") { _ in },
         RecordKind("control state", prefix: "/control/") { stored in
+            if stored.key == ClockMark.key {
+                _ = try RecordCoding.decode(ClockMark.self, from: stored.value)
+                return
+            }
             guard Int64(String(decoding: stored.value, as: UTF8.self)) != nil else { throw StoreError.corrupt("it is no number") }
         },
     ]
