@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 internal import Glibc
 internal import Model
 
@@ -13,18 +12,14 @@ public struct HostUptime: Sendable, Equatable {
         self.milliseconds = milliseconds
     }
 
-    /// That of this host now, time asleep included.
+    /// That of this host now, time asleep included. Where the start's name cannot be read, each start of the program counts as
+    /// one of the host.
     @Sendable public static func ofHost() -> HostUptime {
-        var time = timespec()
-        _ = clock_gettime(CLOCK_BOOTTIME, &time)
-        return HostUptime(boot: bootID, milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+        let now = host.read()
+        return HostUptime(boot: now.boot.isEmpty ? "\(getpid())" : now.boot, milliseconds: now.sinceBoot.wholeMilliseconds)
     }
 
-    /// Where it cannot be read, each start of the program counts as one of the host.
-    private static let bootID: String = {
-        guard let data = FileManager.default.contents(atPath: "/proc/sys/kernel/random/boot_id"), data.count >= 36 else { return "\(getpid())" }
-        return String(decoding: data.prefix(36), as: UTF8.self)
-    }()
+    private static let host = HostClock.system()
 }
 
 /// What was begun within the last hour, as the record keeps it: a value that is written in the transaction that begins.
