@@ -2,7 +2,7 @@ internal import FoundationEssentials
 internal import Glibc
 
 /// A folder of mode 0700 that nobody else has a name in. Who makes one removes it.
-struct ScratchFolder {
+public struct ScratchFolder {
     let path: String
 
     /// Beside `neighbour`, so that what is made in it can be given a name there; throws where that is impossible.
@@ -28,8 +28,9 @@ struct ScratchFolder {
 
     func path(of name: String) -> String { path + "/" + name }
 
-    private static func make(in parent: String) -> String? {
-        var template = Array("\(parent)/.hostler-XXXXXX".utf8CString)
+    /// A new folder of mode 0700 in `parent`; nil where none can be made, and `errno` says why.
+    public static func make(in parent: String, named prefix: String = ".hostler-") -> String? {
+        var template = Array("\(parent)/\(prefix)XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { return nil }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }

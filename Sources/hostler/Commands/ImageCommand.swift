@@ -4,6 +4,7 @@ import FoundationEssentials
 import Glibc
 public import Images
 import Model
+import Store
 
 struct ImageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -128,11 +129,10 @@ struct ImageCommand: AsyncParsableCommand {
                 try PrivateFile.makeDirectory(directory)
                 return directory
             }
-            var template = Array("/var/tmp/hostler-build-XXXXXX".utf8CString)
-            guard mkdtemp(&template) != nil else {
+            guard let folder = ScratchFolder.make(in: "/var/tmp", named: "hostler-build-") else {
                 throw Problem("work-directory", status: 500, title: "No folder can be made in /var/tmp", detail: String(cString: strerror(errno)))
             }
-            return template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
+            return folder
         }
     }
 

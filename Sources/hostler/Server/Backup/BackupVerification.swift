@@ -92,11 +92,10 @@ struct BackupVerification: Encodable {
     /// A folder that only this user reads: what is opened in it are secrets.
     private static func makeFolder() throws -> String {
         let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        var template = Array("\(base)/hostler-verify-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else {
+        guard let folder = ScratchFolder.make(in: base, named: "hostler-verify-") else {
             throw Problem("file-unwritable", title: "No folder can be made in \(base)", detail: String(cString: strerror(errno)))
         }
-        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return folder
     }
 
     /// What is in no backup, for those who read of one.
