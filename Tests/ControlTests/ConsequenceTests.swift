@@ -20,6 +20,11 @@ func orderToInstall(_ keys: [String] = [], disk: String? = nil) -> OperationRequ
     .install(InstallRequest(image: "debian-12", sshKeys: keys, disk: disk))
 }
 
+/// As admission pins it.
+private func pinned(_ request: WipeRequest, on machine: Machine) throws -> OperationRequest {
+    .wipe(try DiskAdmission.pinned(request, machine: machine))
+}
+
 func problemCode(_ body: () async throws -> Void) async -> String? {
     do {
         try await body()
@@ -82,11 +87,11 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
 
     @Test("names each disk that a wipe takes, and the system only where it is on one of them") func wipe() throws {
         let one = try machineWithSystem(now: now)
-        let all = Consequence.of(.wipe(WipeRequest()), on: one, hasUserData: false, at: now)
+        let all = Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now)
         #expect(kinds(all) == [.system, .disk, .disk] && all?.losses[1].what.contains("D1") == true && all?.losses[2].what.contains("D2") == true)
-        let other = Consequence.of(.wipe(WipeRequest(disks: ["D2"])), on: one, hasUserData: false, at: now)
+        let other = Consequence.of(try pinned(WipeRequest(disks: ["D2"]), on: one), on: one, hasUserData: false, at: now)
         #expect(kinds(other) == [.disk] && other?.losses[0].what.contains("D2") == true)
-        #expect(kinds(Consequence.of(.wipe(WipeRequest(disks: ["D1"])), on: one, hasUserData: false, at: now)) == [.system, .disk])
+        #expect(kinds(Consequence.of(try pinned(WipeRequest(disks: ["D1"]), on: one), on: one, hasUserData: false, at: now)) == [.system, .disk])
         #expect(
             kinds(Consequence.of(.wipe(WipeRequest()), on: try machine(.new), hasUserData: false, at: now)) == [.disk],
             "what is not known is lost, too")
@@ -99,11 +104,11 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
         for index in 0..<2 { disks.disks[index].place = .inside }
         disks.disks[2].place = .fibreChannel
         one.observed.inventory = disks
-        let all = try #require(Consequence.of(.wipe(WipeRequest()), on: one, hasUserData: false, at: now))
+        let all = try #require(Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now))
         #expect(all.losses.count == 2 && !all.losses.contains { $0.what.contains("LUN1") })
         #expect(["0", "1"].allSatisfy { end in all.losses.contains { $0.what.contains("600605b00d1e2f3a2c0a1b2c3d4e5f6\(end)") } })
         #expect(all.warnings.map(\.code) == ["disks-left"] && all.warnings[0].title.contains("LUN1"))
-        let named = Consequence.of(.wipe(WipeRequest(disks: ["LUN1"])), on: one, hasUserData: false, at: now)
+        let named = Consequence.of(try pinned(WipeRequest(disks: ["LUN1"]), on: one), on: one, hasUserData: false, at: now)
         #expect(named?.losses.count == 1 && named?.losses[0].what.contains("LUN1") == true && named?.warnings.isEmpty == true)
     }
 
@@ -120,9 +125,9 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
 
     @Test("another disk that was put in meanwhile is noticed") func newDisk() throws {
         var one = try machineWithSystem(now: now)
-        let before = Consequence.of(.wipe(WipeRequest()), on: one, hasUserData: false, at: now)
+        let before = Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now)
         one.observed.inventory = inventory(disks: [("D1", 8_000_000_000), ("D2", 9_000_000_000), ("D3", 1)])
-        #expect(Consequence.of(.wipe(WipeRequest()), on: one, hasUserData: false, at: now)?.confirmation != before?.confirmation)
+        #expect(Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now)?.confirmation != before?.confirmation)
     }
 
     @Test("of power is what runs, known or not, and the work that is cut off", arguments: PowerAction.allCases) func power(_ action: PowerAction)
@@ -149,7 +154,8 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
         one.desired.lease = LeaseTerm(id: "lease-0001", endsAt: now + .seconds(600), holder: "Ann")
         one.holds = [Hold(id: HoldID(unchecked: "hold-0001"), problem: Problem("x", title: "y"), operation: nil, since: now)]
         let all: [Consequence?] = [
-            .of(orderToInstall(), on: one, hasUserData: false, at: now), .of(.wipe(WipeRequest()), on: one, hasUserData: false, at: now),
+            .of(orderToInstall(), on: one, hasUserData: false, at: now),
+            .of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now),
             .of(.rescue(RescueRequest(sshKeys: [])), on: one, hasUserData: false, at: now),
             .of(.off, on: one, operation: nil, at: now), .of(.shutdown, on: one, operation: nil, at: now),
             .of(.restart, on: one, operation: nil, at: now), .of(.cycle, on: one, operation: nil, at: now),

@@ -38,7 +38,7 @@ extension Consequence {
     // MARK: Machines
 
     /// - Parameters:
-    ///   - request: with its disk chosen, as admission pins it.
+    ///   - request: with its disks chosen, as admission pins them.
     ///   - hasUserData: whether the installation gets user-data.
     static func of(
         _ request: OperationRequest, on machine: Machine, hasUserData: Bool, at now: Timestamp, waits: Problem? = nil
@@ -52,7 +52,6 @@ extension Consequence {
             losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install)) + machine.foreignLoss("it no longer boots it")
             if !hasUserData, install.sshKeys.isEmpty, machine.desired.sshKeys.isEmpty { warnings.append(noWayIn(machine)) }
         case .wipe(let wipe):
-            let wipe = wipe.targets == nil ? (try? DiskAdmission.pinned(wipe, machine: machine)) ?? wipe : wipe
             losses = machine.wipeLosses(wipe)
             if let left = wipe.left { warnings.append(staying(left)) }
         case .rescue:
