@@ -53,7 +53,7 @@ public enum SeedRetirement {
         var boot = try read(pieceBytes, partition.lowerBound)
         func number(_ at: Int) -> UInt64 { UInt64(boot[at]) | UInt64(boot[at + 1]) << 8 }
         let sectorBytes = number(11)
-        // A volume of ours is FAT12 or FAT16.
+        // Hostler's own volumes are FAT12 or FAT16.
         guard boot[510] == 0x55, boot[511] == 0xaa, [512, 4096].contains(sectorBytes), number(22) > 0 else { return [] }
         var writes: [DiskWrite] = []
         if isOurs(boot[43..<54]) {

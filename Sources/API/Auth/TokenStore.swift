@@ -37,7 +37,7 @@ public final class TokenStore: Sendable {
         Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
     }
 
-    /// Makes an admin's token where `known` is none (any more). `save` gets its clear text before the record has it.
+    /// Makes an admin's token, unless `known` still is one. `save` gets its clear text before the record has it.
     ///
     /// - Returns: whether one was made.
     public func keepAdmin(_ known: String?, save: (_ secret: String) throws -> Void) async throws -> Bool {

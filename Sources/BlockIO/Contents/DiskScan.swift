@@ -27,7 +27,7 @@ public struct DiskScan: Sendable, Equatable {
     /// - Parameters:
     ///   - byteCount: of the disk.
     ///   - blockBytes: its logical block size.
-    ///   - read: gives so many bytes at an offset, or throws where the disk does not give them.
+    ///   - read: reads a number of bytes at an offset, or throws where the disk fails.
     public init(byteCount: UInt64, blockBytes: Int, read: (_ offset: UInt64, _ count: Int) throws -> [UInt8]) {
         var failures = 0
         func patiently(_ offset: UInt64, _ count: Int) throws -> [UInt8] {
@@ -143,7 +143,7 @@ struct TableScan {
         }
     }
 
-    /// What is told of the table, or of code to boot without one, beside what else was found.
+    /// The item for the partition table, or for boot code without a table, beside the other items.
     func kind(beside others: [ContentKind]) -> ContentKind? {
         if let gpt { return gpt }
         if count > 0 { return .mbr }

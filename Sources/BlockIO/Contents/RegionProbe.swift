@@ -135,7 +135,7 @@ struct RegionProbe {
 enum ZFSNames {
     /// Of the list within the label.
     static let byteCount = 112 << 10
-    /// A label has some twenty; a list that has more is none that we look through.
+    /// A label has about twenty. A list with more is not searched.
     private static let pairLimit = 64
     private static let stringType: UInt32 = 9
 

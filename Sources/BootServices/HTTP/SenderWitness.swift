@@ -19,7 +19,7 @@ struct SenderWitness: Sendable {
         case noLease = "no-lease"
         /// The address is another port's by the neighbour table: the answer would go there.
         case foreignNeighbour = "foreign-neighbour"
-        /// The address is of a network behind a router, and the frame is none of that router's.
+        /// The address belongs to a network behind a router, and the frame did not come from that router.
         case foreignRouter = "foreign-router"
         /// The address is leased to another machine.
         case foreignLease = "foreign-lease"
