@@ -50,6 +50,7 @@ private struct NoImages: ImageCatalog, ImageShelf {
             #"{"kind":"redfish","address":"127.0.0.1:1","userName":"u","password":"p","machine":"one","system":"1","fingerprint":"SHA256:00","options":{"outlet":"1"}}"#,
         "BMCScanRequest": #"{"network":"127.0.0.0/30"}"#,
         "BMCTrust": #"{"fingerprint":"SHA256:00"}"#,
+        "BMCBindRequest": #"{"machine":"m-0001"}"#,
         "AttestationRuleRequest": #"{"rule":"required"}"#,
         "InterfaceRequest": #"{"mac":"52:54:00:00:00:02"}"#,
         "MachineAddition": #"{"mac":"52:54:00:00:00:05","name":"added"}"#,
