@@ -27,7 +27,6 @@ final class LabBMC: Sendable {
     let bmc: VirtualBMC
     let server: VirtualBMCServer
     let ipmi: VirtualIPMIServer
-    private let ipmiThread: MultiThreadedEventLoopGroup
     let status: BMCStatus
 
     /// Listens from now on.
@@ -42,11 +41,12 @@ final class LabBMC: Sendable {
             now: VirtualRack.systemTime)
         let certificates = try Self.certificates(in: machine.paths.bmcCertificates, address: address)
         self.server = try await VirtualBMCServer(
-            bmc, socket: try await NamespaceSocket.bound(address, port: 443, namespace: network.lab.namespace),
+            bmc, socket: try await NamespaceSocket.bound(address, port: 443, .stream, namespace: network.lab.namespace),
             certificates: certificates)
-        ipmiThread = try await NamespaceSocket.thread(in: network.lab.namespace)
         ipmi = try await VirtualIPMIServer(
-            bmc, host: address.description, port: Int(VirtualIPMIServer.port), loop: ipmiThread.any())
+            bmc,
+            socket: try await NamespaceSocket.bound(
+                address, port: UInt16(VirtualIPMIServer.port), .datagram, namespace: network.lab.namespace))
         status = BMCStatus(
             url: "https://\(address)", user: Self.user, password: password,
             certificate: try certificates[0].fingerprint, ipmi: "\(address):\(VirtualIPMIServer.port)")
@@ -64,7 +64,6 @@ final class LabBMC: Sendable {
 
     func close() async {
         await ipmi.close()
-        try? await ipmiThread.shutdownGracefully()
         await server.close()
     }
 
@@ -92,11 +91,13 @@ final class LabBMC: Sendable {
 
 /// Makes sockets in a network namespace that the process itself is not in.
 enum NamespaceSocket {
-    static func bound(_ address: IPv4Address, port: UInt16, namespace: String) async throws -> CInt {
+    enum Kind { case stream, datagram }
+
+    static func bound(_ address: IPv4Address, port: UInt16, _ kind: Kind, namespace: String) async throws -> CInt {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         do {
             let socket = try await group.any().submit {
-                try open(address, port: port, namespace: namespace)
+                try open(address, port: port, kind, namespace: namespace)
             }.get()
             try await group.shutdownGracefully()
             return socket
@@ -106,20 +107,8 @@ enum NamespaceSocket {
         }
     }
 
-    /// A thread that is in the namespace to stay, for what makes its sockets itself.
-    static func thread(in namespace: String) async throws -> MultiThreadedEventLoopGroup {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let entered = try await group.any().submit { clinux_enter_netns(namespace) }.get()
-        guard entered == 0 else {
-            try? await group.shutdownGracefully()
-            throw LabError(
-                .commandFailed, "cannot enter \(namespace): \(String(cString: strerror(-entered)))", remedy: "Is the lab up?")
-        }
-        return group
-    }
-
     /// Moves the calling thread, which must be one to throw away.
-    private static func open(_ address: IPv4Address, port: UInt16, namespace: String) throws -> CInt {
+    private static func open(_ address: IPv4Address, port: UInt16, _ kind: Kind, namespace: String) throws -> CInt {
         func failure(_ what: String, _ code: CInt) -> LabError {
             LabError(
                 .commandFailed, "BMC at \(address): \(what): \(String(cString: strerror(code)))",
@@ -127,10 +116,13 @@ enum NamespaceSocket {
         }
         let entered = clinux_enter_netns(namespace)
         guard entered == 0 else { throw failure("cannot enter \(namespace)", -entered) }
-        let file = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+        let type = kind == .stream ? SOCK_STREAM : SOCK_DGRAM
+        let file = socket(AF_INET, CInt(type.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard file >= 0 else { throw failure("socket", errno) }
-        var yes: CInt = 1
-        setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<CInt>.size))
+        if kind == .stream {
+            var yes: CInt = 1
+            setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<CInt>.size))
+        }
         var place = sockaddr_in()
         place.sin_family = sa_family_t(AF_INET)
         place.sin_port = port.bigEndian

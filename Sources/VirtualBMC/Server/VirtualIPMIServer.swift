@@ -1,6 +1,6 @@
 public import Logging
 public import NIOCore
-public import NIOPosix
+internal import NIOPosix
 internal import Sockets
 internal import Synchronization
 
@@ -21,16 +21,23 @@ public final class VirtualIPMIServer: Sendable {
     private let timer = Mutex<Scheduled<Void>?>(nil)
 
     /// Listens at once; answers while `run` does.
-    ///
-    /// - Parameter loop: the socket is made on its thread, and so in the network namespace that this is in.
     public convenience init(
-        _ bmc: VirtualBMC, host: String, port: Int, loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next(),
-        log: Logger = Logger(label: "hostler.bmc")
+        _ bmc: VirtualBMC, host: String, port: Int, log: Logger = Logger(label: "hostler.bmc")
     ) async throws {
-        let channel = loop.flatSubmit {
-            DatagramBootstrap(group: loop).bind(host: host, port: port).flatMap { Self.wrap($0) }
-        }
+        let channel = Self.bootstrap.bind(host: host, port: port).flatMap { Self.wrap($0) }
         try await self.init(bmc, log, channel: channel.get())
+    }
+
+    /// The same on a UDP socket that is bound already, which may be one of another network namespace. It is its own now.
+    public convenience init(
+        _ bmc: VirtualBMC, socket: CInt, log: Logger = Logger(label: "hostler.bmc")
+    ) async throws {
+        let channel = Self.bootstrap.withBoundSocket(socket).flatMap { Self.wrap($0) }
+        try await self.init(bmc, log, channel: channel.get())
+    }
+
+    private static var bootstrap: DatagramBootstrap {
+        DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
     }
 
     private init(_ bmc: VirtualBMC, _ log: Logger, channel: NIOAsyncChannel<Inbound, Never>) throws {
