@@ -66,7 +66,7 @@ public struct Consequence: Codable, Sendable, Equatable {
 
 /// What destroys, stops or forgets something.
 public enum DestructiveAct: String, Codable, Sendable, CaseIterable {
-    case install, wipe, rescue
+    case install, wipe, rescue, inspect
     case powerOff = "power-off", shutdown, restart, cycle
     case updateFirmware = "update-firmware"
     case deleteMachine = "delete-machine"
@@ -86,6 +86,7 @@ public enum DestructiveAct: String, Codable, Sendable, CaseIterable {
         case .install: "installing"
         case .wipe: "wiping"
         case .rescue: "booting into the rescue shell"
+        case .inspect: "inspecting"
         case .powerOff: "switching off"
         case .shutdown: "shutting down"
         case .restart: "restarting"

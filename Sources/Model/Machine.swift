@@ -23,6 +23,8 @@ public struct Machine: Codable, Sendable, Equatable, Identifiable {
     public var installed: Installation?
     /// A system that an installation has put on its disk and that has not proved itself in time: it may run.
     public var unproved: Installation?
+    /// The operation that its record named and that is lost: its system may be on the disk. Nil again once something else is.
+    public var lostOperation: OperationID?
     /// The disks that a person has given to Hostler; nil: none.
     public var takenDisks: [TakenDisk]?
     /// Who put it into the record; nil: it came by itself, or by its BMC.

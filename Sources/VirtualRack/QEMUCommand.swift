@@ -130,7 +130,8 @@ struct QEMUCommand {
     private func disk(_ index: Int) -> [String] {
         let disk = spec.disks[index]
         let node = Self.formatNode(index)
-        let common = "id=dev\(index),drive=\(node),serial=\(disk.serial)\(bootIndex(.disk(index)))"
+        let sectors = disk.sectorBytes.map { ",logical_block_size=\($0),physical_block_size=\($0)" } ?? ""
+        let common = "id=dev\(index),drive=\(node),serial=\(disk.serial)\(bootIndex(.disk(index)))\(sectors)"
         // Errors go to the guest; QEMU's own choice would be to stop the machine when there is no room.
         let reports = "werror=report,rerror=report"
         let speed = "rotation_rate=\(disk.isRotational ? 7200 : 1)"

@@ -127,26 +127,30 @@ public struct VirtualDisk: Codable, Hashable, Sendable {
     public var isRotational: Bool
     /// Says of itself that its medium can be taken out. Only SCSI can say it.
     public var isRemovable: Bool
+    /// The smallest piece that it reads and writes, 512 or 4096 (“4Kn”); nil: 512. SATA has 512 only.
+    public var sectorBytes: Int?
 
     public init(
-        sizeBytes: Int64, serial: String, kind: Kind = .virtio, isRotational: Bool = false, isRemovable: Bool = false
+        sizeBytes: Int64, serial: String, kind: Kind = .virtio, isRotational: Bool = false, isRemovable: Bool = false,
+        sectorBytes: Int? = nil
     ) {
         self.sizeBytes = sizeBytes
         self.serial = serial
         self.kind = kind
         self.isRotational = isRotational
         self.isRemovable = isRemovable
+        self.sectorBytes = sectorBytes
     }
 
-    /// From `KIND:GIB`, as `nvme:16`, with a serial that follows from where it is.
+    /// From `KIND:GIB`, as `nvme:16`, or `KIND:GIB:4k` for sectors of 4096 bytes, with a serial that follows from where it is.
     public init?(kindAndGiB text: String, lab: LabName, machine: String, index: Int) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let kind = Kind(rawValue: String(parts[0])), let size = Int64(parts[1]),
-            (1...65_536).contains(size)
+        guard (2...3).contains(parts.count), let kind = Kind(rawValue: String(parts[0])), let size = Int64(parts[1]),
+            (1...65_536).contains(size), parts.count == 2 || parts[2] == "4k"
         else { return nil }
         self.init(
             sizeBytes: size << 30, serial: DerivedIdentity.diskSerial(lab: lab, machine: machine, disk: index),
-            kind: kind)
+            kind: kind, sectorBytes: parts.count == 3 ? 4096 : nil)
     }
 
     /// What is wrong with it, or nil.
@@ -156,6 +160,9 @@ public struct VirtualDisk: Codable, Hashable, Sendable {
         }
         if !Self.isPrintable(serial, atMost: 20) { return "its serial must be 1 to 20 printable characters, no comma" }
         if isRotational, kind != .sata, kind != .scsi { return "only SATA and SCSI disks can be rotational" }
+        if let sectorBytes, sectorBytes != 512, sectorBytes != 4096 || kind == .sata {
+            return "its sectors must have 512 bytes, or 4096 where it is not SATA"
+        }
         if isRemovable, kind != .scsi { return "only SCSI disks can be removable" }
         return nil
     }

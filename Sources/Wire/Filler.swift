@@ -17,9 +17,16 @@ public enum Filler {
         let plain = plain(serial)
         // Shorter ones are a slot's number, a revision, "n/a" in some language.
         guard plain.utf8.count >= 4, Set(plain).count > 2, !isFiller(text: serial), !serials.contains(plain) else { return false }
+        if words.contains(where: plain.contains) { return false }
+        let bare = plain.hasPrefix("0x") ? plain.dropFirst(2) : plain[...]
+        // "CN0000000000": one character, and a letter or two before it.
+        let commonest = Dictionary(bare.map { ($0, 1) }, uniquingKeysWith: +).values.max() ?? 0
+        if commonest >= 6, bare.count - commonest <= 2 { return false }
+        if countsInPairs(bare) { return false }
         if serialPrefixes.contains(where: { plain.hasPrefix($0) && Set(plain.dropFirst($0.count)).count <= 1 }) { return false }
         // "SYS-1234567890", "01234567890123456789AB": mostly counting.
         let run = run(in: plain)
+        if run == plain.utf8.count || run >= 8 { return false }
         return run < 5 || run * 10 < plain.utf8.count * 6
     }
 
@@ -39,6 +46,20 @@ public enum Filler {
         return longest
     }
 
+    /// `112233445566`
+    private static func countsInPairs(_ plain: Substring) -> Bool {
+        let codes = Array(plain.utf8)
+        guard codes.count >= 6, codes.count.isMultiple(of: 2) else { return false }
+        let pairs = stride(from: 0, to: codes.count, by: 2).map { (codes[$0], codes[$0 + 1]) }
+        guard pairs.allSatisfy({ $0.0 == $0.1 }) else { return false }
+        return run(in: String(decoding: pairs.map(\.0), as: UTF8.self)) == pairs.count
+    }
+
+    /// No serial number has them in it; a sentence about one does.
+    private static let words = [
+        "serial", "sernum", "byoem", "default", "filled", "specified", "defined", "provided", "unknown", "available", "number", "pleasefill",
+    ]
+
     /// In plain form.
     private static let phrases: Set<String> = [
         "na", "nil", "none", "null", "nullstring", "nothing", "empty", "invalid", "undefined", "unspecified", "unavailable", "unassigned",
@@ -57,7 +78,8 @@ public enum Filler {
     private static let prefixes = ["tobefilled", "tobeset", "default", "unknown", "unknow"]
     private static let serials: Set<String> = [
         "eval", "iatpass", "standard", "sample", "dummy", "test", "tulipcomputers", "sn123456fvgv3i0b8o5n6n7k", "5ekpm18320000397",
-        "serialnumberxxxxxx", "changeme", "deadbeef", "cafebabe", "abcd1234", "asset1234567890", "0123456789ab", "qemu", "virtual",
+        "serialnumberxxxxxx", "missing", "reserved", "emptystring", "nodata",
+        "bios", "intel", "changeme", "deadbeef", "cafebabe", "abcd1234", "asset1234567890", "0123456789ab", "qemu", "virtual",
     ]
     /// What may stand before one repeated character.
     private static let serialPrefixes = ["serialnumber", "serial", "sn", "sys", "mb", "bsn", "csn", "msn", "ssn", "atn", "asset"]
@@ -93,10 +115,10 @@ public enum Filler {
         return marks.allSatisfy { bytes[$0.0] == $0.1 }
     }
 
-    /// `11111111-2222-3333-4444-555555555555`
+    /// `11111111-2222-3333-4444-555555555555`, `01010101-0202-0303-0404-050505050505`
     private static func hasEvenGroups(_ bytes: [UInt8]) -> Bool {
         [0..<4, 4..<6, 6..<8, 8..<10, 10..<16].allSatisfy { group in
-            bytes[group].allSatisfy { $0 == bytes[group.lowerBound] && $0 >> 4 == $0 & 15 }
+            bytes[group].allSatisfy { $0 == bytes[group.lowerBound] }
         }
     }
 

@@ -12,7 +12,7 @@ import Testing
     /// What destroys, stops or forgets something without being called a deletion.
     private static let destructive: Set<String> = [
         "installMachine", "wipeMachine", "rescueMachine", "setPower", "updateFirmware", "pushFirmware", "takeInterface", "replaceIdentityKeys",
-        "approveOperation", "takeMachine",
+        "approveOperation", "takeMachine", "inspectMachine",
     ]
     /// The items of a bulk request have their own confirmations.
     private static let bulk: Set<String> = ["startOperations"]
@@ -107,6 +107,18 @@ import Testing
             let gone = try await rack.send(.DELETE, "/v1/images/web")
             #expect(gone.status == 404)
             #expect(rack.control.kinds.contains("image.removed") && rack.control.kinds.contains("token.revoked"))
+        }
+    }
+
+    @Test("a dry run that is asked for without a value, or twice, is refused and not taken for none") func unclear() async throws {
+        try await Rack.with { rack in
+            try await rack.machine("one", state: .ready)
+            let before = try await rack.store.currentRevision()
+            for query in ["dryRun", "dryRun=", "dryRun=true&dryRun=false", "dryRun=false&dryRun=true", "dryRun=1", "confirm=x&confirm=y"] {
+                let answer = try await rack.send(.POST, "/v1/machines/one/install?\(query)", body: #"{"image":"web"}"#)
+                #expect(answer.status == 400 && ["query-invalid", "query-twice"].contains(answer.code), "\(query): \(answer.text)")
+            }
+            #expect(try await rack.store.currentRevision() == before)
         }
     }
 

@@ -259,6 +259,7 @@ struct Rack: Sendable {
         var machine = Machine(
             id: .random(using: &generator), name: try DisplayName(name), interfaces: [], now: .init(milliseconds: 1_700_000_000_000))
         machine.state = state
+        machine.observed.foreignDisks = state == .new ? nil : []
         _ = try await control.put(machine)
         return machine
     }

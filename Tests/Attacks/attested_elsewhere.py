@@ -93,8 +93,14 @@ def rule(scene):
         relaxed = True
     except RuntimeError as refusal:
         relaxed = "403" not in str(refusal) and str(refusal)
+    try:
+        scene.api("DELETE", f"/v1/machines/{name}/attestation?dryRun=true")
+        forgets = True
+    except RuntimeError as refusal:
+        forgets = "403" not in str(refusal) and str(refusal)
     scene.token = kept
     scene.check("an operator's token does not relax that", not relaxed, relaxed)
+    scene.check("nor does it have the TPM forgotten, so that the next one is believed", not forgets, forgets)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,30 @@ def happens(scene, host):
     host.boot_into_agent()
 
 
+def slow_body(scene):
+    """A request whose head came by a token that is taken away before its body is whole."""
+    made = scene.api("POST", "/v1/tokens", {"name": "slow", "role": "admin"})
+    body = json.dumps({"name": "successor", "role": "admin"}).encode()
+    line = http.client.HTTPConnection("127.0.0.1", scene.port, timeout=20)
+    line.putrequest("POST", "/v1/tokens")
+    for name, value in (("Authorization", f"Bearer {made['secret']}"), ("Content-Type", "application/json"), ("Content-Length", str(len(body)))):
+        line.putheader(name, value)
+    line.endheaders(body[:20])
+    time.sleep(0.3)
+    path = f"/v1/tokens/{made['token']['id']}"
+    scene.api("DELETE", f"{path}?confirm={scene.api('DELETE', path + '?dryRun=true')['confirmation']}")
+    try:
+        line.send(body[20:])
+        status = line.getresponse().status
+    except (OSError, http.client.HTTPException):
+        status = "cut off"
+    scene.check("what it began to ask for before it was taken away is not done", status in (401, "cut off"), status)
+    names = [token["name"] for token in scene.api("GET", "/v1/tokens")["items"]]
+    scene.check("and it has made itself no successor", "successor" not in names, names)
+
+
 def attack(scene):
+    slow_body(scene)
     host = scene.host("m")
     host.boot_into_agent()
     role = scene.random.choice(("viewer", "operator"))

@@ -81,6 +81,8 @@ import Wire
             let begun = try await desk.updateFirmware(from: "http://10.0.0.2/bios.bin", targets: [], machine: "one", by: "test")
             #expect(begun.state == .running)
             #expect(await code { _ = try await desk.power(.on, machine: "one", by: "test") } == "firmware-update-running")
+            let record = try #require(try await control.records.all(BMC.self).first?.value)
+            #expect(await code { try desk.refuseWhileUpdating(record) } == "firmware-update-running", "nor for an operation")
             #expect(
                 await code { _ = try await desk.updateFirmware(from: "http://10.0.0.2/b", targets: [], machine: "one", by: "test") }
                     == "firmware-update-running")

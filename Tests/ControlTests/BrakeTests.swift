@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import Model
 import Store
@@ -52,6 +53,23 @@ final class ManualUptime: Sendable {
         #expect(advanced(ledger, "b", 3_600_010).begun(.wipe) == 0)
         // An uptime that runs backwards within one start is one of another host, or a fault.
         #expect(advanced(ledger, "b", 0).begun(.wipe) == 2)
+    }
+
+    @Test("whatever numbers a record has, it counts without a trap") func extremes() throws {
+        for number in [Int64.min, .min + 1, -1, 0, .max - 1, .max] {
+            for written in [Int64.min, 0, .max] {
+                let text = """
+                    {"boot":"a","writtenAt":\(written),"entries":[{"kind":"wipe","machine":"m-0000","beganAt":\(number)}]}
+                    """
+                var ledger = try JSONDecoder().decode(BrakeLedger.self, from: Data(text.utf8))
+                _ = ledger.begun(.wipe)
+                for (boot, now) in [("a", Int64(5)), ("b", 10), ("c", .max >> 8), ("d", 0)] {
+                    ledger.advance(to: HostUptime(boot: boot, milliseconds: now)) { _ in true }
+                    ledger.add(.wipe, machine: id, operation: nil)
+                    _ = ledger.begun(.wipe)
+                }
+            }
+        }
     }
 
     @Test("has a limit of its own") func limit() {

@@ -44,53 +44,53 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
         var one = try machineWithSystem(now: now)
         let lone = Consequence.of(orderToInstall(["ssh-ed25519 AAAA"], disk: "D1"), on: one, hasUserData: false, at: now)
         #expect(kinds(lone) == [.system])
-        #expect(lone?.losses[0].what == "debian-12 as web-1 on disk D1, installed by op-0000 at \(now); it is overwritten")
+        #expect(lone.losses[0].what == "debian-12 as web-1 on disk D1, installed by op-0000 at \(now); it is overwritten")
         one.desired.lease = LeaseTerm(id: "lease-0001", endsAt: now + .seconds(60), holder: "Ann")
         let lent = Consequence.of(orderToInstall(["ssh-ed25519 AAAA"], disk: "D1"), on: one, hasUserData: false, at: now)
         #expect(kinds(lent) == [.system, .lease])
-        #expect(lent?.losses[1].what.contains("lent to Ann until") == true)
-        #expect(lent?.confirmation != lone?.confirmation, "a lease that came meanwhile is noticed")
+        #expect(lent.losses[1].what.contains("lent to Ann until") == true)
+        #expect(lent.confirmation != lone.confirmation, "a lease that came meanwhile is noticed")
         let over = Consequence.of(orderToInstall(["ssh-ed25519 AAAA"], disk: "D1"), on: one, hasUserData: false, at: now + .seconds(60))
-        #expect(over?.confirmation == lone?.confirmation, "one that is over is nobody's")
+        #expect(over.confirmation == lone.confirmation, "one that is over is nobody's")
     }
 
     @Test("is a system, too, that another disk's installation leaves behind") func otherDisk() throws {
         let one = try machineWithSystem(now: now)
         let consequence = Consequence.of(orderToInstall(["k"], disk: "D2"), on: one, hasUserData: false, at: now)
-        #expect(kinds(consequence) == [.system] && consequence?.losses[0].what.hasSuffix("it is not started any more") == true)
+        #expect(kinds(consequence) == [.system] && consequence.losses[0].what.hasSuffix("it is not started any more") == true)
     }
 
     @Test("is another once another system runs there") func anotherSystem() throws {
         var one = try machineWithSystem(now: now)
         let before = Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now)
         one.installed?.operation = OperationID(unchecked: "op-0001")
-        #expect(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now)?.confirmation != before?.confirmation)
+        #expect(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now).confirmation != before.confirmation)
     }
 
     @Test("is nothing where the machine has no system; that it is lent is a warning") func empty() throws {
         var one = try machine(.ready, now: now)
-        let plain = try #require(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now))
+        let plain = (Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now))
         #expect(plain.losses.isEmpty && plain.warnings.isEmpty && plain.confirmation == nil)
         try plain.check(nil)
         one.desired.lease = LeaseTerm(id: "lease-0001", endsAt: now + .seconds(60))
-        #expect(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now)?.warnings.map(\.code) == ["machine-lent"])
+        #expect(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now).warnings.map(\.code) == ["machine-lent"])
     }
 
     @Test("warns that nobody can log in where there is neither key nor user-data") func noWayIn() throws {
         var one = try machine(.ready, now: now)
-        #expect(Consequence.of(orderToInstall(), on: one, hasUserData: false, at: now)?.warnings.map(\.code) == ["no-way-in"])
-        #expect(Consequence.of(orderToInstall(), on: one, hasUserData: true, at: now)?.warnings.isEmpty == true)
-        #expect(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now)?.warnings.isEmpty == true)
+        #expect(Consequence.of(orderToInstall(), on: one, hasUserData: false, at: now).warnings.map(\.code) == ["no-way-in"])
+        #expect(Consequence.of(orderToInstall(), on: one, hasUserData: true, at: now).warnings.isEmpty == true)
+        #expect(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now).warnings.isEmpty == true)
         one.desired.sshKeys = ["k"]
-        #expect(Consequence.of(orderToInstall(), on: one, hasUserData: false, at: now)?.warnings.isEmpty == true)
+        #expect(Consequence.of(orderToInstall(), on: one, hasUserData: false, at: now).warnings.isEmpty == true)
     }
 
     @Test("names each disk that a wipe takes, and the system only where it is on one of them") func wipe() throws {
         let one = try machineWithSystem(now: now)
         let all = Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now)
-        #expect(kinds(all) == [.system, .disk, .disk] && all?.losses[1].what.contains("D1") == true && all?.losses[2].what.contains("D2") == true)
+        #expect(kinds(all) == [.system, .disk, .disk] && all.losses[1].what.contains("D1") == true && all.losses[2].what.contains("D2") == true)
         let other = Consequence.of(try pinned(WipeRequest(disks: ["D2"]), on: one), on: one, hasUserData: false, at: now)
-        #expect(kinds(other) == [.disk] && other?.losses[0].what.contains("D2") == true)
+        #expect(kinds(other) == [.disk] && other.losses[0].what.contains("D2") == true)
         #expect(kinds(Consequence.of(try pinned(WipeRequest(disks: ["D1"]), on: one), on: one, hasUserData: false, at: now)) == [.system, .disk])
         #expect(
             kinds(Consequence.of(.wipe(WipeRequest()), on: try machine(.new), hasUserData: false, at: now)) == [.disk],
@@ -104,12 +104,12 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
         for index in 0..<2 { disks.disks[index].place = .inside }
         disks.disks[2].place = .fibreChannel
         one.observed.inventory = disks
-        let all = try #require(Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now))
+        let all = (Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now))
         #expect(all.losses.count == 2 && !all.losses.contains { $0.what.contains("LUN1") })
         #expect(["0", "1"].allSatisfy { end in all.losses.contains { $0.what.contains("600605b00d1e2f3a2c0a1b2c3d4e5f6\(end)") } })
         #expect(all.warnings.map(\.code) == ["disks-left"] && all.warnings[0].title.contains("LUN1"))
         let named = Consequence.of(try pinned(WipeRequest(disks: ["LUN1"]), on: one), on: one, hasUserData: false, at: now)
-        #expect(named?.losses.count == 1 && named?.losses[0].what.contains("LUN1") == true && named?.warnings.isEmpty == true)
+        #expect(named.losses.count == 1 && named.losses[0].what.contains("LUN1") == true && named.warnings.isEmpty)
     }
 
     @Test("is what a stranger's disk holds, when the machine is taken or installed") func foreign() throws {
@@ -117,17 +117,49 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
         one.observed.inventory = inventory(disks: [("D1", 8_000_000_000)])
         one.observed.foreignDisks = ["D1"]
         for consequence in [Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now), .taking(disksOf: one)] {
-            #expect(kinds(consequence) == [.disk] && consequence?.losses[0].what.contains("vd0") == true)
+            #expect(kinds(consequence) == [.disk] && consequence.losses[0].what.contains("vd0"))
         }
         one.observed.foreignDisks = []
         #expect(kinds(.taking(disksOf: one)).isEmpty)
+    }
+
+    @Test("is whatever is there, where nobody has looked: an installation, and an inspection by a BMC, ask") func unseen() throws {
+        for state in [MachineState.new, .ready] {
+            var one = try machine(state, now: now)
+            one.observed.foreignDisks = nil
+            #expect(kinds(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now)) == [.disk])
+            #expect(kinds(Consequence.of(.inspect, on: one, hasUserData: false, at: now)) == [.uptime])
+            one.observed.agent = AgentPresence(boot: "b", since: now, version: "1")
+            #expect(kinds(Consequence.of(.inspect, on: one, hasUserData: false, at: now)).isEmpty, "it is in the agent")
+            one.observed.foreignDisks = []
+            #expect(kinds(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now)).isEmpty)
+            one.observed.foreignDisks = nil
+            one.takenDisks = [TakenDisk(name: "D1")]
+            #expect(kinds(Consequence.of(orderToInstall(["k"]), on: one, hasUserData: false, at: now)).isEmpty, "a person gave it")
+        }
+        #expect(kinds(Consequence.of(.inspect, on: try machineWithSystem(now: now), hasUserData: false, at: now)).isEmpty, "it is left to run")
+    }
+
+    @Test("of power and rescue is what runs on a machine that an agent found somebody's system on, and let go") func letGo() throws {
+        var one = try machine(.ready, now: now)
+        one.observed.foreignDisks = ["D1"]
+        one.observed.agent = AgentPresence(boot: "b", since: now, version: "1")
+        #expect(kinds(Consequence.of(PowerAction.off, on: one, operation: nil, at: now)) == [.uptime])
+        #expect(kinds(Consequence.of(.rescue(RescueRequest(sshKeys: [])), on: one, hasUserData: false, at: now)) == [.uptime])
+    }
+
+    @Test("of a port is its loss for each machine that has it, the taker's own not counted") func sharedPort() throws {
+        let others = try ["m-bbbb", "m-cccc"].map { id in
+            Machine(id: MachineID(unchecked: id), name: try DisplayName(id), interfaces: [Interface(mac: testMAC)], now: now)
+        }
+        #expect(Consequence.taking(testMAC, into: try machine(.new), from: others).losses.count == 2)
     }
 
     @Test("another disk that was put in meanwhile is noticed") func newDisk() throws {
         var one = try machineWithSystem(now: now)
         let before = Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now)
         one.observed.inventory = inventory(disks: [("D1", 8_000_000_000), ("D2", 9_000_000_000), ("D3", 1)])
-        #expect(Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now)?.confirmation != before?.confirmation)
+        #expect(Consequence.of(try pinned(WipeRequest(), on: one), on: one, hasUserData: false, at: now).confirmation != before.confirmation)
     }
 
     @Test("of power is what runs, known or not, and the work that is cut off", arguments: PowerAction.allCases) func power(_ action: PowerAction)
@@ -160,7 +192,7 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
             .of(.off, on: one, operation: nil, at: now), .of(.shutdown, on: one, operation: nil, at: now),
             .of(.restart, on: one, operation: nil, at: now), .of(.cycle, on: one, operation: nil, at: now),
             .firmware(from: "http://x/fw", to: one, at: now), .deletion(of: one, at: now), .release(of: one.holds[0], on: one),
-            .taking(testMAC, into: try machine(.new), from: one), .clearingLog(of: one),
+            .taking(testMAC, into: try machine(.new), from: [one]), .clearingLog(of: one),
         ]
         for consequence in all {
             let consequence = try #require(consequence)
@@ -187,6 +219,18 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
             #expect(await problemCode { try await control.delete(machine: "one", by: "t") } == "confirmation-needed")
             #expect(try await store.currentRevision() == before)
             #expect(control.snapshot.machines.values.first?.state == .running)
+        }
+    }
+
+    @Test("is refused where nobody has looked at the machine: its disk is not overwritten unasked, nor is it restarted") func unseen() async throws {
+        let store = MemoryStore()
+        try await store.commit([try machine(.new).put(.absent)])
+        try await running(try await open(store)) { control in
+            for request in [orderToInstall(["k"]), .inspect, .wipe(WipeRequest())] {
+                let code = await problemCode { _ = try await control.start(request, on: "one", by: "t") }
+                #expect(["confirmation-needed", "machine-not-inspected"].contains(code), "\(request.kind)")
+            }
+            _ = try await control.order(.inspect, on: "one", by: "t")
         }
     }
 

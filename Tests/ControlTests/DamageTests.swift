@@ -1,3 +1,4 @@
+import Logging
 import Model
 import Store
 import Testing
@@ -165,5 +166,72 @@ struct DamageTests {
         let good = try machine()
         let stored = StoredValue(key: good.key, value: try RecordCoding.encode(good), createdRevision: .zero, modifiedRevision: .zero)
         try RecordKind.ofControl[0].check(stored)
+    }
+
+    @Test("a system whose operation is lost boots its disk, and is known again once an agent has read its marker", arguments: [true, false])
+    func lostOperation(isDamaged: Bool) async throws {
+        let store = MemoryStore()
+        var found: (machine: MachineID, operation: Model.Operation)?
+        try await running(try await open(store)) { control in
+            let reply = try await boot(control)
+            try await control.record(inventory(disks: [("D1", 8_000_000_000)]), of: reply.machine, wantsProof: false)
+            let operation = try await control.order(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "t")
+            _ = try await control.task(
+                for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
+            for step in InstallTests.order {
+                let report = StepReport(
+                    operation: operation.id, generation: operation.generation, step: step, kind: .succeeded,
+                    evidence: step == .chooseDisk ? ["serial": "D1"] : [:])
+                _ = try await control.report(report, of: reply.machine, wantsProof: false)
+                if step == .restart { break }
+            }
+            found = (reply.machine, operation)
+        }
+        let (id, operation) = try #require(found)
+        if isDamaged { try await put(store, operation.key, []) } else { try await store.commit([.delete(key: operation.key, if: .none)]) }
+        try await running(try await open(store)) { control in
+            guard case .localDisk = control.boots(testMAC).verdict else {
+                Issue.record("its system is kept from its disk: \(control.boots(testMAC).verdict)")
+                return
+            }
+            guard !isDamaged else { return }
+            let hold = try #require(try await control.machine(named: id.rawValue).value.holds.first)
+            #expect(hold.problem.code == "operation-lost")
+            _ = try await control.agreedRelease(hold.id, on: id.rawValue, by: "t")
+            let reply = try await boot(control, key: String(repeating: "b", count: 64))
+            let marker = InstallRecord(
+                machine: id, operation: operation.id, generation: operation.generation, image: "debian-12", digest: OneImage.digest, hostname: "one")
+            var facts = inventory(disks: [("D1", 8_000_000_000)])
+            // A made-up one brings nothing back.
+            facts.installations = [.init(disk: "vd0", record: marker)]
+            try await control.record(facts, of: reply.machine, wantsProof: false)
+            #expect(try await control.machine(named: id.rawValue).value.installed == nil)
+            facts.installations = [.init(disk: "vd0", record: try control.markers.sealed(marker))]
+            try await control.record(facts, of: reply.machine, wantsProof: false)
+            let machine = try await control.machine(named: id.rawValue).value
+            #expect(machine.installed?.operation == operation.id && machine.state == .running && machine.installed?.isAdopted == true)
+            guard case .localDisk = control.boots(testMAC).verdict else { Issue.record("not sent to its disk"); return }
+        }
+    }
+
+    @Test("what the brake, the clock and a freeze write is sound, and known")
+    func ownRecordsAreSound() async throws {
+        let store = MemoryStore()
+        let clock = ManualClock()
+        var environment = ControlEnvironment(now: { clock.now }, logger: Logger(label: "test"))
+        environment.brake = BrakeLimits()
+        let control = try await ControlPlane.open(store: store, images: OneImage(), environment: environment)
+        try await running(control) { control in
+            let reply = try await boot(control)
+            try await control.record(inventory(disks: [("D1", 8_000_000_000)]), of: reply.machine, wantsProof: false)
+            _ = try await control.order(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "t")
+            _ = try await control.beginFreeze("a test", by: "t")
+        }
+        #expect(try await store.get(BrakeLedger.key) != nil)
+        for stored in try await store.list(prefix: "/", after: nil, limit: 1000).values {
+            let kind = RecordKind.ofControl.first { $0.holds(stored.key) }
+            #expect(kind != nil, "\(stored.key) is of no kind")
+            do { try kind?.check(stored) } catch { Issue.record("\(stored.key): \(error)") }
+        }
     }
 }

@@ -58,6 +58,8 @@ func machine(_ state: MachineState = .ready, now: Timestamp = Timestamp(millisec
     var machine = Machine(
         id: MachineID(unchecked: "m-test01"), name: try DisplayName("one"), interfaces: [Interface(mac: testMAC, bootedAt: now)], now: now)
     machine.state = state
+    // All but a new one were looked at.
+    machine.observed.foreignDisks = state == .new ? nil : []
     return machine
 }
 

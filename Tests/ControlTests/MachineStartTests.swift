@@ -323,6 +323,9 @@ private final class StartingBMC: PowerSwitch {
         for request in [install, rescue, .inspect, .wipe(WipeRequest())] {
             #expect(way(request, .off) == .on && way(request, .on) == .cycle && way(request, .on, onItsWay: true) == nil)
         }
+        one.observed.foreignDisks = ["D1"]
+        #expect(way(.inspect, .on) == nil && way(rescue, .on) == .shutdown, "somebody's system is a system")
+        one.observed.foreignDisks = nil
         one.installed = Installation(
             operation: OperationID(unchecked: "op-0"), generation: 1, image: "debian-12", digest: "", hostname: "one", diskSerial: nil,
             installedAt: clock.now)

@@ -135,10 +135,39 @@ import Wire
         try await running(try await open(store)) { control in
             #expect(await problem { _ = try await boot(control, shared, naming: [first]) }?.code == "interface-shared")
             #expect(try await boot(control, second, key: "b").machine == two.id)
-            let taken = try await control.take(interface: shared, into: two.id.rawValue, by: "ann")
+            let consequence = try await control.consequence(of: .take(shared), on: two.id.rawValue)
+            #expect(consequence.losses.map(\.id) == ["\(shared) m-aaaa"])
+            #expect(await problem { _ = try await control.take(interface: shared, into: two.id.rawValue, by: "ann") }?.code == "confirmation-needed")
+            let taken = try await control.take(interface: shared, into: two.id.rawValue, by: "ann", agreement: consequence.confirmation)
             #expect(taken.interfaces.count == 2)
             #expect(try await !machine(control, one.id).owns(shared))
             #expect(try await boot(control, shared, key: "c").machine == two.id)
+        }
+    }
+
+    @Test("a port of two records keeps nobody from his system, and says nothing of another's installation") func twoOwnersBoot() async throws {
+        let store = MemoryStore()
+        var (one, two) = (try recorded("m-aaaa"), try recorded("m-bbbb"))
+        one.interfaces = [Interface(mac: first), Interface(mac: shared)]
+        two.interfaces = [Interface(mac: second), Interface(mac: shared)]
+        try await store.commit([one.put(.absent), two.put(.absent)])
+        try await running(try await open(store)) { control in
+            guard case .refuse(let why) = control.boots(shared).verdict else { Issue.record("not refused"); return }
+            #expect(why.contains("m-aaaa and m-bbbb"))
+            guard case .agent = control.boots(second).verdict else { Issue.record("its own port is its own"); return }
+        }
+        one.state = .running
+        one.installed = Installation(
+            operation: OperationID(unchecked: "op-0001"), generation: 1, image: "debian-12", digest: "", hostname: "one", diskSerial: nil,
+            installedAt: Timestamp(milliseconds: 0))
+        let other = MemoryStore()
+        try await other.commit([one.put(.absent), two.put(.absent)])
+        try await running(try await open(other)) { control in
+            guard case .localDisk = control.boots(shared).verdict else { Issue.record("kept from its disk"); return }
+            #expect(control.diskSystem(at: shared) == DiskSystem())
+            let told = try await control.systemIsMissing(at: shared, evidence: [:])
+            #expect(told == nil)
+            #expect(try await events(control, "boot.system-missing").isEmpty)
         }
     }
 

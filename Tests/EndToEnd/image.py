@@ -42,6 +42,16 @@ class Image:
             file.seek(offset)
             return subprocess.run(["zstd", "-dc"], input=file.read(length), capture_output=True, check=True).stdout
 
+    def write(self, path):
+        """The image onto an empty disk: the blob, unpacked, is the whole of it."""
+        with open(path, "r+b") as disk, subprocess.Popen(["zstd", "-dc", self.disk], stdout=subprocess.PIPE) as unpacked:
+            for number in range(-(-self.bytes // CHUNK)):
+                chunk = unpacked.stdout.read(CHUNK)
+                if chunk.strip(b"\0"):
+                    disk.seek(number * CHUNK)
+                    disk.write(chunk)
+        assert not self.differences(path), "the disk is not the image"
+
     def differences(self, path):
         """The numbers of the chunks in which a disk differs from the image, its partition table apart."""
         wrong = []

@@ -60,6 +60,8 @@ class Rack:
         self.state = self.work / "state"
         self.namespace = f"hostler-{self.lab}"
         self.port = 20000 + os.getpid() % 20000
+        self.address = SERVER
+        self.policy = "discover"
         self.process = None
         # Several threads kill and start the server: one at a time.
         self.turn = threading.RLock()
@@ -124,7 +126,7 @@ class Rack:
 
     def networks(self):
         """The options that say where it serves: on the machines' own wire."""
-        return ["--lab", self.lab, "--address", f"{SERVER}/24", "--policy", "discover"]
+        return ["--lab", self.lab, "--address", f"{self.address}/24", "--policy", self.policy]
 
     def start(self, *options):
         with self.turn:

@@ -93,25 +93,33 @@ struct ServerSearchTests {
 
     /// A server at 127.0.0.2 that knows `session`, or says something else; it answers nothing to whoever shows a session where
     /// it was only asked to prove itself.
-    private struct PlayedServer: ~Copyable {
-        let process = Process()
+    private final class PlayedServer {
+        private let process = Process()
+        /// It ends with this, and so with the test program, too: a test runner waits for all that have its output.
+        private let life = Pipe()
         let base: String
 
         init(knows session: String, answers: String = "proof") throws {
             let pipe = Pipe()
             process.executableURL = URL(filePath: "/usr/bin/env")
             process.arguments = ["python3", "-u", "-c", Self.text, session, answers]
+            process.standardInput = life
             process.standardOutput = pipe
+            process.standardError = FileHandle.nullDevice
             try process.run()
             var line: [UInt8] = []
             while let byte = try pipe.fileHandleForReading.read(upToCount: 1)?.first, byte != UInt8(ascii: "\n") { line.append(byte) }
             base = "http://127.0.0.2:" + String(decoding: line, as: UTF8.self)
         }
 
-        deinit { process.terminate() }
+        /// By SIGKILL: the thread that started it may have SIGTERM blocked, and so has the child then.
+        func end() {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
 
         private static let text = #"""
-            import hashlib, hmac, http.server, json, sys
+            import hashlib, hmac, http.server, json, os, sys, threading
             session, answers = sys.argv[1:]
             class Server(http.server.BaseHTTPRequestHandler):
                 def do_POST(self):
@@ -131,6 +139,7 @@ struct ServerSearchTests {
                     self.wfile.write(reply)
                 def log_message(self, *words): pass
             server = http.server.ThreadingHTTPServer(("127.0.0.2", 0), Server)
+            threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
             print(server.server_address[1])
             server.serve_forever()
             """#
@@ -156,7 +165,9 @@ struct ServerSearchTests {
     @Test("goes on with its session at a server that has another address now, and has shown its session to nobody else")
     func follows() async throws {
         let server = try PlayedServer(knows: Self.session)
+        defer { server.end() }
         let impostor = try PlayedServer(knows: "m-test01." + String(repeating: "cd", count: 32))
+        defer { impostor.end() }
         // Where it was, nobody listens any more.
         try await talking { client in
             client.use(session: Self.session)
@@ -171,6 +182,7 @@ struct ServerSearchTests {
     @Test("stays with its own where another cannot show that it is the same", arguments: ["proof", "echo", "page", "large", "empty"])
     func stays(_ answers: String) async throws {
         let impostor = try PlayedServer(knows: "m-test01." + String(repeating: "cd", count: 32), answers: answers)
+        defer { impostor.end() }
         try await talking { client in
             client.use(session: Self.session)
             var search = ServerSearch(base: client.base)
@@ -182,6 +194,7 @@ struct ServerSearchTests {
     @Test("an agent without a session yet has nobody to follow; its way is a restart through the network")
     func noSession() async throws {
         let server = try PlayedServer(knows: "")
+        defer { server.end() }
         try await talking { client in
             #expect(await client.isServer(server.base) == false)
             let count = RestartCount()

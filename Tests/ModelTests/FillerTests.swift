@@ -14,6 +14,11 @@ import Wire
             "FFFFFFFF", "XXXXXXXXXXXX", "NNNNNNN", "1111111", "SN-12345", "SN-1234567890", "SYS-1234567890", "MB-1234567890",
             "Serial Number xxxxxx", "SN-123456fvgv3i0b8o5n6n7k", "EVAL", "IATPASS", "Tulip Computers", "ATN12345678901234567", "No Asset Tag",
             "No Asset Information", "Asset-1234567890", "<BAD INDEX>", "<OUT OF SPEC>", "Type2 - Board Serial Number", "ABCDEFGHIJ", "7", "A1",
+            "1234", "112233445566",
+            "1122334455667788", "0xFFFFFFFF", "No Serial Number", "NoSerial", "None Provided", "Undefined by OEM",
+            "Unspecified System Serial Number", "not defined by vendor", "Factory Default", "OEM Default", "Please Fill",
+            "Type1 - Serial Number", "SerialNumber1234", "SerNum", "BSN-Board-1234567890", "CN0000000000", "AB00000000", "Missing", "Reserved",
+            "empty string", "nodata", "BIOS", "Intel",
         ])
     func serials(_ text: String) {
         for form in [text, text.uppercased(), text.lowercased(), " \(text) "] { #expect(!Filler.identifies(serial: form), "\(form)") }
@@ -31,7 +36,8 @@ import Wire
         "a UUID that stands on many boards, or is made of a MAC address, identifies nothing, in any order of bytes",
         arguments: [
             "03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009", "00000000-0000-0000-0000-000000000000",
-            "ffffffff-ffff-ffff-ffff-ffffffffffff", "01010101-0101-0101-0101-010101010101", "fefefefe-fefe-fefe-fefe-fefefefefefe",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff", "01010101-0101-0101-0101-010101010101", "01010101-0202-0303-0404-050505050505",
+            "fefefefe-fefe-fefe-fefe-fefefefefefe",
             "6AB5B300-538D-1014-9FB5-B0684D007B53", "12345678-1234-5678-90AB-CDDEEFAABBCC", "12345678-1234-1234-1234-123456789012",
             "00010203-0405-0607-0809-0a0b0c0d0e0f", "00112233-4455-6677-8899-aabbccddeeff", "01234567-89ab-cdef-0123-456789abcdef",
             "deadbeef-dead-beef-dead-beefdeadbeef", "11111111-2222-3333-4444-555555555555", "4c4c4544-0000-2010-8020-80c04f202020",

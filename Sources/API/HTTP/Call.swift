@@ -49,6 +49,10 @@ struct Call: Sendable {
 
     /// Refuses query parameters that the route does not have.
     func checkQuery() throws(Problem) {
+        var seen: Set<Substring> = []
+        for (name, _) in request.uri.queryParameters where !seen.insert(name).inserted {
+            throw Problem("query-twice", title: "The query parameter “\(name)” is given twice", remedy: "Give it once.")
+        }
         for (name, _) in request.uri.queryParameters where !route.parametersOfQuery.contains(where: { $0.name == name }) {
             let known = route.parametersOfQuery.map(\.name)
             throw Problem(
@@ -78,8 +82,9 @@ struct Call: Sendable {
         return value
     }
 
+    /// One that is given without a value is no “false”: who writes `?dryRun` means it.
     func flag(_ name: String) throws(Problem) -> Bool {
-        switch query(name) {
+        switch request.uri.queryParameters.get(name) {
         case nil, "false": return false
         case "true": return true
         case let text?: throw Problem("query-invalid", title: "“\(name)” is true or false, not “\(text)”")
@@ -109,10 +114,19 @@ struct Call: Sendable {
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit { throw Self.tooLarge(limit) }
         do {
             let bytes = try await request.body.collect(upTo: limit)
+            try await requireToken()
             if isKept { read.bytes.withLock { $0 = bytes } }
             return bytes
         } catch is NIOTooManyBytesError {
             throw Self.tooLarge(limit)
+        }
+    }
+
+    /// A body may take its time; what comes with a token that was revoked meanwhile is not done.
+    private func requireToken() async throws {
+        guard let token else { return }
+        guard try await server.tokens.current(token.id)?.role == token.role else {
+            throw Problem("token-refused", status: 401, title: "The token was revoked while the request came in", remedy: "Log in anew.")
         }
     }
 

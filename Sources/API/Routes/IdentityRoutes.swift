@@ -58,7 +58,7 @@ enum IdentityRoutes {
         ) { call in try .json(await call.server.control.acceptBoot(machine: call.path("machine"), by: call.actor)) },
         Route(
             method: .delete, path: "/v1/machines/{machine}/attestation", name: "forgetMachineTPM",
-            summary: "Forget the machine's TPM, as after its board was replaced", access: .role(.operator), reply: .json("Machine"),
+            summary: "Forget the machine's TPM, as after its board was replaced", access: .role(.admin), reply: .json("Machine"),
             foresee: { try await $0.consequence(of: .forgetTPM) }
         ) { call in
             try .json(await call.server.control.forgetTPM(machine: call.path("machine"), by: call.actor, agreement: call.agreement))

@@ -54,7 +54,8 @@ enum MachineRoutes {
         Route(
             method: .post, path: "/v1/machines/{machine}/inspect", name: "inspectMachine",
             summary: "Look again at what a machine is made of", access: .role(.operator),
-            reply: .json("Operation", status: .accepted), stopsInFreeze: true
+            reply: .json("Operation", status: .accepted), stopsInFreeze: true,
+            foresee: { try await $0.consequence(of: .operation(.inspect)) }
         ) { call in try await start(call, .inspect) },
         Route(
             method: .post, path: "/v1/machines/{machine}/rescue", name: "rescueMachine",

@@ -95,7 +95,9 @@ final class WireWitness: Sendable {
         if let lease, lease.mac != mac, !Self.isOneMachine(lease.mac, machine) {
             return .impostor(mac: mac, rightful: lease.mac, machine: machine?.id)
         }
-        guard let machine else { return testimony(onClaimedPort: mac, address, claiming: claim, in: snapshot) }
+        guard let machine, snapshot.onlyMachine(with: mac) != nil else {
+            return testimony(onClaimedPort: mac, address, claiming: claim, in: snapshot)
+        }
         if network.mode == .server {
             guard lease != nil || Self.isKnown(address, of: machine) || isFree(address, for: machine, in: snapshot) else {
                 return .impostor(mac: mac, rightful: nil, machine: machine.id)
@@ -104,13 +106,14 @@ final class WireWitness: Sendable {
         return .machine(asker(machine, address, mac, in: snapshot))
     }
 
-    /// Of a port that has not booted, as a system's second one: its machine's key, or a token that was got with it, shows whose
+    /// Of a port that has not booted, as a system's second one, or that several records have: its machine's key, or a token that was got with it, shows whose
     /// it is, where that machine's agent had named the port.
     private func testimony(
         onClaimedPort mac: MACAddress, _ address: IPv4Address, claiming claim: MachineClaim?, in snapshot: RackSnapshot
     ) -> Testimony {
-        guard let claim, let machine = snapshot.machines[claim.machine], machine.claims(mac) else {
-            return .stranger(why: "\(mac) is no machine's")
+        guard let claim, let machine = snapshot.machines[claim.machine], machine.claims(mac) || machine.owns(mac) else {
+            let owners = snapshot.machines(with: mac).map(\.id.rawValue)
+            return .stranger(why: owners.count > 1 ? "\(owners.joined(separator: " and ")) have \(mac)" : "\(mac) is no machine's")
         }
         let claimed = asker(machine, address, mac, shows: nil, in: snapshot)
         return control.metadataSessions.proves(claim, of: claimed, now: control.steady) ? .machine(claimed) : .unproved(machine.id)
@@ -138,7 +141,7 @@ final class WireWitness: Sendable {
         guard subnet.metadata.access != .none else { return .stranger(why: "\(subnet.prefix) has no metadata service") }
         let shows: Proof? = subnet.metadata.access == .address ? .address : nil
         let lease = activeLease(at: address)
-        if let lease, let machine = snapshot.machine(with: lease.mac) {
+        if let lease, let machine = snapshot.onlyMachine(with: lease.mac) {
             return .machine(asker(machine, address, lease.mac, shows: shows, in: snapshot))
         }
         guard let claim else {
@@ -169,7 +172,7 @@ final class WireWitness: Sendable {
     /// What it is told, and what its tokens are bound to, is its IPv4 address here: one that it has on another network is
     /// none of this one's.
     private func testimony(on mac: MACAddress, in snapshot: RackSnapshot) -> Testimony {
-        guard let machine = snapshot.machine(with: mac) else { return .stranger(why: "\(mac) is no machine's") }
+        guard let machine = snapshot.onlyMachine(with: mac) else { return .stranger(why: "\(mac) is no machine's, or several have it") }
         let own = addresses(of: machine, in: snapshot)
         guard let address = own.first else { return .stranger(why: "\(machine.id) has no IPv4 address here that is known") }
         return .machine(asker(machine, address, mac, elsewhere: Array(own.dropFirst()), in: snapshot))

@@ -3,25 +3,23 @@ internal import Store
 
 // Systems on disks that the record lost: it came from a backup.
 extension ControlPlane {
-    /// Takes an installation that a machine's disk carries back into the record, once after a restore.
+    /// Takes an installation that a machine's disk carries back into the record, once after a restore, or where the record of its
+    /// operation is lost.
     ///
     /// What an agent reads from a disk is a claim. It counts only where the marker has our own tag, where the record was
-    /// restored since the machine was last inspected, and where nothing that the record knows came after it. The system gets
+    /// restored since the machine was last inspected or it is the lost operation's, and where nothing that the record knows came after it. The system gets
     /// no identity by it: see ``Installation/isAdopted``.
     ///
     /// - Parameter before: what was known of the machine before this inventory.
     func adopt(
         _ inventory: Inventory, into machine: inout Machine, before: ObservedMachine
     ) async throws -> OperationTransition.Happening? {
-        guard let restoredAt else { return nil }
-        if let epoch = before.inventoryEpoch {
-            guard epoch < restoreEpoch else { return nil }
-        } else {
-            // A record of before tells it by the wall clock alone.
-            guard before.inventoryAt.map({ $0 <= restoredAt }) ?? true else { return nil }
-        }
+        let isRestored = isFirstLookSinceRestore(before)
+        guard isRestored || machine.lostOperation != nil else { return nil }
         guard machine.installed == nil, machine.openOperation == nil || machine.state == .inspecting else { return nil }
-        let own = inventory.installations.filter { markers.isSealed($0.record) && isOf(machine, $0.record) }
+        let own = inventory.installations.filter {
+            markers.isSealed($0.record) && isOf(machine, $0.record) && (isRestored || $0.record.operation == machine.lostOperation)
+        }
         guard let found = own.max(by: { $0.record.generation < $1.record.generation }) else { return nil }
         guard try await !isSuperseded(found.record, on: machine) else { return nil }
         let names = DiskNames(inventory.disks)
@@ -34,6 +32,7 @@ extension ControlPlane {
             names.name(of: disk).map { DiskTarget(inventory.disks[disk], name: $0, isNamed: true) }
         }
         machine.installed?.isAdopted = true
+        machine.lostOperation = nil
         // The marker has what checks the system's keys; one of before markers had that may be known by its operation.
         let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value
         machine.installed?.keyVerifiers = found.record.keyVerifiers ?? (known?.machine == machine.id ? known?.keyVerifiers : nil)
@@ -43,9 +42,16 @@ extension ControlPlane {
         if machine.openOperation == nil { machine.state = .running }
         return .init(
             kind: "machine.adopted", actor: "control",
-            message: "\(machine.name) carries an installation of \(found.record.image) that the restored record did not know; "
+            message: "\(machine.name) carries an installation of \(found.record.image) that the record did not know any more; "
                 + "it boots its disk, and has no identity until it has shown its key",
             evidence: ["operation": found.record.operation.rawValue, "disk": found.disk])
+    }
+
+    private func isFirstLookSinceRestore(_ before: ObservedMachine) -> Bool {
+        guard let restoredAt else { return false }
+        if let epoch = before.inventoryEpoch { return epoch < restoreEpoch }
+        // A record of before tells it by the wall clock alone.
+        return before.inventoryAt.map { $0 <= restoredAt } ?? true
     }
 
     /// A system that was taken back into the record has shown the key that only its own disk has: it is the one that was

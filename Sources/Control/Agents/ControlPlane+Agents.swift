@@ -299,6 +299,8 @@ extension ControlPlane {
     public func boots(_ mac: MACAddress, policy: DiscoveryPolicy = .discover) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
         let machine = snapshot.machine(with: mac)
+        let owners = snapshot.machines(with: mac)
+        if owners.count > 1 { return (nil, BootGate.decide(sharedBy: owners, policy: policy)) }
         if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged, policy: policy)) }
         let operation = machine.flatMap { snapshot.namedOperation(of: $0) }
         let tries = machine == nil ? inspectionTries.count(of: mac, at: steady) : 0

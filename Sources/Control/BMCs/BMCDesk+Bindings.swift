@@ -109,8 +109,10 @@ extension BMCDesk {
         // The usual case, and enough by itself.
         if facts.macs.contains(where: { machine.hasBooted($0) && control.snapshot.machines(with: $0).count == 1 }) { return [] }
         // Many BMCs name no ports, or no UUID, while the machine is off: that speaks for nothing.
+        // What an agent says of a machine that nobody knows yet takes no BMC from another.
+        let company = control.snapshot.machines.values.filter { $0.id == id || !$0.isMerelyDiscovered }
         let findings = BMCMatch.findings(
-            binding.facts.map { BMCMatch.completed(facts, by: $0) } ?? facts, machine, in: .init(control.snapshot.machines.values, []))
+            binding.facts.map { BMCMatch.completed(facts, by: $0) } ?? facts, machine, in: .init(company, []))
         return SameMachine.stands(.init(findings)) ? [] : findings
     }
 

@@ -124,6 +124,7 @@ extension BMCDesk {
             try await tell(operation, [Evidence.bmc: bmc.address, Evidence.power: why, Evidence.attempt: attempt], started: begun != nil)
             return
         }
+        try refuseWhileUpdating(bmc)
         try await proved(bmc, of: machine, by: line)
         let override = try await setOverride(machine, operation, bmc, line)
         let goesOn = try await tell(
@@ -134,6 +135,7 @@ extension BMCDesk {
             ])
         // It was cancelled, or the agent came meanwhile: its power is not touched.
         guard goesOn else { return }
+        try refuseWhileUpdating(bmc)
         let proof = try await perform(way, line)
         try await tell(
             operation,

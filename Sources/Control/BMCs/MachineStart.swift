@@ -31,7 +31,8 @@ enum MachineStart: String, Equatable {
         case .on, .turningOn: break
         }
         if isOnItsWay { return nil }
-        guard machine.installed != nil || machine.unproved != nil else { return .cycle }
+        // Somebody's system, which Hostler did not put there, is a system.
+        guard machine.systemOnDisk != nil || machine.foreignContents != nil else { return .cycle }
         switch operation.kind {
         // What it is made of is no reason to end what runs.
         case .inspect: return nil

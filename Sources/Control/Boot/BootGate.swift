@@ -24,6 +24,16 @@ public enum BootVerdict: Equatable, Sendable {
 /// Its second rule: a system that nobody here put on a disk is somebody's. It
 /// boots, unless a person's open operation wants the machine.
 public enum BootGate {
+    /// Of a port that several records have, as versions of before and restored backups may: it says of none of them that it is the
+    /// one that asks. What may run starts; nothing else does, until a person has said whose the port is.
+    static func decide(sharedBy owners: [Machine], policy: DiscoveryPolicy) -> BootVerdict {
+        if policy == .watch { return .leave(why: "this network only watches") }
+        let names = owners.map(\.id.rawValue).sorted().joined(separator: " and ")
+        if owners.contains(where: { $0.systemOnDisk != nil }) { return .localDisk(why: "\(names) have this port, and a system may run") }
+        if owners.contains(where: { $0.foreignContents != nil }) { return .leave(why: "\(names) have this port, and a system may run") }
+        return .refuse(why: "\(names) have this port; say whose it is: hostler machine take-interface MACHINE PORT")
+    }
+
     /// - Parameters:
     ///   - tries: how often an unknown machine was sent into the agent of late without a word from it.
     ///   - isFrozen: no machine is led away from a system that is still whole.
@@ -97,6 +107,10 @@ public enum BootGate {
     private static func idle(_ machine: Machine, _ policy: DiscoveryPolicy, _ because: String) -> BootVerdict {
         if machine.state == .running { return .localDisk(why: "its system runs; \(because)") }
         if let own = foreign(machine) { return own }
+        // Its operation's record is lost or damaged: the system may be whole, and nothing else is known to be wanted.
+        if machine.state == .installing, machine.openOperation ?? machine.lostOperation != nil {
+            return .localDisk(why: "what is on its disk may be whole; \(because)")
+        }
         // Nobody has seen its disks, and no work has begun to write them: they may hold anything.
         if machine.observed.inventory == nil, machine.state == .new || machine.state == .inspecting, policy != .discover {
             return .leave(why: "its disks were never looked at; \(because)")

@@ -30,7 +30,7 @@ extension ControlPlane {
     /// By what the disk is found from which the machine with this port is to start.
     public func diskSystem(at mac: MACAddress) -> DiskSystem {
         let snapshot = snapshot
-        let machine = snapshot.machine(with: mac)
+        let machine = snapshot.onlyMachine(with: mac)
         return DiskSystem(machine: machine, operation: machine.flatMap { snapshot.openOperation(of: $0) })
     }
 
@@ -40,7 +40,8 @@ extension ControlPlane {
     /// event, once an hour; the BIOS then starts what it has.
     /// - Returns: what to tell on the machine's console; nil: it may go on with its first disk.
     public func systemIsMissing(at mac: MACAddress, evidence: [String: String]) async throws -> String? {
-        guard let machine = snapshot.machine(with: mac) else { return nil }
+        // Of a port that several have, nobody knows whose BIOS speaks.
+        guard let machine = snapshot.onlyMachine(with: mac) else { return nil }
         if let open = snapshot.openOperation(of: machine), open.kind == .install, open.isDone(.restart) {
             let disk = open.step(.chooseDisk)?.evidence["serial"] ?? open.step(.chooseDisk)?.evidence["wwn"] ?? "that was chosen"
             let problem = Problem(

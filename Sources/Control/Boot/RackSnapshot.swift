@@ -20,6 +20,8 @@ public struct RackSnapshot: Sendable {
 
     /// The machine that the port identifies.
     public func machine(with mac: MACAddress) -> Machine? { byMAC[mac]?.last.flatMap { machines[$0] } }
+    /// The same, unless several have the port: then it identifies none of them.
+    public func onlyMachine(with mac: MACAddress) -> Machine? { byMAC[mac].flatMap { $0.count == 1 ? machines[$0[0]] : nil } }
     /// The machine whose record cannot be read and had the port, where no other has it.
     public func damagedMachine(with mac: MACAddress) -> DamagedMachine? {
         damaged.isEmpty || byMAC[mac] != nil ? nil : damaged.values.first { $0.macs.contains(mac) }

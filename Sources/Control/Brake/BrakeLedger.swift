@@ -49,6 +49,19 @@ struct BrakeLedger: Codable, Equatable, Sendable {
         writtenAt = now.milliseconds
     }
 
+    /// Whatever a record says: times are at most what sums of two still hold.
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        let range = -(Int64(1) << 53)...(Int64(1) << 53)
+        boot = try container.decode(String.self, forKey: .boot)
+        writtenAt = min(max(try container.decode(Int64.self, forKey: .writtenAt), 0), range.upperBound)
+        entries = try container.decode([Entry].self, forKey: .entries).suffix(Self.entryLimit).map { entry in
+            var entry = entry
+            entry.beganAt = min(max(entry.beganAt, range.lowerBound), range.upperBound)
+            return entry
+        }
+    }
+
     /// Whether it counts in the uptime of this start of the host.
     func isOf(_ now: HostUptime) -> Bool { boot == now.boot }
 

@@ -50,8 +50,8 @@ extension ControlPlane {
         }
         ledger.advance(to: now) { open.contains($0) }
         let underWay =
-            kind == .powerOff
-            ? powerOffs.withLock { $0 } : ledger.entries.count { $0.kind == kind && $0.operation.map(open.contains) == true }
+            ledger.entries.count { $0.kind == kind && $0.operation.map(open.contains) == true }
+            + (kind == .powerOff ? powerOffs.withLock { $0 } : 0)
         let objection = isApproved ? nil : limits.objection(to: kind, begun: ledger.begun(kind), open: underWay, remedy: remedy)
         if let objection { return BrakeVerdict(objection: objection) }
         ledger.add(kind, machine: machine, operation: operation)

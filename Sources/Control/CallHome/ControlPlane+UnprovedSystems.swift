@@ -28,10 +28,11 @@ extension ControlPlane {
     }
 
     /// That an agent finds the disk of a system that was not proved, and its marker not on it: the system is not there. A disk
-    /// that does not show itself says nothing.
+    /// that does not show itself says nothing. A marker need not be sealed here, as those of earlier versions are not: it only
+    /// keeps what the record has.
     func missing(_ inventory: Inventory, on machine: inout Machine) -> OperationTransition.Happening? {
         guard let system = machine.unproved, shows(inventory, system),
-            !inventory.installations.contains(where: { $0.record.operation == system.operation && markers.isSealed($0.record) })
+            !inventory.installations.contains(where: { $0.record.operation == system.operation })
         else { return nil }
         machine.unproved = nil
         if machine.state == .running { machine.state = machine.restingState }

@@ -42,14 +42,18 @@ extension Consequence {
     ///   - hasUserData: whether the installation gets user-data.
     static func of(
         _ request: OperationRequest, on machine: Machine, hasUserData: Bool, at now: Timestamp, waits: Problem? = nil
-    ) -> Consequence? {
-        guard let act = DestructiveAct(request.kind) else { return nil }
+    ) -> Consequence {
+        let act = DestructiveAct(request.kind)
         var losses: [Loss] = []
         var warnings: [Problem] = []
         switch request {
-        case .inspect: break
+        case .inspect:
+            // What is known to run is left to run (``MachineStart``); where nobody has looked, a BMC restarts the machine.
+            if machine.systemOnDisk == nil, machine.observed.foreignDisks == nil { losses = machine.uptimeLoss("while it is inspected") }
         case .install(let install):
-            losses = machine.systemLoss(isOverwritten: machine.systemIsOn(install)) + machine.foreignLoss("it no longer boots it")
+            losses =
+                machine.systemLoss(isOverwritten: machine.systemIsOn(install)) + machine.foreignLoss("it no longer boots it")
+                + machine.unseenLoss
             if !hasUserData, install.sshKeys.isEmpty, machine.desired.sshKeys.isEmpty { warnings.append(noWayIn(machine)) }
         case .wipe(let wipe):
             losses = machine.wipeLosses(wipe)
@@ -106,9 +110,10 @@ extension Consequence {
             ])
     }
 
-    static func taking(_ mac: MACAddress, into machine: Machine, from owner: Machine?) -> Consequence {
-        let losses = owner.map { [Loss(.port, id: "\(mac) \($0.id)", "\($0.name) (\($0.id)) no longer has port \(mac), by which it is known")] }
-        return naming(.takeInterface, target: machine.id.rawValue, name: machine.name.text, losses: losses ?? [])
+    /// - Parameter owners: all other machines that have the port.
+    static func taking(_ mac: MACAddress, into machine: Machine, from owners: [Machine]) -> Consequence {
+        let losses = owners.map { Loss(.port, id: "\(mac) \($0.id)", "\($0.name) (\($0.id)) no longer has port \(mac), by which it is known") }
+        return naming(.takeInterface, target: machine.id.rawValue, name: machine.name.text, losses: losses)
     }
 
     static func taking(disksOf machine: Machine) -> Consequence {
@@ -180,6 +185,12 @@ extension Machine {
         return [.init(.disk, id: (observed.foreignDisks ?? []).sorted().joined(separator: " "), "\(contents); \(fate)")]
     }
 
+    /// Nobody has looked at what its disks hold, or an agent of before did, which could not tell.
+    fileprivate var unseenLoss: [Consequence.Loss] {
+        guard systemOnDisk == nil, observed.foreignDisks == nil, takenDisks?.isEmpty != false else { return [] }
+        return [.init(.disk, id: "unseen", "whatever is on the disk that is chosen: nobody has looked at what the machine's disks hold")]
+    }
+
     /// Whether its system may be on the disk that the installation writes; where that is not known, it is.
     fileprivate func systemIsOn(_ install: InstallRequest) -> Bool {
         guard let installed = systemOnDisk else { return false }
@@ -204,7 +215,7 @@ extension Machine {
         return systemLoss(isOverwritten: true, "it is wiped") + losses
     }
 
-    /// What runs there, known or not, unless it is an agent without work.
+    /// What runs there, known or not, unless it is an agent without work. One that has found somebody's system leaves it to run.
     fileprivate func uptimeLoss(_ howLong: String) -> [Consequence.Loss] {
         if let installed = systemOnDisk {
             return [
@@ -213,7 +224,7 @@ extension Machine {
                     "\(installed.image) as \(installed.hostname), running since \(installed.installedAt) or its last start, stops \(howLong)")
             ]
         }
-        guard observed.agent == nil else { return [] }
+        guard observed.agent == nil || foreignContents != nil else { return [] }
         return [.init(.uptime, id: id.rawValue, "whatever runs on \(name) stops \(howLong); Hostler has not put it there")]
     }
 

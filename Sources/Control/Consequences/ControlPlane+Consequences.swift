@@ -9,15 +9,13 @@ extension ControlPlane {
         try refuseWhileFrozen()
         switch act {
         case .operation(let request):
-            guard var consequence = try await start(request, on: name, by: "dry run", agreeing: .dryRun).consequence else {
-                return Self.nothing(.rescue, try await machine(named: name).value)
-            }
+            var consequence = try await start(request, on: name, by: "dry run", agreeing: .dryRun).consequence
             consequence.waits?.remedy = "An admin then lets it begin with: hostler operation approve OPERATION"
             return consequence
         case .approve(let id):
             let operation = try await operation(id).value
             let machine = try await waiting(operation).value
-            return try await consequence(ofApproving: operation, on: machine) ?? Self.nothing(.rescue, machine)
+            return try await consequence(ofApproving: operation, on: machine)
         default: return try consequence(of: act, on: try await machine(named: name).value)
         }
     }
@@ -41,7 +39,7 @@ extension ControlPlane {
             }
             return .release(of: hold, on: machine)
         case .take(let mac):
-            return .taking(mac, into: machine, from: machine.owns(mac) ? nil : snapshot.machine(with: mac))
+            return .taking(mac, into: machine, from: snapshot.machines(with: mac).filter { $0.id != machine.id })
         case .takeDisks: return .taking(disksOf: machine)
         case .forgetTPM: return .forgettingTPM(of: machine)
         case .clearLog: return .clearingLog(of: machine)

@@ -17,10 +17,9 @@ public enum MachineAct: Sendable {
 }
 
 extension DestructiveAct {
-    /// Nil: it destroys nothing.
-    init?(_ kind: OperationKind) {
+    init(_ kind: OperationKind) {
         switch kind {
-        case .inspect: return nil
+        case .inspect: self = .inspect
         case .install: self = .install
         case .wipe: self = .wipe
         case .rescue: self = .rescue

@@ -18,7 +18,7 @@ extension ControlPlane {
             var machine = found.value
             let (isOwn, isStrange) = (machine.owns(mac), machine.observed.strangeBoard?.port == mac)
             if isOwn, !isStrange, snapshot.machines(with: mac).count <= 1 { return machine }
-            if !isOwn { try consequence(of: .take(mac), on: machine).check(agreement) }
+            try consequence(of: .take(mac), on: machine).check(agreement)
             guard machine.interfaces.count < ObservedMachine.claimLimit else {
                 throw Problem("interfaces-too-many", status: 422, title: "\(machine.name) has \(machine.interfaces.count) ports already")
             }

@@ -9,7 +9,7 @@ extension ControlPlane {
         for _ in 0..<Self.conflictLimit {
             let operation = try await operation(id)
             let machine = try await waiting(operation.value)
-            try await consequence(ofApproving: operation.value, on: machine.value)?.check(agreement)
+            try await consequence(ofApproving: operation.value, on: machine.value).check(agreement)
             let verdict = try await brake(operation.value.request, on: machine.value, as: id, isApproved: true)
             var transition = OperationTransition(machine: machine.value, operation: operation.value, uptime: uptime)
             transition.approve(by: actor, now)
@@ -22,7 +22,7 @@ extension ControlPlane {
         throw Self.tooManyConflicts
     }
 
-    func consequence(ofApproving operation: Model.Operation, on machine: Machine) async throws -> Consequence? {
+    func consequence(ofApproving operation: Model.Operation, on machine: Machine) async throws -> Consequence {
         .of(operation.request, on: machine, hasUserData: !(operation.warnings ?? []).contains { $0.code == "no-way-in" }, at: now)
     }
 

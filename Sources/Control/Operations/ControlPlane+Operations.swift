@@ -15,7 +15,7 @@ extension ControlPlane {
     /// What became of a request to start: what was started, or would have been.
     struct Start {
         var operation: Model.Operation
-        var consequence: Consequence?
+        var consequence: Consequence
     }
 
     enum Agreement {
@@ -68,10 +68,10 @@ extension ControlPlane {
             transition.operation.madeAfter = try await records.store.currentRevision().rawValue
             transition.operation.keyVerifiers = verifiers
             if request.kind == .install { transition.operation.seedNamesOperation = true }
-            transition.operation.warnings = consequence.flatMap { $0.warnings.isEmpty ? nil : $0.warnings }
+            transition.operation.warnings = consequence.warnings.isEmpty ? nil : consequence.warnings
             let started = Start(operation: transition.operation, consequence: consequence)
             guard case .to(let confirmation) = agreement else { return started }
-            try consequence?.check(confirmation)
+            try consequence.check(confirmation)
             mutations += [brake.mutation, .check(key: Freeze.key, .absent)].compactMap(\.self)
             if try await commit(transition, machineRevision: found.revision, operation: .absent, also: mutations) { return started }
             if let freeze = try await storedFreeze() { throw freeze.refusal }

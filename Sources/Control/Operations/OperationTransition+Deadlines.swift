@@ -2,17 +2,17 @@ public import Model
 
 // How long an operation waits. The wall clock may be set at any moment, so what counts is the server's uptime.
 extension OperationTransition {
-    /// After a start of the server a step that waits has at least so long: the longest pause of an agent or of an
-    /// installed system between two tries to reach it, and some.
-    static let restartGrace = Duration.seconds(180)
+    /// After a start of the server a step that waits has at least so long: the longest pause between two tries to reach it of an
+    /// agent, or, half an hour, of an installed system that calls home (``CallHomeProgram``), and some.
+    static func restartGrace(_ step: StepName) -> Duration { step == .firstBoot ? .seconds(1860) : .seconds(180) }
 
     /// The server was away. What it may have missed meanwhile can be said again before the step counts as failed, once.
     public mutating func serverStarted(_ now: Timestamp) {
         guard operation.state == .running, let uptime, let current = operation.currentStep, current.state == .running,
-            let due = current.due, current.wasPutOff != true, due < uptime + Self.restartGrace
+            let due = current.due, current.wasPutOff != true, due < uptime + Self.restartGrace(current.name)
         else { return }
         update(current.name) {
-            $0.waits(Self.restartGrace, now, uptime)
+            $0.waits(Self.restartGrace(current.name), now, uptime)
             $0.wasPutOff = true
         }
     }

@@ -248,6 +248,7 @@ public struct OperationTransition: Sendable, Equatable {
         if name == .writeImage || (name == .wipeDisks && wipesTheSystem) {
             machine.installed = nil
             machine.unproved = nil
+            machine.lostOperation = nil
         }
         // Whoever asked for that has given the machine's disks away.
         if name == .writeImage || name == .wipeDisks { machine.takeDisks() }

@@ -43,9 +43,11 @@ extension ControlPlane {
             let problem = Problem(
                 "operation-lost", title: "Its operation \(open) is not in the record any more",
                 detail: "How far it went is not known. The machine was \(machine.state.rawValue).",
-                remedy: "Look at the machine, then release it and ask for the work again.")
+                remedy: "It starts what is on its disk. If nothing does, release it: its agent looks for the system's marker, and where there "
+                    + "is none, ask for the work again.")
             _ = try await edit(machine: machine.id.rawValue, expecting: nil, kind: "operation.lost", by: "control") { machine, _ in
                 machine.openOperation = nil
+                machine.lostOperation = open
                 machine.holds.append(Hold(id: HoldID.random(length: 8), problem: problem, operation: open, since: self.now))
                 return "\(machine.name) is on hold: \(problem.title)"
             }

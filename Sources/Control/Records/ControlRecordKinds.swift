@@ -13,12 +13,14 @@ extension RecordKind {
         RecordKind("boot secret of before", prefix: StoredSecret.formerKey, check: StoredSecret.check),
         RecordKind("attestation log", prefix: "/attestation/logs/") { _ in },
         RecordKind("control state", prefix: "/control/") { stored in
-            if stored.key == ClockMark.key {
-                _ = try RecordCoding.decode(ClockMark.self, from: stored.value)
-                return
+            switch stored.key {
+            case ClockMark.key: _ = try RecordCoding.decode(ClockMark.self, from: stored.value)
+            case BrakeLedger.key: _ = try RecordCoding.decode(BrakeLedger.self, from: stored.value)
+            default:
+                guard Int64(String(decoding: stored.value, as: UTF8.self)) != nil else { throw StoreError.corrupt("it is no number") }
             }
-            guard Int64(String(decoding: stored.value, as: UTF8.self)) != nil else { throw StoreError.corrupt("it is no number") }
         },
+        value("freeze", Freeze.key, Freeze.self),
     ]
 
     private static func resource<T: StoredResource>(_ name: String, _ type: T.Type) -> RecordKind {

@@ -133,14 +133,15 @@ struct LabCommand: AsyncParsableCommand {
         @Option(help: "MiB.") var memory = 1024
         @Option var nics = 1
         @Option var nicModel = VirtualNIC.Model.virtio
-        @Option(help: "Kind and GiB, as virtio:8; give it again for more disks.")
+        @Option(help: "Kind and GiB, as virtio:8, or virtio:8:4k for sectors of 4096 bytes; give it again for more disks.")
         var disk = ["virtio:8"]
 
         func run() async throws {
             let lab = try choice.lab()
             let disks = try disk.enumerated().map { index, text in
                 guard let disk = VirtualDisk(kindAndGiB: text, lab: lab, machine: machine, index: index) else {
-                    throw ValidationError("--disk must be virtio, nvme, sata or scsi, a colon, and GiB")
+                    throw ValidationError(
+                        "--disk must be virtio, nvme, sata or scsi, a colon, GiB, and :4k for sectors of 4096 bytes (not with sata)")
                 }
                 return disk
             }

@@ -84,11 +84,13 @@ struct MachineCommand: AsyncParsableCommand {
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
         @OptionGroup var wait: WaitOptions
+        @OptionGroup var consent: ConsentOptions
         @Argument var machine: String
 
         func run() async throws {
             try await APIClient.with(connection) { client in
-                let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/inspect")
+                guard let agreed = try await consent.ask(client, .POST, path(machine) + "/inspect", output) else { return }
+                let operation = try await client.send(Model.Operation.self, .POST, path(machine) + "/inspect", query: agreed)
                 try await OperationWait.finish(operation, wait, output, client)
             }
         }

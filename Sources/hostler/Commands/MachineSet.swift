@@ -68,7 +68,7 @@ extension MachineCommand {
             guard let unit = lease.last.flatMap({ seconds[$0] }), let count = Int64(lease.dropLast()), (1...100_000).contains(count) else {
                 throw ValidationError("“\(lease)” is no time, as 2026-12-24T18:00:00Z, and no length, as 90m, 8h or 14d.")
             }
-            return LeasePatch(endsAt: ServerProgram.wallClock() + .seconds(count * unit), holder: lentTo)
+            return LeasePatch(endsAt: Timestamp.now + .seconds(count * unit), holder: lentTo)
         }
 
         private func networkPatch() throws -> NetworkConfig? {

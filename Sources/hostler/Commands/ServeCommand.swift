@@ -43,6 +43,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Serve the machines of this lab (hostler lab up).") var lab: String?
     @Option(help: "URL at which relying parties reach this server, as https://hostler.example:8443.") var issuer: String?
     @Flag(help: "Forget the issuer's and the SSH CA's keys and make new ones, as where identity.key is lost.") var newIdentity = false
+    @Option(help: ArgumentHelp("For tests: a file with the seconds by which the wall clock is wrong.", visibility: .hidden)) var clockError: String?
     @Option(help: "trace, debug, info, notice, warning, error") var logLevel = "info"
 
     func run() async throws {
@@ -81,7 +82,7 @@ struct ServeCommand: AsyncParsableCommand {
             identity: IdentitySettings(file.identity, flag: issuer, forgetsKeys: newIdentity, api: api),
             health: file.health ?? HealthPolicy(), consoles: file.consoles ?? ConsolePolicy(), discovery: file.discoveryLimits ?? DiscoveryLimits(),
             brake: file.brake ?? BrakeLimits(), backup: file.backup, configurationPath: config ?? ServerConfiguration.defaultPath,
-            logger: logger)
+            clock: clockError.map { .wrong(by: $0) } ?? .system(), logger: logger)
         Self.announcePolicies(networks, logger: logger)
         try program.health.check()
         try program.backup?.check(stateDirectory: state)

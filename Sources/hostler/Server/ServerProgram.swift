@@ -28,18 +28,18 @@ struct ServerProgram {
     var backup: BackupSettings?
     /// The file that the server was configured by.
     var configurationPath: String?
+    /// The host's; tests set its wall clock.
+    var clock = HostClock.system()
     var logger: Logger
 
-    static func wallClock() -> Timestamp {
-        Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
-    }
-
     func run() async throws {
+        let clock = clock
+        let wallClock: @Sendable () -> Timestamp = { clock.read().wall }
         let database = try SQLiteStore(path: stateDirectory + "/hostler.db", logger: logger)
         let store = try await SealedStore.open(database, keyFile: KeyFile(stateDirectory + "/seal.key"), logger: logger)
         let images = try ImageStore(path: stateDirectory + "/images")
         var environment = ControlEnvironment(
-            clock: .system(), logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
+            clock: clock, logger: logger, attestedNetworks: networks.flatMap(\.attestedPrefixes),
             endorsementRoots: try identity.endorsementRoots(), bringsHostCertificates: identity.hostCertificates,
             consoleDirectory: stateDirectory + "/consoles")
         environment.discovery = discovery
@@ -47,7 +47,7 @@ struct ServerProgram {
         let control = try await ControlPlane.open(
             store: store, images: ImageStoreCatalog(store: images), environment: environment,
             restoreEpoch: try await Self.restoreEpoch(database))
-        let tokens = TokenStore(store: store, local: LocalTokens(stateDirectory: stateDirectory))
+        let tokens = TokenStore(store: store, local: LocalTokens(stateDirectory: stateDirectory), now: wallClock)
         try await tokens.takeLocal()
         // Before anything listens: whatever else fails, root can ask the record.
         let login = AdminLogin(stateDirectory: stateDirectory, api: api, logger: logger)
@@ -68,14 +68,14 @@ struct ServerProgram {
                 settings,
                 .init(
                     stateDirectory: stateDirectory, configuration: configurationPath,
-                    write: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
+                    write: { path in _ = try await database.backup(to: path, atMilliseconds: wallClock().milliseconds) },
                     record: { kind, message, evidence in
                         try await control.recordEvent(kind: kind, actor: "backup", message: message, evidence: evidence)
-                    }, now: Self.wallClock, logger: logger))
+                    }, now: wallClock, logger: logger))
         }
         let surroundings = APISurroundings(
             version: Hostler.version, backupDirectory: stateDirectory,
-            backup: { path in _ = try await database.backup(to: path, atMilliseconds: Self.wallClock().milliseconds) },
+            backup: { path in _ = try await database.backup(to: path, atMilliseconds: wallClock().milliseconds) },
             machineNamespace: networks.first?.namespace,
             warnings: {
                 services.flatMap(Self.warnings) + control.interfaceWarnings + bmcs.bindingWarnings + control.clockWarnings + lossWarnings

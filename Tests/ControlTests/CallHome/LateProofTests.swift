@@ -343,8 +343,11 @@ struct LateProofTests {
         }
     }
 
-    @Test("an agent that looks at the disk keeps the system whose marker is there, and says where it is not any more", arguments: [true, false])
-    func marker(_ isThere: Bool) async throws {
+    @Test(
+        "an agent that looks at the disk keeps the system whose marker is there, and says where it is not any more",
+        arguments: ["sealed", "an earlier version's", "none"])
+    func marker(_ kind: String) async throws {
+        let isThere = kind != "none"
         let clock = ManualClock()
         let control = try await open(MemoryStore(), clock: clock)
         try await running(control) { control in
@@ -361,8 +364,7 @@ struct LateProofTests {
             var facts = inventory()
             let record = InstallRecord(
                 machine: id, operation: operation.id, generation: operation.generation, image: "debian-12", digest: OneImage.digest, hostname: "one")
-            // Somebody's marker, which is not sealed, does not count.
-            facts.installations = [.init(disk: "vd0", record: isThere ? try control.markers.sealed(record) : record)]
+            if isThere { facts.installations = [.init(disk: "vd0", record: kind == "sealed" ? try control.markers.sealed(record) : record)] }
             try await control.record(facts, of: id, wantsProof: false)
             let machine = try await machine(control, operation)
             #expect((machine.unproved != nil) == isThere && machine.state == (isThere ? .running : .ready))

@@ -93,7 +93,7 @@ final class ChaosJudge {
             }
             open[operation.id] = operation
             let silence = silence(of: operation.id)
-            let longest = StepPolicy.of(step.name).silence.wholeMilliseconds + 2 * OperationTransition.restartGrace.wholeMilliseconds
+            let longest = StepPolicy.of(step.name).silence.wholeMilliseconds + 2 * OperationTransition.restartGrace(step.name).wholeMilliseconds
             if silence > longest + Self.tolerance { complain("\(operation.id) still waits for \(step.name) after \(silence) ms of silence") }
         }
     }
@@ -163,6 +163,18 @@ final class ChaosJudge {
             guard let installed = record.installed else { return complain("machine \(machine.number) runs, and the record knows no system") }
             if !machine.disks.contains(where: { $0.bootable == installed.operation }) {
                 complain("machine \(machine.number) has \(installed.operation) by the record, and on no disk")
+            }
+        }
+        // A system that runs is known, however late it said so and whatever became of its operation: unless something came after it.
+        if let running = machine.running {
+            let (id, answer) = (running.operation, running.disk.answer)
+            let later = operations.filter { $0.machine == record.id && [.install, .wipe].contains($0.kind) }.max { $0.generation < $1.generation }
+            switch answer {
+            case nil: complain("machine \(machine.number) runs \(id), which calls home and is never answered")
+            case .acknowledged where later?.id == id && (record.installed?.operation != id || record.state != .running || !record.holds.isEmpty):
+                complain("machine \(machine.number) runs \(id), which was acknowledged, and is \(record.state), with \(record.holds.count) holds")
+            case .superseded where later?.id == id: complain("\(id) is superseded by nothing")
+            default: break
             }
         }
         // What runs and has been acknowledged is in the record, unless something was asked for since.

@@ -76,8 +76,12 @@ final class ChaosWorld {
             try await next.action()
             try await buryServer()
             if let control { try judge.look(control, served: served, starts: starts) }
-            // Two minutes more, for what is still on its way.
-            if let control, calmSince.map({ now > $0 + 120_000 }) ?? false, control.snapshot.operations.isEmpty { break }
+            // Two minutes more, for what is still on its way, and until each system that runs has its answer.
+            if let control, calmSince.map({ now > $0 + 120_000 }) ?? false, control.snapshot.operations.isEmpty,
+                machines.allSatisfy({ $0.isSettled })
+            {
+                break
+            }
             if now > end { break }
         }
         try await judge.close(self)

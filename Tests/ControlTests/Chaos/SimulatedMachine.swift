@@ -18,7 +18,10 @@ final class SimulatedDisk {
     var proof: String?
     /// The generation that its marker names.
     var generation: UInt64 = 0
-    var hasCalledHome = false
+    /// What its system says home with.
+    var key: CallHomeKey?
+    /// The server's last word to the system that calls home.
+    var answer: CallHomeAnswer?
 
     init(_ serial: String) { self.serial = serial }
 
@@ -56,6 +59,8 @@ final class SimulatedMachine {
 
     var isOn: Bool { phase != .off }
     var isInAgent: Bool { phase == .agent }
+    /// It is in the agent, or in a system whose call home was answered.
+    var isSettled: Bool { isInAgent || running.map { $0.disk.answer != nil } ?? false }
     /// In this life only.
     private func later(_ milliseconds: Int64, _ action: @escaping () async throws -> Void) {
         let life = life
@@ -115,19 +120,42 @@ final class SimulatedMachine {
         }
     }
 
-    /// The installed system's call home, which goes on until it is acknowledged.
+    /// The installed system's call home, which goes on until it is acknowledged; the first ones are the image's `phone_home`.
     private func callHome(_ disk: SimulatedDisk, _ operation: OperationID, tries: Int) {
-        guard !disk.hasCalledHome, let proof = disk.proof else { return }
+        guard disk.answer == nil, let proof = disk.proof, let key = disk.key else { return }
         later(tries == 1 ? world.random.seconds(10...60) : min(60_000, 5000 << Int64(min(tries, 4)))) {
-            self.world.ask(self) { control in
-                try await control.callHome(operation: operation, proof: proof, hostKeys: ["ssh-ed25519 AAAA"], evidence: [:])
+            self.world.ask(self) { control -> CallHomeAnswer? in
+                if tries < 3 {
+                    try await control.callHome(operation: operation, proof: proof, hostKeys: ["ssh-ed25519 AAAA"], evidence: [:])
+                    return nil
+                }
+                let message = try Self.message(operation, key, nonce: String(repeating: "0a", count: 32))
+                let line = try await control.callHome(message, from: nil, evidence: [:])
+                return line.split(separator: " ").first.flatMap { CallHomeAnswer(rawValue: String($0)) }
             } then: { answer in
-                if case .success = answer { disk.hasCalledHome = true }
-                // What the server takes for no proof it will not take later: a person looks.
-                if case .failure(.problem(let problem)) = answer, problem.status == 403 { return }
+                if case .success(let word?) = answer { disk.answer = word }
                 self.callHome(disk, operation, tries: tries + 1)
             }
         }
+    }
+
+    private static func message(_ operation: OperationID, _ key: CallHomeKey, nonce: String) throws -> CallHomeMessage {
+        let text = """
+            hostler-call-home 1
+            operation \(operation)
+            nonce \(nonce)
+            instance \(operation)
+            hostname one
+            cloud-init finished
+            key ssh-ed25519 AAAA
+            """
+        return try CallHomeMessage(parsing: Array("\(text)\ncode \(key.code(text))\n".utf8))
+    }
+
+    /// The disk of the system that runs.
+    var running: (operation: OperationID, disk: SimulatedDisk)? {
+        guard case .system(let operation) = phase, let disk = disks.first(where: { $0.content == .system(operation) }) else { return nil }
+        return (operation, disk)
     }
 
     // MARK: The agent
@@ -264,14 +292,14 @@ final class SimulatedMachine {
                 disk.generation = generation
                 self.write(disk, id, generation, 0) { succeed() }
             case .writeSeed:
-                self.insist { control, _ -> String? in
+                self.insist { control, _ -> (proof: String, key: CallHomeKey)? in
                     guard let stored = try await control.records.store.get(SeedSecrets.key(id)) else { return nil }
-                    return try RecordCoding.decode(SeedSecrets.self, from: stored).proof
-                } then: { proof in
-                    guard let proof else { return self.fails(id, generation, step, "seed-missing") }
+                    let proof = try RecordCoding.decode(SeedSecrets.self, from: stored).proof
+                    return (proof, control.markers.callHomeKey(of: try await control.operation(id).value))
+                } then: { seed in
+                    guard let seed else { return self.fails(id, generation, step, "seed-missing") }
                     self.world.judge.writes(id, to: disk, of: self)
-                    disk.proof = proof
-                    disk.hasCalledHome = false
+                    (disk.proof, disk.key, disk.answer) = (seed.proof, seed.key, nil)
                     self.later(2000) { succeed() }
                 }
             case .bootOrder:
