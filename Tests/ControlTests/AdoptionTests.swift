@@ -174,7 +174,7 @@ struct AdoptionTests {
         try await running(try await open(MemoryStore())) { control in
             let reply = try await boot(control)
             try await control.record(inventory(), of: reply.machine, wantsProof: false)
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
+            let operation = try await control.order(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
             let task = try await control.task(for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
             guard case .install(let work) = task.work else {
                 Issue.record("no work")
@@ -199,7 +199,7 @@ struct AdoptionTests {
         try await running(try await open(store)) { control in
             let reply = try await boot(control)
             try await control.record(inventory(), of: reply.machine, wantsProof: false)
-            let operation = try await control.start(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
+            let operation = try await control.order(.install(InstallRequest(image: "debian-12")), on: reply.machine.rawValue, by: "test")
             var boots = 0
             while try await control.operation(operation.id).value.isOpen, boots < 40 {
                 boots += 1

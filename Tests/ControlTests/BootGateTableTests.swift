@@ -82,7 +82,7 @@ struct BootGateTableTests {
         rescue+hold      older      LRRR LRRR LRRR LRRR LLLL
         rescue+hold      undoing    LRRR LRRR LRRR LRRR LLLL
         installing       none       LRRR LRRR LRRR LRRR LLLL
-        installing       lost       LRRR LRRR LRRR LRRR LLLL
+        installing       lost       LDDD LDDD LDDD LDDD LLLL
         installing       inspect    LAAA LAAA LAAA LAAA LAAA
         installing       install    LAAA LAAA LAAA LAAA LAAA
         installing       restarted  LDDD LDDD LDDD LDDD LDDD
@@ -91,7 +91,7 @@ struct BootGateTableTests {
         installing       older      LRRR LRRR LRRR LRRR LLLL
         installing       undoing    LRRR LRRR LRRR LRRR LLLL
         installing+hold  none       LRRR LRRR LRRR LRRR LLLL
-        installing+hold  lost       LRRR LRRR LRRR LRRR LLLL
+        installing+hold  lost       LDDD LDDD LDDD LDDD LLLL
         installing+hold  inspect    LAAA LAAA LAAA LAAA LAAA
         installing+hold  install    LAAA LAAA LAAA LAAA LAAA
         installing+hold  restarted  LDDD LDDD LDDD LDDD LDDD
@@ -184,7 +184,8 @@ struct BootGateTableTests {
         if disk != .unseen {
             var facts = inventory()
             switch disk {
-            case .unseen, .unread: break
+            case .unseen: break
+            case .unread: facts.disks[0].contents = nil
             case .empty: facts.disks[0].contents = DiskContents()
             case .ours, .foreign: facts.disks[0].contents = DiskContents(items: [.init(kind: "GPT")], partitions: 3)
             }

@@ -226,7 +226,7 @@ func problemCode(_ body: () async throws -> Void) async -> String? {
         let store = MemoryStore()
         try await store.commit([try machine(.new).put(.absent)])
         try await running(try await open(store)) { control in
-            for request in [orderToInstall(["k"]), .inspect, .wipe(WipeRequest())] {
+            for request in [orderToInstall(), .inspect, .wipe(WipeRequest())] {
                 let code = await problemCode { _ = try await control.start(request, on: "one", by: "t") }
                 #expect(["confirmation-needed", "machine-not-inspected"].contains(code), "\(request.kind)")
             }

@@ -39,6 +39,8 @@ func inventory(disks: [(String, Int64)] = [("D1", 8_000_000_000)]) -> Inventory 
     inventory.disks = disks.enumerated().map { index, disk in
         var facts = Inventory.DiskFacts(name: "vd\(index)", bytes: disk.1, kind: .virtual)
         facts.serial = disk.0.isEmpty ? nil : disk.0
+        // Its agent has looked, and found nothing.
+        facts.contents = DiskContents()
         return facts
     }
     inventory.nics = [Inventory.NICFacts(name: "eth0", mac: testMAC, link: true)]
@@ -50,7 +52,7 @@ func reported(
     _ name: String, serial: String? = nil, wwn: String? = nil, bytes: Int64 = 8_000_000_000, place: DiskPlace = .inside, path: String? = nil
 ) -> Inventory.DiskFacts {
     var disk = Inventory.DiskFacts(name: name, bytes: bytes, kind: .ssd)
-    (disk.serial, disk.wwn, disk.place, disk.path) = (serial, wwn, place, path)
+    (disk.serial, disk.wwn, disk.place, disk.path, disk.contents) = (serial, wwn, place, path, DiskContents())
     return disk
 }
 

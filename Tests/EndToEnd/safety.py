@@ -123,6 +123,10 @@ class Parts:
         for number in (0, 1):
             operations = {
                 node: rack.install(machine, node, "--disk", self.serial(machine, number)) for node, machine in machines.items()}
+            if number:
+                # Nothing else brings a running machine without a BMC into the agent.
+                for node in nodes:
+                    rack.power(node, "cycle")
             for node, operation in operations.items():
                 self.succeeds(operation)
                 rack.until_it_says(machines[node], operation, "cat", "/var/lib/cloud/data/instance-id")

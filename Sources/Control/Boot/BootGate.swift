@@ -53,7 +53,7 @@ public enum BootGate {
         }
         if let open = machine.openOperation, !waits {
             // The record names an operation that cannot be found open: believe neither.
-            return idle(machine, policy, "its record names operation \(open), which is not open")
+            return idle(machine, policy, "its record names operation \(open), which is not open", isLost: operation == nil)
         }
         // What may run is not taken from its disk, whatever else is known of the machine.
         if machine.state != .wiping, let system = machine.unproved, machine.installed == nil {
@@ -104,11 +104,13 @@ public enum BootGate {
     }
 
     /// What a machine gets that may have no work now, `because`.
-    private static func idle(_ machine: Machine, _ policy: DiscoveryPolicy, _ because: String) -> BootVerdict {
+    ///
+    /// - Parameter isLost: the operation that its record names is in no record that can be read.
+    private static func idle(_ machine: Machine, _ policy: DiscoveryPolicy, _ because: String, isLost: Bool = false) -> BootVerdict {
         if machine.state == .running { return .localDisk(why: "its system runs; \(because)") }
         if let own = foreign(machine) { return own }
-        // Its operation's record is lost or damaged: the system may be whole, and nothing else is known to be wanted.
-        if machine.state == .installing, machine.openOperation ?? machine.lostOperation != nil {
+        // The system may be whole, and nothing else is known to be wanted.
+        if machine.state == .installing, isLost || machine.lostOperation != nil {
             return .localDisk(why: "what is on its disk may be whole; \(because)")
         }
         // Nobody has seen its disks, and no work has begun to write them: they may hold anything.
