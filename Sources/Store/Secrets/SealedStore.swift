@@ -1,5 +1,5 @@
 public import Logging
-internal import Model
+public import Model
 
 /// A ``StateStore`` whose secrets rest sealed in another one: each with its own key bound to it, so that none can be put
 /// in another's place. Who reads and writes through it sees them as they are.
@@ -147,18 +147,26 @@ extension SealedStore {
         return (try? SealedValue.open(value, at: name, with: key)) != nil
     }
 
+    /// Whether a value is sealed at all, with whatever key.
+    public static func isSealed(_ value: [UInt8]) -> Bool { SealedValue.isSealed(value) }
+
+    /// Whether a secret was sealed, and not with this key.
+    public static func isOfAnotherKey(_ value: [UInt8], than key: SealingKey) -> Bool {
+        SealedValue.isSealed(value) && !SealedValue.isSealed(value, with: key)
+    }
+
     /// What a sealed value holds; nil where it does not open.
     public static func open(_ value: [UInt8], at name: String, with key: SealingKey) -> [UInt8]? {
         try? SealedValue.open(value, at: name, with: key)
     }
 
-    private static func missing(_ file: KeyFile) -> Problem {
+    public static func missing(_ file: KeyFile) -> Problem {
         Problem(
             "seal-key-missing", status: 500, title: "\(file.path) is missing, and the record has secrets that were sealed with it",
             detail: "Without it they cannot be read, and a new key would not open them.", remedy: remedy)
     }
 
-    private static func wrong(_ file: KeyFile) -> Problem {
+    public static func wrong(_ file: KeyFile) -> Problem {
         Problem(
             "seal-key-wrong", status: 500, title: "The record's secrets were not sealed with \(file.path)",
             detail: "The database, or the key file, is another server's or another time's.", remedy: remedy)

@@ -40,6 +40,9 @@ struct StoreCommand: AsyncParsableCommand {
             }
             if inspection.isMarkDamaged { faults.append("the high-water mark, \(path).mark, cannot be read: a loss would not be seen") }
             if check.seal == nil { faults.append("there is no seal.key in \(stateDirectory): secrets were not looked at") }
+            if check.isSealForeign {
+                faults.append("the secrets were not sealed with the seal.key in \(stateDirectory): they were not looked at")
+            }
             let report = Report(
                 path: path, revision: inspection.revision.rawValue, mark: inspection.mark?.rawValue, faults: faults, findings: check.findings,
                 counts: check.counts)
@@ -71,7 +74,11 @@ struct StoreCommand: AsyncParsableCommand {
         } else if report.findings.contains(where: \.isDamaged) {
             lines.append("Restore a backup, or take out what cannot be read, with the server stopped: hostler store repair")
         } else if !report.faults.isEmpty {
-            lines.append("Restore the newest backup: hostler restore FILE")
+            let isOfTheKey = report.faults.allSatisfy { $0.contains("seal.key") }
+            lines.append(
+                isOfTheKey
+                    ? "Put the record's seal.key back, or restore a backup that has it: hostler restore FILE --passphrase-file FILE"
+                    : "Restore the newest backup: hostler restore FILE")
         }
         return lines.joined(separator: "\n")
     }
@@ -93,14 +100,20 @@ struct StoreCommand: AsyncParsableCommand {
                     "store-damaged", status: 500, title: "The file \(report.path) itself is damaged", detail: report.faults.first,
                     remedy: "Restore the newest backup: hostler restore FILE. The damaged file is kept beside it.")
             }
+            // What cannot be judged is not taken out.
+            let seal = ServerKeys(stateDirectory: stateDir).seal
+            if check.seal == nil, report.counts[RecordCheck.unseen] != nil { throw SealedStore.missing(seal) }
+            if check.isSealForeign { throw SealedStore.wrong(seal) }
             let damaged = report.findings.filter(\.isDamaged)
             guard !damaged.isEmpty else {
                 print(StoreCommand.text(report))
                 return print("There is nothing to take out.")
             }
-            let also = check.operations(ofDamagedMachines: Set(damaged.map(\.key))).filter { key in !damaged.contains { $0.key == key } }
+            let damagedKeys = Set(damaged.map(\.key))
+            let operations = check.operations(ofDamagedMachines: damagedKeys)
+            let also = (operations + check.belongings(of: damagedKeys.union(operations))).filter { !damagedKeys.contains($0) }
             for finding in damaged { print("\(finding.key): \(finding.what)") }
-            for key in also { print("\(key): its machine goes, and it with it") }
+            for key in also { print("\(key): what it belongs to goes, and it with it") }
             try confirm(yes, "\(damaged.count + also.count) records will be taken out of the state in \(stateDir).")
             try StateOwner.become(of: stateDir)
             let now = Timestamp.now
@@ -112,7 +125,7 @@ struct StoreCommand: AsyncParsableCommand {
             do {
                 let path = SetAsideFile.path(in: stateDir, at: now)
                 var lines: [SetAsideFile.Line] = []
-                for (key, why) in damaged.map({ ($0.key, $0.what) }) + also.map({ ($0, "its machine was taken out") }) {
+                for (key, why) in damaged.map({ ($0.key, $0.what) }) + also.map({ ($0, "what it belongs to was taken out") }) {
                     guard let stored = try kept[key] ?? current(key, in: report.path) else { continue }
                     lines.append(
                         .init(key: key, revision: stored.modifiedRevision.rawValue, why: why, value: Data(stored.value).base64EncodedString()))
@@ -123,6 +136,9 @@ struct StoreCommand: AsyncParsableCommand {
                     atMilliseconds: now.milliseconds)
                 try await store.close()
                 print("\(lines.count) records were taken out; they are in \(path)")
+                for bmc in check.bmcs(ofMachines: damagedKeys) {
+                    print("\(bmc.id) is bound to a machine that was taken out. Once the server runs: hostler bmc unbind \(bmc.id)")
+                }
             } catch {
                 try? await store.close()
                 throw error

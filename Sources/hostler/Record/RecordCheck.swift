@@ -17,8 +17,17 @@ struct RecordCheck {
         var isDamaged: Bool
     }
 
+    static let unseen = "secrets, not looked at"
+
     /// Opens the secrets; nil: there is no key, and what they hold is not looked at.
     let seal: SealingKey?
+    private var hasOpened = false
+    /// Secrets that were sealed with another key. Beside others that open they are damaged; where none opens, the key is another one.
+    private var foreign: [Finding] = []
+    /// Whether the key is not the one that the secrets were sealed with; as ``SealedStore`` judges it.
+    private(set) var isSealForeign = false
+    /// All keys of what belongs to a machine or an operation beside its record.
+    private var belongings: Set<String> = []
     private(set) var findings: [Finding] = []
     /// How many of each kind can be read.
     private(set) var counts: [String: Int] = [:]
@@ -34,25 +43,35 @@ struct RecordCheck {
             counts["unknown to this version", default: 0] += 1
             return
         }
+        if Self.belongingPrefixes.contains(where: { stored.key.hasPrefix($0) }) { belongings.insert(stored.key) }
+        if seal == nil, SecretKeys.contains(stored.key) {
+            counts[Self.unseen, default: 0] += 1
+            return
+        }
         do {
             try kind.check(try opened(stored))
             counts[kind.name, default: 0] += 1
             try note(stored)
         } catch let error as Unsealed {
-            findings.append(Finding(key: stored.key, what: error.what, isDamaged: true))
+            let finding = Finding(key: stored.key, what: error.what, isDamaged: true)
+            if let seal, SealedStore.isOfAnotherKey(stored.value, than: seal) { foreign.append(finding) } else { findings.append(finding) }
         } catch {
             damaged.insert(stored.key)
             findings.append(Finding(key: stored.key, what: String("\(error)".prefix(300)), isDamaged: true))
         }
     }
 
+    private static let belongingPrefixes = ["/secrets/user-data/", "/secrets/seeds/", "/attestation/logs/"]
+
     private struct Unsealed: Error { var what: String }
 
-    private func opened(_ stored: StoredValue) throws -> StoredValue {
+    private mutating func opened(_ stored: StoredValue) throws -> StoredValue {
         guard SecretKeys.contains(stored.key), let seal else { return stored }
         guard let value = SealedStore.open(stored.value, at: stored.key, with: seal) else {
+            if !SealedStore.isOfAnotherKey(stored.value, than: seal), SealedStore.isSealed(stored.value) { hasOpened = true }
             throw Unsealed(what: "it does not open with seal.key")
         }
+        hasOpened = true
         var opened = stored
         opened.value = value
         return opened
@@ -72,6 +91,8 @@ struct RecordCheck {
 
     /// What can be said once all records were seen.
     mutating func finish() {
+        isSealForeign = !foreign.isEmpty && !hasOpened
+        if isSealForeign { counts[Self.unseen, default: 0] += foreign.count } else { findings += foreign }
         func refers(_ key: String, _ what: String) { findings.append(Finding(key: key, what: what, isDamaged: false)) }
         for machine in machines.values.sorted(by: { $0.id < $1.id }) {
             guard let open = machine.openOperation else { continue }
@@ -87,7 +108,7 @@ struct RecordCheck {
         }
         for bmc in bmcs {
             guard let machine = bmc.machine, machines[machine] == nil, !damaged.contains(Machine.prefix + machine.rawValue) else { continue }
-            refers(bmc.key, "its machine \(machine) is not in the record")
+            refers(bmc.key, "its machine \(machine) is not in the record: hostler bmc unbind \(bmc.id), and then hostler bmc bind \(bmc.id) MACHINE")
         }
         for (name, same) in Dictionary(grouping: machines.values, by: \.name.text) where same.count > 1 {
             refers(same.map(\.key).sorted().joined(separator: ", "), "they have one name, “\(name)”")
@@ -102,5 +123,21 @@ struct RecordCheck {
     /// only say that what is on the disk is known.
     func operations(ofDamagedMachines keys: Set<String>) -> [String] {
         operations.values.filter { keys.contains(Machine.prefix + $0.machine.rawValue) }.map(\.key).sorted()
+    }
+
+    /// What lies below other keys for these machines and operations, and would be deleted without them.
+    func belongings(of keys: some Sequence<String>) -> [String] {
+        keys.flatMap { key -> [String] in
+            if key.hasPrefix(Machine.prefix) {
+                let id = key.dropFirst(Machine.prefix.count)
+                return ["/secrets/user-data/\(id)", "/attestation/logs/\(id)"]
+            }
+            return key.hasPrefix(Model.Operation.prefix) ? ["/secrets/seeds/\(key.dropFirst(Model.Operation.prefix.count))"] : []
+        }.filter { belongings.contains($0) }.sorted()
+    }
+
+    /// BMCs that are bound to one of these machines.
+    func bmcs(ofMachines keys: Set<String>) -> [BMC] {
+        bmcs.filter { $0.machine.map { keys.contains(Machine.prefix + $0.rawValue) } == true }.sorted { $0.id < $1.id }
     }
 }

@@ -59,6 +59,10 @@ struct BackupVerification: Encodable {
         check.finish()
         counts = check.counts
         faults += inspection.faults + check.findings.map { "\($0.key): \($0.what)" }
+        if check.isSealForeign { faults.append("its secrets were not sealed with that seal.key: \(counts[RecordCheck.unseen] ?? 0) do not open") }
+        if seal == nil, passphrase != nil, let unseen = counts[RecordCheck.unseen] {
+            faults.append("seal.key is not in it: \(unseen) secrets do not open")
+        }
         try checkKeys(keys, secrets, folder, isComplete: passphrase != nil)
     }
 
