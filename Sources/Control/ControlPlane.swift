@@ -119,16 +119,16 @@ public final class ControlPlane: Sendable {
         // Whatever was made with the session secret of a backup is void, whoever has the backup.
         let isRestored = try await settledEpoch(store) < restoreEpoch
         let control = ControlPlane(
-            records: records, images: images, environment: environment, clock: try await openClock(store, environment.clock),
+            records: records, images: images, environment: environment, clock: try await openClock(store, environment),
             eventIDs: EventIDs(after: try await records.newestEventID()),
             secret: try await StoredSecret.session.open(in: store, fresh: isRestored, damaged: records.damaged),
             markerSecret: try await StoredSecret.markers.open(in: store, damaged: records.damaged))
         try await control.loadSnapshot()
         try await control.settleLostOperations()
         try await control.settleRestoredStore(epoch: restoreEpoch)
-        try await control.settleClock()
-        try await control.sweepSecrets()
-        try await control.settleBrake()
+        try await whereThereIsRoom("what the clock did", environment) { try await control.settleClock() }
+        try await whereThereIsRoom("that secrets are not needed any more", environment) { try await control.sweepSecrets() }
+        try await whereThereIsRoom("the brake's ledger", environment) { try await control.settleBrake() }
         try await control.recallUnprovedSystems()
         // Nothing follows the store yet, and the first boot may ask at once. Most starts have changed nothing.
         if try await store.currentRevision() != control.snapshot.revision { try await control.loadSnapshot() }
@@ -220,6 +220,11 @@ public final class ControlPlane: Sendable {
             .put(key: atKey, value: Array(String(now.milliseconds).utf8), if: .none),
         ])
         restored.withLock { $0 = (epoch, now) }
-        try await recordEvent(kind: "store.restored", actor: "control", message: "The store was restored from a backup (epoch \(epoch))")
+        let isLoss = try await records.store.get(RevisionLoss.key) != nil
+        try await recordEvent(
+            kind: "store.restored", actor: "control",
+            message: isLoss
+                ? "What was under way is ended: the store had lost changes (epoch \(epoch))" : "The store was restored from a backup (epoch \(epoch))"
+        )
     }
 }

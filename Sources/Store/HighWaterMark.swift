@@ -122,11 +122,3 @@ final class HighWaterMark: Sendable {
         }
     }
 }
-
-/// Revisions that were acknowledged and are not in the database any more.
-public struct RevisionLoss: Sendable, Equatable {
-    public var first: Revision
-    public var last: Revision
-
-    public var count: Int64 { last.rawValue - first.rawValue + 1 }
-}

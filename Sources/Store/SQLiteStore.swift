@@ -66,7 +66,7 @@ public final class SQLiteStore: StateStore {
                 mark = nil
             } else {
                 (loss, meta) = try Self.settle(HighWaterMark.read(storePath: path), meta, pool, options, path: path, logger)
-                mark = try HighWaterMark(storePath: path, value: .init(epoch: meta.epoch, revision: meta.revision))
+                mark = Self.openMark(path, .init(epoch: meta.epoch, revision: meta.revision), logger)
             }
             hub = WatchHub(revision: meta.revision, compacted: meta.compacted)
             logger.info(
@@ -107,13 +107,24 @@ public final class SQLiteStore: StateStore {
         }
         let settled = try pool.write { [loss] db in
             try db.execute(sql: "UPDATE meta SET revision = ?, compacted = ? WHERE id = 1", arguments: [next, next])
-            if loss != nil {
+            if let loss {
                 try db.execute(
                     sql: "UPDATE meta SET epoch = epoch + 1, restored_at_ms = ? WHERE id = 1", arguments: [options.nowMilliseconds()])
+                try loss.keep(at: next, db)
             }
             return try SQLiteSchema.Meta(db)
         }
         return (loss, settled)
+    }
+
+    /// Nil where there is no room for it: a later loss would not be seen, and everything else works.
+    private static func openMark(_ path: String, _ value: HighWaterMark.Value, _ logger: Logger) -> HighWaterMark? {
+        do {
+            return try HighWaterMark(storePath: path, value: value)
+        } catch {
+            logger.error("the high-water mark could not be written", metadata: ["error": "\(error)", "revision": "\(value.revision)"])
+            return nil
+        }
     }
 
     private static func openPool(path: String, options: Options) throws -> (DatabasePool, SQLiteSchema.Meta) {

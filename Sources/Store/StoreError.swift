@@ -31,6 +31,14 @@ public enum StoreError: Error, Sendable, Equatable {
 }
 
 extension StoreError: CustomStringConvertible {
+    /// Whether it lies in the disk, and what could not be written now may be written later.
+    public var isOfTheDisk: Bool {
+        switch self {
+        case .diskFull, .unavailable: true
+        default: false
+        }
+    }
+
     /// A stable name for the case, such as `store-conflict`.
     public var code: String {
         switch self {

@@ -160,4 +160,53 @@ struct HighWaterMarkTests {
         #expect(restored.loss == nil)
         try await restored.close()
     }
+
+    @Test("a loss is kept until it is told, however often the store is opened before; a later one is added to it")
+    func untold() async throws {
+        let fixture = try StoreFixture()
+        func lose(_ commits: Int) async throws {
+            let before = try fixture.open()
+            try await before.put("/a", "kept")
+            try await before.close()
+            let old = try Data(contentsOf: URL(fileURLWithPath: fixture.path))
+            let store = try fixture.open()
+            for number in 0..<commits { try await store.put("/a", "\(number)") }
+            try await store.close()
+            try old.write(to: URL(fileURLWithPath: fixture.path))
+        }
+        try await lose(3)
+        for _ in 0..<2 { try await fixture.open().close() }
+        let store = try fixture.open()
+        #expect(store.loss == nil)
+        #expect(try await store.untoldLoss() == RevisionLoss(first: Revision(rawValue: 2), last: Revision(rawValue: 4)))
+        let kept = try #require(try await store.get(RevisionLoss.key))
+        #expect(kept.modifiedRevision == Revision(rawValue: 5) && kept.createdRevision == kept.modifiedRevision)
+        try await store.close()
+        try await lose(2)
+        let second = try fixture.open()
+        #expect(try await second.untoldLoss() == RevisionLoss(first: Revision(rawValue: 2), last: Revision(rawValue: 8)))
+        try await second.commit([.delete(key: RevisionLoss.key, if: .none)])
+        try await second.close()
+        let third = try fixture.open()
+        #expect(try await third.untoldLoss() == nil)
+        try await third.close()
+        for rubbish in ["", "1", "1,", "2,1", "0,1", "a,b", "1,2,3", "1,9223372036854775807"] {
+            #expect(throws: StoreError.self, "\(rubbish)") { _ = try RevisionLoss(Array(rubbish.utf8)) }
+        }
+    }
+
+    @Test("a mark that cannot be made is no reason not to open the store")
+    func unwritable() async throws {
+        let fixture = try StoreFixture()
+        let first = try fixture.open()
+        try await first.put("/a", "1")
+        try await first.close()
+        try FileManager.default.removeItem(atPath: fixture.path + ".mark")
+        // In the place of the file that it is made in.
+        try FileManager.default.createDirectory(atPath: fixture.path + ".mark.new/x", withIntermediateDirectories: true)
+        let store = try fixture.open()
+        #expect(try await store.put("/a", "2").rawValue == 2)
+        try await store.close()
+        #expect(HighWaterMark.read(storePath: fixture.path) == .nothing)
+    }
 }

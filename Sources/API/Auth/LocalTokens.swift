@@ -22,19 +22,42 @@ public struct LocalTokens: Sendable {
         return (record.token, secret)
     }
 
-    /// Takes one out of the folder. Once it is read its file is gone: a token that is revoked later does not come back.
-    func take(_ id: TokenID) -> TokenRecord? {
+    /// Has `keep` put one into the record, once, and then removes its file: a token that is revoked later does not come back,
+    /// and one that could not be kept waits on.
+    ///
+    /// - Returns: whether it was kept.
+    func take(_ id: TokenID, keep: (TokenRecord) async throws -> Void) async throws -> Bool {
+        // Under its other name it is this caller's alone.
         guard isOurs, let bytes = try? KeyFile(path(id)).read(), let record = try? RecordCoding.decode(TokenRecord.self, from: bytes),
-            record.token.id == id, unlink(path(id)) == 0
-        else { return nil }
-        return record
+            record.token.id == id, rename(path(id), takenPath(id)) == 0
+        else { return false }
+        do {
+            try await keep(record)
+        } catch StoreError.conflict {
+            // A kill came between the record and the file.
+        } catch {
+            _ = rename(takenPath(id), path(id))
+            throw error
+        }
+        unlink(takenPath(id))
+        return true
     }
 
     /// All that wait.
-    func takeAll() -> [TokenRecord] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.sorted().compactMap { TokenID(rawValue: $0).flatMap(take) }
+    var waiting: [TokenID] { names.sorted().compactMap { TokenID(rawValue: $0) } }
+
+    /// Lets those wait again that a server was ended over. For a start, before anybody can use one.
+    func recover() {
+        guard isOurs else { return }
+        for name in names where name.hasPrefix(Self.takenHead) {
+            guard let id = TokenID(rawValue: String(name.dropFirst(Self.takenHead.count))) else { continue }
+            _ = rename(takenPath(id), path(id))
+        }
     }
+
+    private static let takenHead = "taking-"
+    private func takenPath(_ id: TokenID) -> String { "\(folder)/\(Self.takenHead)\(id.rawValue)" }
+    private var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] }
 
     /// A folder that somebody else made, or that others may write to, says nothing.
     private var isOurs: Bool {

@@ -48,9 +48,23 @@ public final class TokenStore: Sendable {
         return true
     }
 
-    /// Takes in the tokens that were left for the server.
-    public func takeLocal() async throws {
-        for record in local?.takeAll() ?? [] { try await put(record) }
+    /// Takes in the tokens that were left for the server, at its start.
+    ///
+    /// - Returns: why some wait on, as on a full disk; nil: none does.
+    public func takeLocal() async throws -> StoreError? {
+        local?.recover()
+        return try await takeWaiting()
+    }
+
+    @discardableResult
+    private func takeWaiting() async throws -> StoreError? {
+        guard let local else { return nil }
+        do {
+            for id in local.waiting { _ = try await local.take(id, keep: put) }
+            return nil
+        } catch let error as StoreError where error.isOfTheDisk {
+            return error
+        }
     }
 
     func wallClockNow() -> Timestamp { now() }
@@ -67,7 +81,7 @@ public final class TokenStore: Sendable {
     }
 
     public func list() async throws -> [Token] {
-        try await takeLocal()
+        try await takeWaiting()
         var tokens: [Token] = []
         var after: String?
         repeat {
@@ -144,10 +158,7 @@ public final class TokenStore: Sendable {
         let (known, epoch) = cache.withLock { ($0.records[id], $0.epoch) }
         if let known { return known }
         var stored = try await store.get(Self.key(id))
-        if stored == nil, let left = local?.take(id) {
-            try await put(left)
-            stored = try await store.get(Self.key(id))
-        }
+        if stored == nil, let local, try await local.take(id, keep: put) { stored = try await store.get(Self.key(id)) }
         guard let stored else { return nil }
         // A token whose record cannot be read opens nothing.
         guard let record = readable(stored) else { return nil }

@@ -22,12 +22,24 @@ extension ControlPlane {
     /// A clock that two programs set against each other jumps every second.
     static let jumpAllowance = Allowance(burst: 5, every: .seconds(600))
 
-    static func openClock(_ store: any StateStore, _ host: HostClock) async throws -> RackClock {
+    static func openClock(_ store: any StateStore, _ environment: ControlEnvironment) async throws -> RackClock {
         let stored = try await store.get(ClockMark.key)
         // One that cannot be read is no reason not to start.
-        let clock = RackClock(host, after: stored.flatMap { try? RecordCoding.decode(ClockMark.self, from: $0) })
-        try await store.commit([.put(key: ClockMark.key, value: try RecordCoding.encode(clock.mark), if: .none)])
+        let clock = RackClock(environment.clock, after: stored.flatMap { try? RecordCoding.decode(ClockMark.self, from: $0) })
+        try await whereThereIsRoom("the clock's mark", environment) {
+            try await store.commit([.put(key: ClockMark.key, value: try RecordCoding.encode(clock.mark), if: .none)])
+        }
         return clock
+    }
+
+    /// Does a part of the start that can wait. On a full disk the gate must still send machines to their disks, and people must
+    /// still be able to ask: that something could not be written is no reason not to start.
+    static func whereThereIsRoom(_ what: String, _ environment: ControlEnvironment, _ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch let error as StoreError where error.isOfTheDisk {
+            environment.logger.error("not written at the start", metadata: ["what": "\(what)", "error": "\(error)", "remedy": "\(error.remedy)"])
+        }
     }
 
     /// Tells of what the clock did while the server was away, and lets open operations know that it is back.

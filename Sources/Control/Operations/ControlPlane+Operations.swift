@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 public import Model
-internal import Store
+public import Store
 
 extension ControlPlane {
     /// Starts work on a machine, or says why it cannot be.
@@ -243,6 +243,14 @@ extension ControlPlane {
     ) async throws {
         let happening = OperationTransition.Happening(kind: kind, actor: actor, message: message, evidence: evidence)
         try await records.store.commit([try event(happening, machine: machine, operation: operation).put(.absent)])
+    }
+
+    /// Tells that the store lost revisions, once for all starts: with the event goes what the store keeps of it.
+    public func recordLoss(_ loss: RevisionLoss, message: String) async throws {
+        let happening = OperationTransition.Happening(
+            kind: "store.revisions-lost", actor: "control", message: message,
+            evidence: ["first": loss.first.description, "last": loss.last.description])
+        try await records.store.commit([try event(happening, machine: nil, operation: nil).put(.absent), .delete(key: RevisionLoss.key, if: .none)])
     }
 }
 

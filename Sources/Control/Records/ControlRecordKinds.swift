@@ -15,6 +15,7 @@ extension RecordKind {
         RecordKind("control state", prefix: "/control/") { stored in
             switch stored.key {
             case ClockMark.key: _ = try RecordCoding.decode(ClockMark.self, from: stored.value)
+            case RevisionLoss.key: _ = try RevisionLoss(stored.value)
             case BrakeLedger.key: _ = try RecordCoding.decode(BrakeLedger.self, from: stored.value)
             default:
                 guard Int64(String(decoding: stored.value, as: UTF8.self)) != nil else { throw StoreError.corrupt("it is no number") }

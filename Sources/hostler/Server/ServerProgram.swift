@@ -48,7 +48,9 @@ struct ServerProgram {
             store: store, images: ImageStoreCatalog(store: images), environment: environment,
             restoreEpoch: try await Self.restoreEpoch(database))
         let tokens = TokenStore(store: store, local: LocalTokens(stateDirectory: stateDirectory), now: wallClock)
-        try await tokens.takeLocal()
+        if let error = try await tokens.takeLocal() {
+            logger.error("tokens that were left for the server wait on", metadata: ["error": "\(error)", "remedy": "\(error.remedy)"])
+        }
         // Before anything listens: whatever else fails, root can ask the record.
         let login = AdminLogin(stateDirectory: stateDirectory, api: api, logger: logger)
         try await keep(login, tokens, port: api.port)
@@ -56,7 +58,7 @@ struct ServerProgram {
             identity, control: control, store: store, stateDirectory: stateDirectory, logger: logger)
 
         let bmcs = try await openBMCs(control)
-        let lossWarnings = try await Self.tell(database.loss, control)
+        let lossWarnings = try await tell(try await database.untoldLoss(), control)
 
         let services = networks.map {
             MachineServices(
@@ -154,16 +156,19 @@ struct ServerProgram {
     }
 
     /// Says that the database had lost what was acknowledged.
-    private static func tell(_ loss: RevisionLoss?, _ control: ControlPlane) async throws -> [Problem] {
+    private func tell(_ loss: RevisionLoss?, _ control: ControlPlane) async throws -> [Problem] {
         guard let loss else { return [] }
         let problem = Problem(
             "revisions-lost", status: 500,
             title: "\(loss.count) acknowledged changes are not in the database any more: revisions \(loss.first) to \(loss.last)",
             detail: "The database is older than what was said to be done: its file, or its write-ahead log, was damaged or replaced.",
             remedy: "What was under way is ended, as after a restore. Look at what was done last, and look after the disk.")
-        try await control.recordEvent(
-            kind: "store.revisions-lost", actor: "control", message: problem.title,
-            evidence: ["first": loss.first.description, "last": loss.last.description])
+        do {
+            try await control.recordLoss(loss, message: problem.title)
+        } catch let error as StoreError where error.isOfTheDisk {
+            // The next start tells it again.
+            logger.error("an event could not be kept", metadata: ["event": "store.revisions-lost", "error": "\(error)"])
+        }
         return [problem]
     }
 
