@@ -109,7 +109,7 @@ final class TakenPort {
 }
 
 /// A folder that goes with the value.
-final class TestFolder {
+final class TestFolder: Sendable {
     let path: String
     init() throws {
         path = NSTemporaryDirectory() + "/hostler-\(UUID().uuidString)"

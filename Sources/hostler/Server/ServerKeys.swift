@@ -33,6 +33,15 @@ struct ServerKeys {
         return files
     }
 
+    /// What there is on this host, or may be, and is not among the files of a backup.
+    func missing(from files: [String]) -> [String] {
+        (Self.names + Self.authority).filter { !files.contains($0) }.compactMap { name in
+            var found = stat()
+            if lstat(stateDirectory + "/" + name, &found) != 0, errno == ENOENT || errno == ENOTDIR { return nil }
+            return "\(name) is in \(stateDirectory) and not in the backup: it could not be read"
+        }
+    }
+
     /// Of a file that is no larger than one of ours can be.
     private static func content(of path: String) -> [UInt8]? {
         guard let data = FileManager.default.contents(atPath: path), data.count <= fileLimitBytes else { return nil }

@@ -75,8 +75,11 @@ enum BackupCalendar {
         now - (last.map { max($0, .first) } ?? start) > .seconds(2 * 3600 * hours)
     }
 
-    /// Those of a folder's files that are too many, the oldest.
-    static func surplus(_ names: [String], keep: Int) -> [String] {
-        Array(names.filter { time(of: $0) != nil }.sorted().dropLast(keep))
+    /// Those of a folder's files that are too many, the oldest. One of the time to come is from a clock that was ahead: when it
+    /// was taken is not known, and it goes first. The one just taken stays, whatever the others say.
+    static func surplus(_ names: [String], keep: Int, now: Timestamp, taken: String) -> [String] {
+        let others = names.filter { $0 != taken }.compactMap { name in time(of: name).map { (name: name, time: $0) } }
+        let sorted = others.sorted { ($0.time <= now ? 1 : 0, $0.time) < ($1.time <= now ? 1 : 0, $1.time) }
+        return Array(sorted.map(\.name).dropLast(max(keep - 1, 0)))
     }
 }

@@ -25,6 +25,8 @@ final class ScheduledBackups: Sendable {
         var last: Timestamp?
         var failedAt: Timestamp?
         var problem: Problem?
+        /// What the newest does not have, or what of it does not open.
+        var incomplete: Problem?
         /// The newest, where the command has not taken it yet.
         var notHandedOn: String?
     }
@@ -40,8 +42,17 @@ final class ScheduledBackups: Sendable {
     init(_ settings: BackupSettings, _ surroundings: Surroundings) {
         self.settings = settings
         self.surroundings = surroundings
-        startedAt = surroundings.now()
-        held = Mutex(State(last: Self.names(in: settings.path).compactMap(BackupCalendar.time).max()))
+        let now = surroundings.now()
+        startedAt = now
+        var state = State(last: Self.names(in: settings.path).compactMap(BackupCalendar.time).filter { $0 <= now }.max())
+        if settings.command != nil, let path = Self.unsent(in: settings.path) {
+            state.notHandedOn = path
+            state.failedAt = now
+            state.problem = Problem(
+                "backup-command-failed", status: 500, title: "A backup was not taken off this host yet", detail: "It is \(path).",
+                remedy: "The command is tried again. See why it failed: hostler event list --kind backup")
+        }
+        held = Mutex(state)
     }
 
     var state: State { held.withLock { $0 } }
@@ -60,7 +71,9 @@ final class ScheduledBackups: Sendable {
         let before = state
         guard BackupCalendar.wait(now: now, last: before.last, failedAt: before.failedAt, hours: settings.hours) == .zero else { return }
         do {
-            if let path = before.notHandedOn {
+            // One that is due is taken whether or not the last one could be handed on: a copy on this host is better than none.
+            let isDue = BackupCalendar.wait(now: now, last: before.last, failedAt: nil, hours: settings.hours) == .zero
+            if let path = before.notHandedOn, !isDue {
                 try await handOn(path)
             } else {
                 try await take(now)
@@ -100,18 +113,30 @@ final class ScheduledBackups: Sendable {
                 file: temporary, passphrase: passphrase, localKeys: try ServerKeys(stateDirectory: surroundings.stateDirectory).read())
             return verification
         }
+        var faults = verified.faults
+        if passphrase != nil { faults += ServerKeys(stateDirectory: surroundings.stateDirectory).missing(from: verified.files) }
+        let list = faults.prefix(5).joined(separator: "; ")
         held.withLock {
             $0.last = now
             $0.notHandedOn = settings.command == nil ? nil : path
+            $0.incomplete =
+                faults.isEmpty
+                ? nil
+                : Problem(
+                    "backup-incomplete", status: 500, title: "The newest backup does not restore whole: \(path)", detail: list,
+                    remedy: "Mend it on this host (hostler store check), then take one: hostler backup FILE --passphrase-file FILE")
         }
+        if settings.command != nil { noteUnsent(BackupCalendar.name(now)) }
+        // It is as the server is: better one with a damaged record than none.
         try await tell(
-            "backup.taken", "A backup was taken and restores: \(path)",
-            ["revision": "\(verified.revision)", "keys": passphrase == nil ? "none" : "under the passphrase", "faults": "\(verified.faults.count)"])
-        if !verified.faults.isEmpty {
-            // It is as the record is: better one with a damaged record than none.
-            surroundings.logger.warning("the backup has what does not open or cannot be read", metadata: ["faults": "\(verified.faults.prefix(5))"])
-        }
-        for name in BackupCalendar.surplus(Self.names(in: settings.path), keep: settings.kept) {
+            "backup.taken", "A backup was taken and \(faults.isEmpty ? "restores" : "does not restore whole"): \(path)",
+            [
+                "revision": "\(verified.revision)", "keys": passphrase == nil ? "none" : "under the passphrase", "faults": "\(faults.count)",
+                "first": list,
+            ])
+        if !faults.isEmpty { surroundings.logger.warning("the backup does not restore whole", metadata: ["faults": "\(list)"]) }
+        let names = Self.names(in: settings.path)
+        for name in BackupCalendar.surplus(names, keep: settings.kept, now: now, taken: BackupCalendar.name(now)) {
             try? FileManager.default.removeItem(atPath: "\(settings.path)/\(name)")
         }
         if settings.command != nil { try await handOn(path) }
@@ -146,6 +171,25 @@ final class ScheduledBackups: Sendable {
                 remedy: "Try it by hand, as the server's user, with \(path).")
         }
         held.withLock { $0.notHandedOn = nil }
+        try? FileManager.default.removeItem(atPath: Self.unsentPath(in: settings.path))
+    }
+
+    // MARK: What the command has not taken yet, over a restart
+
+    private static func unsentPath(in folder: String) -> String { folder + "/.not-handed-on" }
+
+    /// The name of the one that the command has not taken, in a file beside it.
+    private func noteUnsent(_ name: String) {
+        guard !FileManager.default.createFile(atPath: Self.unsentPath(in: settings.path), contents: Data(name.utf8)) else { return }
+        surroundings.logger.warning("a restart will not know that a backup was not handed on", metadata: ["backup": "\(name)"])
+    }
+
+    private static func unsent(in folder: String) -> String? {
+        guard let data = FileManager.default.contents(atPath: unsentPath(in: folder)) else { return nil }
+        let name = String(decoding: data, as: UTF8.self)
+        // A name of ours has no slash in it.
+        guard BackupCalendar.time(of: name) != nil, names(in: folder).contains(name) else { return nil }
+        return "\(folder)/\(name)"
     }
 
     private func tell(_ kind: String, _ message: String, _ evidence: [String: String]) async throws {
@@ -161,7 +205,7 @@ final class ScheduledBackups: Sendable {
     /// For those who look at the server's state.
     var warnings: [Problem] {
         let state = state
-        var warnings = [state.problem].compactMap(\.self)
+        var warnings = [state.problem, state.incomplete].compactMap(\.self)
         if isOverdue {
             warnings.append(
                 Problem(
@@ -177,7 +221,7 @@ final class ScheduledBackups: Sendable {
     }
 
     /// What `/metrics` tells of backups.
-    var vitals: BackupVitals { BackupVitals(lastAt: state.last, isFailing: state.problem != nil, isOverdue: isOverdue) }
+    var vitals: BackupVitals { BackupVitals(lastAt: state.last, isFailing: state.problem != nil || state.incomplete != nil, isOverdue: isOverdue) }
 
     private static func names(in folder: String) -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] }
 }
