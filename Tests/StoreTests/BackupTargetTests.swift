@@ -57,6 +57,25 @@ struct BackupTargetTests {
         #expect(place.refusal(place.fixture.directory + "/new.db") == nil)
     }
 
+    @Test("a file that the state has behind a link is the state's, by its own name too, and so are linked folders")
+    func linked() async throws {
+        let place = try await Place()
+        let (state, data) = (place.state, place.fixture.directory + "/data")
+        for folder in ["/other", "/certificates", "/pictures/blobs"] {
+            try FileManager.default.createDirectory(atPath: data + folder, withIntermediateDirectories: true)
+        }
+        #expect(rename(state + "/hostler.db", data + "/hostler.db") == 0 && symlink(data + "/hostler.db", state + "/hostler.db") == 0)
+        #expect(rmdir(state + "/tls") == 0 && symlink(data + "/certificates", state + "/tls") == 0)
+        #expect(symlink(data + "/pictures", state + "/images") == 0)
+        try Data("key".utf8).write(to: URL(fileURLWithPath: data + "/other/seal.key"))
+        #expect(symlink(data + "/other/seal.key", state + "/seal.key") == 0)
+        for path in ["/hostler.db", "/hostler.db-wal", "/x", "/certificates/ca.key", "/pictures/blobs/x", "/other/seal.key"] {
+            #expect(place.refusal(data + path, force: true) == "backup-target-state", "\(path)")
+        }
+        #expect(place.refusal(data + "/other/x.backup", force: true) == nil)
+        #expect(place.refusal(place.outside + "/x.backup", force: true) == nil)
+    }
+
     private static func relative(_ path: String, from folder: String) -> String {
         String(repeating: "../", count: folder.split(separator: "/").count) + path.drop { $0 == "/" }
     }

@@ -64,9 +64,9 @@ public struct BackupTarget: Sendable {
                 "backup-target-special", title: "\(path) is \(Self.kind(found.st_mode))",
                 detail: "A backup is a file of its own; it is not written through a link or into a device.", remedy: "Name another file.")
         }
-        if found.st_nlink > 1, let known = stateFile(found) {
+        if let known = stateFile(found) {
             throw Problem(
-                "backup-target-state", title: "\(path) is another name of \(known), which is part of the running state",
+                "backup-target-state", title: "\(path) is the file \(known), which is part of the running state",
                 detail: "A backup there would be no copy.", remedy: "Name a file of its own.")
         }
         guard mayReplace else { throw exists() }
@@ -87,14 +87,15 @@ public struct BackupTarget: Sendable {
         }
         var state = stat()
         let isStateHere = stat(stateDirectory, &state) == 0
+        // A database that is a link lies in another folder, with its log beside it; below that folder may be other things.
+        if let home = realFolder(of: "hostler.db"), Self.isSame(home, found) { throw insideState(StoreFile.parent(of: path)) }
+        let linked = ["tls", "images"].compactMap { identity(of: stateDirectory + "/" + $0) }
         var level = folder
         while true {
             let isState = isStateHere && state.st_dev == found.st_dev && state.st_ino == found.st_ino
             // Every server holds this lock beside its record, whether it runs or not.
-            guard !isState, access(level + "/hostler.db.lock", F_OK) != 0 else {
-                throw Problem(
-                    "backup-target-state", title: "\(path) is inside a state directory, \(level)",
-                    detail: "It could replace the record, and it would be lost with it.", remedy: "Name a file elsewhere, better on another disk.")
+            guard !isState, access(level + "/hostler.db.lock", F_OK) != 0, !linked.contains(where: { [found] in Self.isSame($0, found) }) else {
+                throw insideState(level)
             }
             let previous = found
             level += "/.."
@@ -102,12 +103,33 @@ public struct BackupTarget: Sendable {
         }
     }
 
-    /// The file below the state directory that this one is.
+    private func insideState(_ folder: String) -> Problem {
+        Problem(
+            "backup-target-state", title: "\(path) is inside a state directory, \(folder)",
+            detail: "It could replace the record, and it would be lost with it.", remedy: "Name a file elsewhere, better on another disk.")
+    }
+
+    private static func isSame(_ one: stat, _ other: stat) -> Bool { one.st_dev == other.st_dev && one.st_ino == other.st_ino }
+
+    /// Of what a name stands for, through links; nil: nothing.
+    private func identity(of path: String) -> stat? {
+        var found = stat()
+        return stat(path, &found) == 0 ? found : nil
+    }
+
+    /// The folder in which a file of the state lies in truth.
+    private func realFolder(of name: String) -> stat? {
+        guard let real = realpath(stateDirectory + "/" + name, nil) else { return nil }
+        defer { free(real) }
+        return identity(of: StoreFile.parent(of: String(cString: real)))
+    }
+
+    /// The file below the state directory that this one is, by its name or through a link.
     private func stateFile(_ wanted: stat) -> String? {
         let names = (try? FileManager.default.subpathsOfDirectory(atPath: stateDirectory)) ?? []
         return names.lazy.map { stateDirectory + "/" + $0 }.first { name in
             var found = stat()
-            return lstat(name, &found) == 0 && found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino
+            return stat(name, &found) == 0 && found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino
         }
     }
 
