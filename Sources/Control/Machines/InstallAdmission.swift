@@ -1,5 +1,4 @@
 internal import FoundationEssentials
-internal import Yams
 internal import Model
 
 /// Checks a request to install before anything is written down.
@@ -27,7 +26,7 @@ enum InstallAdmission {
         pinned.hostname = hostname
         pinned.restart = request.restart ?? .reboot
         try check(keys: request.sshKeys)
-        if let data = request.userData { try check(userData: decode(userData: data)) }
+        if let data = request.userData { try UserDataAdmission.check(decode(userData: data)) }
         if let config = request.networkConfig { _ = try GivenNetworkConfig(parsing: config) }
         if request.dataSource == .configDrive, request.networkConfig != nil {
             throw Problem(
@@ -46,24 +45,6 @@ enum InstallAdmission {
         }
         guard data.count <= userDataLimitBytes else { throw userDataTooLarge }
         return Array(data)
-    }
-
-    /// Vendor-data carries the proof that the system is up, by cloud-init's `phone_home`; user-data overrules it key by key.
-    private static func check(userData: [UInt8]) throws(Problem) {
-        let text = String(decoding: userData.prefix(1 << 20), as: UTF8.self)
-        guard text.hasPrefix("#cloud-config"), text.contains("phone_home") || text.contains("vendor_data"),
-            let map = try? Yams.load(yaml: text) as? [String: Any]
-        else { return }
-        if let vendor = map["vendor_data"] as? [String: Any], vendor["enabled"] as? Bool == false {
-            throw Problem(
-                "user-data-vendor-data", status: 422, title: "user-data turns vendor-data off",
-                detail: "Hostler's vendor-data has what proves that the machine is up.", remedy: "Leave vendor_data out.")
-        }
-        guard map["phone_home"] != nil else { return }
-        throw Problem(
-            "user-data-phone-home", status: 422, title: "user-data has a phone_home of its own",
-            detail: "cloud-init runs one phone_home, and Hostler's is the proof that the machine is up.",
-            remedy: "Call your server from runcmd, as with curl.")
     }
 
     private static let userDataTooLarge = Problem(

@@ -55,6 +55,7 @@ extension MachinePatch {
             return [.delete(key: StoredUserData.key(machine.id), if: .none)]
         }
         let bytes = try InstallAdmission.decode(userData: content)
+        try UserDataAdmission.check(bytes)
         let digest = "sha256:" + Hex.encode(SHA256.hash(data: bytes))
         machine.desired.userData = UserDataReference(
             digest: digest, byteCount: bytes.count, access: userData.access ?? .untilReady, setAt: now)

@@ -47,6 +47,8 @@ extension ControlPlane {
                 // One image, one name in the record: not `debian-12:latest` beside `debian-12`.
                 pinned.image = image?.name ?? pinned.image
                 if pinned.userData == nil, let data = try await storedUserData(of: machine.id) {
+                    // It may have been set by an earlier version, which did not look.
+                    try UserDataAdmission.check(data)
                     pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
                 }
                 hasUserData = pinned.userData.map { !$0.text.isEmpty } ?? false
