@@ -22,9 +22,16 @@ public enum IPXEScriptError: Error, Equatable, Sendable, CustomStringConvertible
 public enum IPXEScript: Equatable, Sendable {
     public enum Platform: Equatable, Sendable { case bios, efi }
 
-    /// Load a kernel and its ramdisks and start it. `retryURL` is where this script came from: it is asked
-    /// again when a fetch fails, as the answer may be another by then.
-    case agent(kernelURL: String, initrdURLs: [String], commandLine: String, retryURL: String)
+    /// What becomes of a machine whose agent could not be fetched or started.
+    public enum AgentFailure: Equatable, Sendable {
+        /// It waits, and asks for its script at `url` again, as the answer may be another by then.
+        case retry(url: String)
+        /// Its firmware goes on with its own boot order: nobody knows yet whose machine it is.
+        case leave(Platform)
+    }
+
+    /// Load a kernel and its ramdisks and start it.
+    case agent(kernelURL: String, initrdURLs: [String], commandLine: String, onFailure: AgentFailure)
     /// Go on with what is on the machine's own disk.
     case localDisk(Platform)
     /// Start the UEFI program at `loaderURL`, which starts the disk's own loader.
@@ -46,8 +53,8 @@ public enum IPXEScript: Equatable, Sendable {
     public func render() throws(IPXEScriptError) -> String {
         let lines: [String]
         switch self {
-        case .agent(let kernel, let initrds, let commandLine, let retry):
-            lines = try Self.agent(kernel, initrds, commandLine, retry)
+        case .agent(let kernel, let initrds, let commandLine, let failure):
+            lines = try Self.agent(kernel, initrds, commandLine, failure)
         case .localDisk(.bios):
             // INT 13h drive 0x80 is the first disk. --no-describe: no iBFT for a disk that is no SAN's. It only
             // returns if that fails; 0 then hands back to the BIOS, which tries its next boot device.
@@ -59,8 +66,7 @@ public enum IPXEScript: Equatable, Sendable {
         case .diskLoader(let loader):
             lines = ["echo Hostler: booting the local disk", "chain \(try Self.url(loader)) || exit 1"]
         case .leave(let reason, let platform):
-            // As for the local disk: 0 hands back to a BIOS, and what a UEFI boot manager goes on after is a failure.
-            lines = ["echo Hostler: \(try Self.text(reason))", "exit \(platform == .efi ? 1 : 0)"]
+            lines = ["echo Hostler: \(try Self.text(reason))", Self.exit(platform)]
         case .markedDisk(let program, let missing):
             lines = [
                 "echo Hostler: looking for the disk with the system of this machine", "imgfree ||",
@@ -75,7 +81,7 @@ public enum IPXEScript: Equatable, Sendable {
     }
 
     private static func agent(
-        _ kernel: String, _ initrds: [String], _ commandLine: String, _ retry: String
+        _ kernel: String, _ initrds: [String], _ commandLine: String, _ failure: AgentFailure
     ) throws(IPXEScriptError) -> [String] {
         guard commandLine.utf8.count <= maximumCommandLineBytes else {
             throw .tooLong(bytes: commandLine.utf8.count, limit: maximumCommandLineBytes)
@@ -86,13 +92,21 @@ public enum IPXEScript: Equatable, Sendable {
         // a kernel that a BIOS's iPXE loads passes the words over.
         let names = initrds.indices.map { "initrd=hostler\($0).img" }
         let arguments = ([try text(commandLine)] + names).filter { !$0.isEmpty }.joined(separator: " ")
-        lines.append("kernel --name hostler-kernel \(try url(kernel)) \(arguments) || goto retry")
+        let failed = if case .retry = failure { "goto retry" } else { "goto leave" }
+        lines.append("kernel --name hostler-kernel \(try url(kernel)) \(arguments) || \(failed)")
         for (number, initrd) in initrds.enumerated() {
-            lines.append("initrd --name hostler\(number).img \(try url(initrd)) || goto retry")
+            lines.append("initrd --name hostler\(number).img \(try url(initrd)) || \(failed)")
         }
-        lines.append("boot || goto retry")
-        return lines + again(try url(retry), retrySeconds)
+        lines.append("boot || \(failed)")
+        switch failure {
+        case .retry(let retry): return lines + again(try url(retry), retrySeconds)
+        case .leave(let platform):
+            return lines + [":leave", "echo Hostler: the agent could not be loaded, going on with the own boot order", "imgfree ||", exit(platform)]
+        }
     }
+
+    /// As for the local disk: 0 hands back to a BIOS, and what a UEFI boot manager goes on after is a failure.
+    private static func exit(_ platform: Platform) -> String { "exit \(platform == .efi ? 1 : 0)" }
 
     /// Waits and fetches the script at `url` in this one's place, for ever. An interrupted sleep must not end
     /// the script, hence the `||`.

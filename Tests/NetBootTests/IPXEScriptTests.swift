@@ -9,7 +9,7 @@ struct IPXEScriptTests {
     func agent() throws {
         let script = try IPXEScript.agent(
             kernelURL: "http://10.77.0.1/vmlinuz", initrdURLs: ["http://10.77.0.1/a.img", "http://10.77.0.1/b.img"],
-            commandLine: "console=ttyS0 hostler.url=http://10.77.0.1:8080", retryURL: retry
+            commandLine: "console=ttyS0 hostler.url=http://10.77.0.1:8080", onFailure: .retry(url: retry)
         ).render()
         #expect(
             script == """
@@ -28,6 +28,21 @@ struct IPXEScriptTests {
                 chain --replace --autofree http://10.77.0.1:8080/boot/m-7f3k2q || goto retry
 
                 """)
+    }
+
+    @Test(
+        "a machine that nobody knows goes on with its own boot order as soon as anything fails",
+        arguments: [(IPXEScript.Platform.bios, 0), (.efi, 1)])
+    func strangersAgent(platform: IPXEScript.Platform, status: Int) throws {
+        let lines = try IPXEScript.agent(
+            kernelURL: "http://10.77.0.1/vmlinuz", initrdURLs: ["http://10.77.0.1/a.img"], commandLine: "quiet", onFailure: .leave(platform)
+        ).render().split(separator: "\n")
+        for command in ["kernel ", "initrd ", "boot "] {
+            #expect(lines.filter { $0.hasPrefix(command) && $0.hasSuffix(" || goto leave") }.count == 1, "\(command)")
+        }
+        let end = try #require(lines.firstIndex(of: ":leave"))
+        #expect(lines[end...].last == "exit \(status)")
+        for word in ["retry", "sleep", "chain"] { #expect(!lines.contains { $0.contains(word) }, "\(word)") }
     }
 
     @Test("the local disk is left to the BIOS by a boot, to UEFI by a failure")
@@ -65,7 +80,7 @@ struct IPXEScriptTests {
             try IPXEScript.refuse(reason: "a", retryURL: "http://h/" + text, seconds: 1).render()
         }
         #expect(throws: IPXEScriptError.self) {
-            try IPXEScript.agent(kernelURL: retry, initrdURLs: [retry], commandLine: text, retryURL: retry).render()
+            try IPXEScript.agent(kernelURL: retry, initrdURLs: [retry], commandLine: text, onFailure: .retry(url: retry)).render()
         }
         #expect(throws: Never.self) {
             try IPXEScript.refuse(reason: IPXEScript.printable(text), retryURL: retry, seconds: 1).render()
@@ -85,7 +100,7 @@ struct IPXEScriptTests {
     func longCommandLine() {
         let long = String(repeating: "a", count: 1901)
         #expect(throws: IPXEScriptError.tooLong(bytes: 1901, limit: 1900)) {
-            try IPXEScript.agent(kernelURL: retry, initrdURLs: [], commandLine: long, retryURL: retry).render()
+            try IPXEScript.agent(kernelURL: retry, initrdURLs: [], commandLine: long, onFailure: .retry(url: retry)).render()
         }
     }
 }

@@ -55,7 +55,8 @@ struct BootRoutes: Sendable {
         DiskLoader.biosTemplate,
     ]
 
-    /// How long an unknown machine stays in the agent without work: an inspection takes one minute, with a hundred disks five.
+    /// How long a machine whose disks nobody has looked at stays in the agent without work: an inspection takes one minute, with a
+    /// hundred disks five.
     static let strangersPatienceSeconds = 900
 
     /// Without a valid session nothing that a machine says is longer: a hello is below 16 KiB, a call home below 8.
@@ -128,8 +129,8 @@ struct BootRoutes: Sendable {
         if sender != nil { control.bootTraces.note(.script, of: mac, at: control.steady) }
         let policy = network.policy(at: request.remote?.ipv4)
         let (machine, verdict) = control.boots(mac, policy: policy)
-        let isStranger = machine == nil && policy != .discover
-        if isStranger, sender != nil, case .agent = verdict { control.noteInspection(of: mac) }
+        let isStranger = policy != .discover && isStranger(machine)
+        if machine == nil, isStranger, sender != nil, case .agent = verdict { control.noteInspection(of: mac) }
         let script: IPXEScript =
             switch verdict {
             case .leave(let why):
@@ -142,12 +143,23 @@ struct BootRoutes: Sendable {
             case .agent:
                 .agent(
                     kernelURL: "\(network.baseURL)/boot/vmlinuz", initrdURLs: ["\(network.baseURL)/boot/hostler-initrd.img"],
-                    commandLine: commandLine(mac, request, isStranger: isStranger), retryURL: retry)
+                    commandLine: commandLine(mac, request, isStranger: isStranger),
+                    onFailure: isStranger ? .leave(isEFI ? .efi : .bios) : .retry(url: retry))
             case .localDisk: try await localDisk(mac, sender, isEFI: isEFI, retry, request)
             case .refuse(let why): .refuse(reason: IPXEScript.printable(why), retryURL: retry, seconds: 30)
             }
         logger.info("boot script", metadata: ["mac": "\(mac)", "verdict": "\(verdict)"])
         return .bytes(.ok, type: "text/plain", Array(try script.render().utf8))
+    }
+
+    /// Whether nobody knows yet whose machine it is: it is not in the record, or its disks were never looked at and no person
+    /// has asked for work on it. Nothing keeps such a machine for ever.
+    private func isStranger(_ machine: Machine?) -> Bool {
+        guard let machine else { return true }
+        guard machine.observed.inventory == nil else { return false }
+        guard machine.openOperation != nil else { return true }
+        // One that cannot be found may be a person's.
+        return control.snapshot.openOperation(of: machine).map { $0.requestedBy == Operation.discoverer } ?? false
     }
 
     /// To the disk that has the machine's system, whichever it is.

@@ -135,6 +135,52 @@ struct BootRoutesTests {
         #expect(patient.text.contains("hostler.nonce=") && !patient.text.contains("hostler.patience"))
     }
 
+    @Test(
+        "where the agent cannot be loaded, the firmware of a machine that nobody knows goes on with its own boot order",
+        arguments: [("bios", 0), ("efi", 1)])
+    func agentNotLoaded(platform: String, status: Int) async throws {
+        let target = "/boot/script?mac=52:54:00:78:00:01&platform=\(platform)"
+        let script = text(await (try routes(policy: .inspectEmpty)).respond(to: request(.GET, target))).text
+        #expect(script.contains("hostler.nonce=") && script.hasSuffix("\nexit \(status)\n"))
+        for word in ["goto retry", "sleep", "chain"] { #expect(!script.contains(word), "\(word)") }
+        // A network that takes in whatever comes waits for the server to come back.
+        #expect(text(try await routes().respond(to: request(.GET, target))).text.hasSuffix("|| goto retry\n"))
+    }
+
+    @Test("a machine whose disks nobody has looked at is not kept by its second boot either, unless a person has work for it")
+    func secondBoot() async throws {
+        let routes = try await routes(policy: .inspectEmpty)
+        let target = "/boot/script?mac=52:54:00:78:00:01&platform=bios"
+        func script() async -> String { text(await routes.respond(to: request(.GET, target))).text }
+        func isKept(_ script: String) -> Bool { !script.contains("hostler.patience=900") && script.hasSuffix("|| goto retry\n") }
+        func hello() async throws -> HelloReply {
+            let nonce = try #require(await script().split(separator: " ").first { $0.hasPrefix("hostler.nonce=") }).dropFirst(14)
+            let hello = HelloRequest(
+                nonce: String(nonce), sessionKey: String(repeating: "a", count: 64), mac: Self.mac, macs: [Self.mac], uuid: nil, serial: nil,
+                firmware: .bios, version: "1")
+            let body = String(decoding: try JSONEncoder().encode(hello), as: UTF8.self)
+            let reply = text(await routes.respond(to: request(.POST, "/agent/v1/hello", body: body)))
+            return try JSONDecoder().decode(HelloReply.self, from: Data(reply.text.utf8))
+        }
+        let machine = try await hello().machine
+        let inspection = try #require(routes.control.snapshot.machines[machine]?.openOperation)
+        let second = await script()
+        #expect(second.contains("hostler.nonce=") && !isKept(second) && second.hasSuffix("exit 0\n"))
+        _ = try await routes.control.cancel(inspection, by: "alice")
+        let third = await script()
+        #expect(third.contains("hostler.nonce=") && !isKept(third))
+        let wanted = try await routes.control.start(.inspect, on: machine.rawValue, by: "alice")
+        #expect(isKept(await script()), "a person waits for it")
+        _ = try await routes.control.cancel(wanted.id, by: "alice")
+        #expect(await !isKept(script()))
+        let session = try await hello().session
+        let facts = String(decoding: try JSONEncoder().encode(Inventory()), as: UTF8.self)
+        guard case .bytes(let status, _, _) = await routes.respond(to: request(.POST, "/agent/v1/inventory", body: facts, bearer: session))
+        else { return Issue.record("no answer") }
+        #expect(status == .noContent)
+        #expect(isKept(await script()), "its disks were looked at, and hold nothing")
+    }
+
     @Test("an unknown machine is not kept for what the wire does not show; a try that it did not begin is none of its own")
     func unproved() async throws {
         let routes = try await routes(policy: .inspectEmpty, neighbour: MACAddress("52:54:00:78:00:66"))
