@@ -74,6 +74,34 @@ struct DiscoveryTests {
         }
     }
 
+    @Test("one that runs somebody's system is not forgotten because it runs, and so is not unknown at its next start; a flood pushes it out")
+    func somebodysSystem() async throws {
+        let clock = ManualClock()
+        let control = try await open(MemoryStore(), clock: clock) { $0.machines = 10 }
+        try await running(control) { control in
+            func isLeft() -> Bool {
+                if case .leave = control.boots(testMAC, policy: .inspectEmpty).verdict { true } else { false }
+            }
+            for number in 1...9 { _ = try await boot(control, UInt64(number)) }
+            let server = try await boot(control, 1)
+            var facts = inventory()
+            facts.disks[0].contents = DiskContents(items: [.init(kind: "GPT")], partitions: 2)
+            try await control.record(facts, of: server, wantsProof: false)
+            #expect(isLeft())
+            clock.advance(.seconds(8 * 86_400))
+            // One that is silent for as long, and came later.
+            try await control.expireDiscovered()
+            #expect(control.snapshot.machines.keys.map(\.self) == [server] && isLeft())
+            for number in 2...10 {
+                clock.advance(.seconds(1))
+                _ = try await boot(control, UInt64(number))
+            }
+            clock.advance(.seconds(700))
+            try await control.expireDiscovered()
+            #expect(control.snapshot.machines[server] == nil && control.snapshot.machines.count == 9)
+        }
+    }
+
     @Test("one that was never more than discovered is forgotten after days; one with work, a wish or a BMC is not")
     func expiry() async throws {
         let clock = ManualClock()

@@ -85,6 +85,9 @@ extension ControlPlane {
 
     /// Forgets machines that were never more than discovered: those that were not seen for days, and, where the record is
     /// full of them, those that have been silent for ten minutes, the longest first.
+    ///
+    /// One that runs somebody's system is not seen for days because it runs. Forgotten, it would be unknown at its next start, and
+    /// be led away from that system once more: only where the record is full does it give way.
     func expireDiscovered() async throws {
         let limits = environment.discovery
         let keepers = try await machinesWithBMC()
@@ -97,9 +100,10 @@ extension ControlPlane {
             }
         // A tenth is kept free, so that room is there before it is needed.
         let surplus = discovered.count - limits.machines * 9 / 10
-        let gone = discovered.enumerated().prefix { index, found in
+        let gone = discovered.enumerated().filter { index, found in
             let silence = steady - found.seen
-            return silence > .seconds(86_400 * limits.daysKept) || (index < surplus && silence > DiscoveryLimits.placeIsKept)
+            let isOld = found.machine.foreignContents == nil && silence > .seconds(86_400 * limits.daysKept)
+            return isOld || (index < surplus && silence > DiscoveryLimits.placeIsKept)
         }.map(\.element.machine)
         guard !gone.isEmpty else { return }
         let operations = Dictionary(grouping: try await records.all(Model.Operation.self).map(\.value), by: \.machine)
