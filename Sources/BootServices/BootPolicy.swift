@@ -14,6 +14,10 @@ extension BootNetwork {
     /// Whether it watches everywhere, so that nothing needs to listen but DHCP.
     public var answersNobody: Bool { policy == .watch && subnets.allSatisfy { ($0.policy ?? policy) == .watch } }
 
+    /// Whether it says anything on its own wire: asks for other DHCP servers, or tells of routers. Neither passes a relay, so
+    /// the policies of the networks behind one do not matter.
+    public var speaksOnItsWire: Bool { policy != .watch }
+
     /// For the log and the doctor: each prefix with its policy, and what that means.
     public var policyStatements: [(prefix: IPv4Prefix, policy: DiscoveryPolicy, text: String)] {
         let byDefault = "the default \(mode == .proxy ? "beside another DHCP server" : "where Hostler gives the addresses")"

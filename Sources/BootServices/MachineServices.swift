@@ -82,7 +82,7 @@ public final class MachineServices: Sendable {
         let host = network.address.address.description
         try await neighbours.open(on: group.next())
         var channels = try await dhcp.start(on: group)
-        if !network.answersNobody, let listening = try await routers.start(on: group) { channels.append(listening) }
+        if network.speaksOnItsWire, let listening = try await routers.start(on: group) { channels.append(listening) }
         let listening = network.metadata.enabled ? try await metadata.start(on: group) : nil
         do {
             try await serve(host, &channels, on: group)
@@ -96,7 +96,7 @@ public final class MachineServices: Sendable {
 
     private func serve(_ host: String, _ channels: inout [any Channel], on group: MultiThreadedEventLoopGroup) async throws {
         channels.append(try await http.start(host: host, port: network.httpPort, interface: network.interface, on: group))
-        // Who only watches gives no files either, and does not ask the wire who else is there.
+        // Who only watches gives no files either.
         guard !network.answersNobody else {
             tellThatItServes()
             return await refusals.run()
@@ -105,18 +105,20 @@ public final class MachineServices: Sendable {
         var limits = TFTPTransferLimits()
         limits.total = budget.transfers
         limits.reservedForKnown = budget.transfers / 4
-        let callers = callers
+        let (network, callers) = (network, callers)
         do {
             tftp = try await TFTPServer.bind(
                 to: try SocketAddress(ipAddress: host, port: 69), interface: network.interface, group: group,
-                source: BootFolder(path: files.boot), desk: TFTPDesk(limits: limits, refusals: tftpRefusals) { callers.caller(at: $0) },
+                source: BootFolder(path: files.boot),
+                desk: TFTPDesk(
+                    limits: limits, refusals: tftpRefusals, serves: { network.policy(at: $0.ipv4) != .watch }, caller: { callers.caller(at: $0) }),
                 logger: logger)
         } catch {
             throw BootServiceError.bind(service: "TFTP", interface: network.interface, port: 69, cause: "\(error)")
         }
         self.tftp.withLock { $0 = tftp }
         tellThatItServes()
-        async let probing: Void = dhcp.probeForOthers(on: group)
+        async let probing: Void = network.speaksOnItsWire ? dhcp.probeForOthers(on: group) : ()
         async let telling: Void = refusals.run()
         await tftp.run()
         await probing

@@ -80,6 +80,9 @@ import Wire
         #expect(relayed.policy(at: IPv4Address("10.30.0.7")) == .discover && relayed.policy(at: IPv4Address("10.31.0.7")) == .watch)
         #expect(relayed.policy(at: IPv4Address("10.20.0.7")) == .watch && relayed.policy(at: nil) == .watch && !relayed.answersNobody)
         #expect(try network(", policy: watch").answersNobody)
+        // What it says on its own wire passes no relay.
+        #expect(!relayed.speaksOnItsWire)
+        #expect(try network(", policy: known, subnets: [{prefix: 10.30.0.0/24, policy: watch}]").speaksOnItsWire)
         // The doctor and the log say it, with why, and warn of a network that takes everything.
         let doctor = WireCheck(try network("")).policies
         #expect(doctor.map(\.level) == [.good] && doctor[0].found.contains("inspect-empty, the default where Hostler gives the addresses"))

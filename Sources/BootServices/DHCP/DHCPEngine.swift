@@ -48,7 +48,8 @@ final class DHCPEngine: @unchecked Sendable {
         guard message.mac != DHCPProbe.mac(of: service.network.address.address) else {
             return service.counters.add("own-probe")
         }
-        let policy = service.network.policy(at: message.relayedNetwork)
+        // A client renews past its relay (RFC 2131 §4.4.5): its own address says where it is.
+        let policy = service.network.policy(at: message.networkHint)
         guard policy != .watch else {
             noteArrival(message, source, policy)
             return service.counters.add("watched")

@@ -117,6 +117,7 @@ public final class DHCPService: Sendable {
         while !Task.isCancelled {
             do {
                 let probe = DHCPProbe(interface: network.interface, ownAddress: network.address.address)
+                counters.add("probes")
                 for answer in try await probe.run(on: group, for: time) { await note(foreign: answer.server) }
                 try await Task.sleep(for: interval)
             } catch is CancellationError {

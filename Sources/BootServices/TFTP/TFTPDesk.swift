@@ -19,6 +19,8 @@ public struct TFTPCounters: Equatable, Sendable {
     public var overLimit = 0
     /// Transfers that ended for another's sake.
     public var gaveWay = 0
+    /// Datagrams from a network that only watches, dropped.
+    public var watched = 0
 
     public init() {}
 
@@ -26,7 +28,7 @@ public struct TFTPCounters: Equatable, Sendable {
     var all: [String: Int] {
         [
             "started": started, "finished": finished, "stopped": stopped, "timed-out": timedOut, "failed": failed,
-            "refused": refused, "malformed": malformed, "over-limit": overLimit, "gave-way": gaveWay,
+            "refused": refused, "malformed": malformed, "over-limit": overLimit, "gave-way": gaveWay, "watched": watched,
         ]
     }
 }
@@ -54,18 +56,21 @@ final class TFTPDesk: Sendable {
     private let state: Mutex<State>
     private let limits: TFTPTransferLimits
     private let caller: @Sendable (SocketAddress) -> Caller
+    private let serves: @Sendable (SocketAddress) -> Bool
     private let refusals: RefusalLog?
     private let continuation: AsyncStream<Arrival>.Continuation
     /// Requests that were let in, for one reader.
     let arrivals: AsyncStream<Arrival>
 
+    /// - Parameter serves: whether who asks from there is answered at all.
     init(
-        limits: TFTPTransferLimits, refusals: RefusalLog? = nil,
+        limits: TFTPTransferLimits, refusals: RefusalLog? = nil, serves: @escaping @Sendable (SocketAddress) -> Bool = { _ in true },
         caller: @escaping @Sendable (SocketAddress) -> Caller = { _ in Caller.nobody }
     ) {
         self.limits = limits
         self.refusals = refusals
         self.caller = caller
+        self.serves = serves
         state = Mutex(State(places: TFTPPlaces(limits)))
         // Never more waiting than may be inside: `admit` sees to it.
         (arrivals, continuation) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
@@ -85,6 +90,13 @@ final class TFTPDesk: Sendable {
         case .failed: count(\.failed)
         case .gaveWay: count(\.gaveWay)
         }
+    }
+
+    /// Whether a client is answered, be it with an error; counts those that are not.
+    func answers(_ client: SocketAddress) -> Bool {
+        guard !serves(client) else { return true }
+        count(\.watched)
+        return false
     }
 
     /// Lets a request in, unless it is a repetition of one that is being served, or one too many.

@@ -154,6 +154,7 @@ private final class TFTPRequests: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let envelope = Self.unwrapInboundIn(data)
         let client = envelope.remoteAddress
+        guard desk.answers(client) else { return }
         do throws(TFTPParseError) {
             switch TFTPAdmission(try TFTPPacket(parsing: Array(envelope.data.readableBytesView))) {
             case .read(let request, let path):
