@@ -130,6 +130,7 @@ public final class ControlPlane: Sendable {
         try await whereThereIsRoom("that secrets are not needed any more", environment) { try await control.sweepSecrets() }
         try await whereThereIsRoom("the brake's ledger", environment) { try await control.settleBrake() }
         try await control.recallUnprovedSystems()
+        try await control.recallTakenDisks()
         // Nothing follows the store yet, and the first boot may ask at once. Most starts have changed nothing.
         if try await store.currentRevision() != control.snapshot.revision { try await control.loadSnapshot() }
         control.snapshots.setFollowed(true)
