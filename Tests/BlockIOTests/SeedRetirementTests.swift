@@ -100,6 +100,50 @@ struct SeedRetirementTests {
         #expect(try disk.read(32 << 20, 1 << 20) == content)
     }
 
+    @Test("a label that somebody has given the volume again counts in either case, and behind other entries of the folder", arguments: [0, 300])
+    func lowerCase(_ entry: Int) throws {
+        let directory = try TemporaryDirectory()
+        let (disk, seed) = try installed("gpt", in: directory)
+        var boot = try disk.read(4096, seed.lowerBound)
+        let label = Array("cidata     ".utf8)
+        boot.replaceSubrange(43..<54, with: label)
+        try disk.write(DiskWrite(offset: seed.lowerBound, bytes: boot))
+        let sectors = UInt64(boot[14]) | UInt64(boot[15]) << 8
+        let root = seed.lowerBound + (sectors + UInt64(boot[16]) * (UInt64(boot[22]) | UInt64(boot[23]) << 8)) * 512
+        var folder = try disk.read(512 * 32, root)
+        #expect(folder.starts(with: Array("CIDATA     ".utf8)) && folder[11] == 0x08)
+        folder[11] = 0x20
+        folder.replaceSubrange(entry * 32..<entry * 32 + 11, with: label)
+        folder[entry * 32 + 11] = 0x28
+        try disk.write(DiskWrite(offset: root, bytes: folder))
+        let writes = try SeedRetirement.seed(seed, read: disk.read)
+        #expect(SeedRetirement.words(writes, seed: seed) == "volume renamed to HOSTLER-OLD, marker put out of force; its files are untouched")
+        for write in writes { try disk.write(write) }
+        #expect(try disk.read(11, seed.lowerBound + 43) == Array("HOSTLER-OLD".utf8))
+        #expect(try disk.read(11, root + UInt64(entry * 32)) == Array("HOSTLER-OLD".utf8))
+        // What is said is what was written.
+        #expect(
+            SeedRetirement.words(try SeedRetirement.seed(seed, read: disk.read), seed: seed)
+                == "volume keeps its label, marker put out of force; its files are untouched")
+        let table = try PartitionTable(parsing: disk.read(1 << 20, 0), blockBytes: 512)
+        #expect(
+            SeedRetirement.words(try SeedRetirement.system(seed, table: table, read: disk.read), seed: seed)
+                == "volume keeps its label, partition table put out of force; its data are untouched")
+    }
+
+    @Test("a FAT whose label cannot be changed is not said to be out of force; without its table nobody finds it")
+    func otherFAT() throws {
+        let directory = try TemporaryDirectory()
+        let (disk, seed) = try installed("gpt", in: directory)
+        var boot = try disk.read(4096, seed.lowerBound)
+        boot.replaceSubrange(22..<24, with: [0, 0])
+        boot.replaceSubrange(82..<90, with: Array("FAT32   ".utf8))
+        try disk.write(DiskWrite(offset: seed.lowerBound, bytes: boot))
+        #expect(throws: SeedRetirementError.volumeUnknown) { try SeedRetirement.seed(seed, read: disk.read) }
+        let table = try PartitionTable(parsing: disk.read(1 << 20, 0), blockBytes: 512)
+        #expect(try SeedRetirement.system(seed, table: table, read: disk.read).count == 2)
+    }
+
     @Test("a volume that is not ours keeps its label, and one that is no FAT is left alone")
     func foreign() throws {
         let directory = try TemporaryDirectory()
