@@ -43,6 +43,10 @@ struct DiskTopologyTests {
             what: "a RAID controller's volume", name: "sdb", path: "\(pci)/host0/target0:2:1/0:2:1:0/block/sdb", place: .inside,
             known: "pci-0000:3b:00.0-scsi-2:1:0"),
         Tree(
+            what: "an array's volume behind a controller that does not show SAS", name: "sdb",
+            path: "\(pci)/host0/target0:2:1/0:2:1:0/block/sdb", inquiry: [0, 0, 6, 2, 0x5b, 0x10], place: .array,
+            known: "pci-0000:3b:00.0-scsi-2:1:0"),
+        Tree(
             what: "SAS on the controller itself", name: "sdb", path: "\(pci)/host0/port-0:0/end_device-0:0/target0:0:0/0:0:0:0/block/sdb",
             files: address, inquiry: [0, 0, 6, 2, 0x5b, 0], folders: ["device/..": ["0:0:0:0", "power", "uevent"]], place: .inside,
             known: "pci-0000:3b:00.0-sas-0x5000c500a1b2c3d5-lun-0"),
@@ -110,7 +114,7 @@ struct DiskTopologyTests {
             what: "NVMe by the kernel's multipath, with one path", name: "nvme0n1",
             path: "../devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1",
             files: ["device/nvme0/transport": "pcie", "device/nvme0/address": "0000:3b:00.0", "nsid": "2"],
-            folders: ["device": ["nvme0", "nvme0c0n1", "model", "nvme0n1", "power"]], place: .inside, known: "pci-0000:3b:00.0-nvme-2"),
+            folders: ["device": ["nvme0", "nvme0c0n1", "model", "nvme0n1", "power"]], place: .severalPaths, known: "pci-0000:3b:00.0-nvme-2"),
         Tree(
             what: "NVMe by two ports", name: "nvme0n1", path: "../devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1",
             files: ["device/nvme0/transport": "pcie", "device/nvme1/transport": "pcie", "nsid": "1"],
@@ -157,7 +161,7 @@ struct DiskTopologyTests {
         #expect(tree.topology.path == tree.known)
     }
 
-    @Test("is told the same when the kernel numbers hosts and ports otherwise", arguments: trees.prefix(20))
+    @Test("is told the same when the kernel numbers hosts and ports otherwise", arguments: trees.prefix(21))
     func renumbered(_ tree: Tree) {
         // Each number that counts what was found so far is another at the next boot.
         var other = tree

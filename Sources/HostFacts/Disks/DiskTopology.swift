@@ -56,7 +56,8 @@ struct DiskTopology: Equatable {
             path = (transport == "pcie" ? "pci-" : "\(transport)-") + "\(address)-nvme-\(space)"
         }
         switch transport {
-        case "pcie": return (controllers.count == 1 ? .inside : .severalPaths, path)
+        // What is in a subsystem with room for several controllers may have another one in another host.
+        case "pcie": return (isShared ? .severalPaths : .inside, path)
         case "tcp", "rdma", "fc", "loop": return (.nvmeFabric, path)
         // Kernels of before 4.8 do not say; then there is no fabric but in a driver of its own.
         case "": return (!isShared && parts.contains { PCIAddress($0) != nil } ? .inside : .unclear, nil)
@@ -96,7 +97,8 @@ struct DiskTopology: Equatable {
             let number = attribute("device/../../../ata_port/\(port)/port_no")
             return (.inside, number.flatMap { number in unit.map { "\(bus)-ata-\(number)" + ($0.channelAndTarget == "0:0" ? "" : "-\($0.text)") } })
         }
-        return (.inside, unit.map { "\(bus)-scsi-\($0.text)" } ?? bus)
+        // Some controllers do not show that they are of SAS.
+        return (hasPortGroups(bytes) ? .array : .inside, unit.map { "\(bus)-scsi-\($0.text)" } ?? bus)
     }
 
     /// Where the controller is. Nil: on no bus of hardware, as what the kernel's test drivers make.
@@ -143,6 +145,10 @@ struct DiskTopology: Equatable {
     private static func isArray(_ unit: Unit?, _ bytes: (String) -> [UInt8]?, _ entries: (String) -> [String]) -> Bool {
         guard let unit, unit.lun == "0" else { return true }
         if entries("device/..").filter({ Unit($0) != nil }).count > 1 { return true }
+        return hasPortGroups(bytes)
+    }
+
+    private static func hasPortGroups(_ bytes: (String) -> [UInt8]?) -> Bool {
         guard let inquiry = bytes("device/inquiry"), inquiry.count > 5 else { return false }
         return inquiry[5] >> 4 & 3 != 0
     }
