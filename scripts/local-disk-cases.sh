@@ -62,6 +62,8 @@ disk config CONFIG-2
 disk old CIDATA
 disk empty
 disk retired HOSTLER-OLD op-former01
+cp "$work/new" "$work/noloader"
+mdel -i "$work/noloader@@1M" ::/EFI/BOOT/BOOTX64.EFI
 
 expect "the disk of the operation is started, behind the former one" op-new00001@@@ "START hd1,gpt1 /EFI" former new
 expect "and before it" op-new00001@@@ "START hd0,gpt1 /EFI" new former
@@ -69,6 +71,7 @@ expect "and behind an empty one and a retired one" op-new00001@@@ "START hd2,gpt
 expect "a disk without it is started where it is the only one that can be" op-m1ss1ng0@@@ "START hd1,gpt1 /EFI" empty retired
 expect "of two disks without it, none is" op-m1ss1ng0@@@ "which is not known" former new
 expect "where no disk has a system, none is" op-m1ss1ng0@@@ "Trying again in a minute" empty
+expect "where its disk has no loader any more, another disk's is not started" op-new00001@@@ "Trying again in a minute" noloader old
 expect "a system of a former version is found by its label" @@@@@@@@ "START hd1,gpt1 /EFI" empty old
 expect "also a config drive's" @@@@@@@@ "START hd1,gpt1 /EFI" retired config
 exit $failed

@@ -39,8 +39,9 @@ public enum IPXEScript: Equatable, Sendable {
     /// Say why, and hand back to the firmware, which tries what comes next in its boot order.
     case leave(reason: String, Platform)
     /// Start the program at `programURL`, which starts the disk with the machine's system. It only returns where the BIOS shows no
-    /// such disk: `missingURL` is asked then.
-    case markedDisk(programURL: String, missingURL: String)
+    /// such disk: `missingURL` is asked then. When a fetch fails, `retryURL` is asked, where this script came from: no disk is
+    /// started whose system is not known. Nil: the machine has one disk only, which is started without a server, too.
+    case markedDisk(programURL: String, missingURL: String, retryURL: String?)
     /// Say why nothing is booted, wait, ask again.
     case refuse(reason: String, retryURL: String, seconds: Int)
 
@@ -67,13 +68,15 @@ public enum IPXEScript: Equatable, Sendable {
             lines = ["echo Hostler: booting the local disk", "chain \(try Self.url(loader)) || exit 1"]
         case .leave(let reason, let platform):
             lines = ["echo Hostler: \(try Self.text(reason))", Self.exit(platform)]
-        case .markedDisk(let program, let missing):
-            lines = [
-                "echo Hostler: looking for the disk with the system of this machine", "imgfree ||",
-                "imgfetch --name local-disk \(try Self.url(program)) || goto plain", "imgexec local-disk ||", "imgfree ||",
-                "chain --replace --autofree \(try Self.url(missing)) || goto plain", ":plain",
-                "sanboot --no-describe --drive 0x80 || exit 0",
-            ]
+        case .markedDisk(let program, let missing, let retry):
+            let failed = retry == nil ? "goto only" : "goto retry"
+            let onFailure = try retry.map { url throws(IPXEScriptError) in Self.again(try Self.url(url), Self.retrySeconds) }
+            lines =
+                [
+                    "echo Hostler: looking for the disk with the system of this machine", "imgfree ||",
+                    "imgfetch --name local-disk \(try Self.url(program)) || \(failed)", "imgexec local-disk ||", "imgfree ||",
+                    "chain --replace --autofree \(try Self.url(missing)) || \(failed)",
+                ] + (onFailure ?? [":only", "sanboot --no-describe --drive 0x80 || exit 0"])
         case .refuse(let reason, let retry, let seconds):
             lines = ["echo Hostler: \(try Self.text(reason))"] + Self.again(try Self.url(retry), max(1, seconds))
         }

@@ -130,7 +130,7 @@ struct DiskLoaderTests {
         let routes = try await routes(folder, mark: Self.mark)
         let script = String(decoding: try await get(routes, "/boot/script?mac=\(Self.mac)&platform=bios").bytes, as: UTF8.self)
         let name = DiskLoader.bios(try #require(Self.mark)).name
-        #expect(script.contains("imgfetch --name local-disk http://10.78.0.1:8080/boot/\(name) || goto plain\n"))
+        #expect(script.contains("imgfetch --name local-disk http://10.78.0.1:8080/boot/\(name) || goto retry\n") && !script.contains("sanboot"))
         #expect(try await get(routes, "/boot/\(name)").status == 200)
         let efi = String(decoding: try await get(routes, "/boot/script?mac=\(Self.mac)&platform=efi").bytes, as: UTF8.self)
         #expect(efi.contains("chain http://10.78.0.1:8080/boot/local-disk-op-7f3k2q9a.efi || exit 1\n"))

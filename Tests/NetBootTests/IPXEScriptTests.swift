@@ -49,12 +49,32 @@ struct IPXEScriptTests {
     func localDisk() throws {
         #expect(try IPXEScript.localDisk(.bios).render().contains("\nsanboot --no-describe --drive 0x80 || exit 0\n"))
         #expect(try IPXEScript.diskLoader(loaderURL: "http://10.0.0.1/a.efi").render().contains("\nchain http://10.0.0.1/a.efi || exit 1\n"))
-        let marked = try IPXEScript.markedDisk(programURL: "http://10.0.0.1/a.0", missingURL: "http://10.0.0.1/s?missing=00").render()
-        #expect(
-            marked.contains("\nimgexec local-disk ||\n")
-                && marked.contains("\nchain --replace --autofree http://10.0.0.1/s?missing=00 || goto plain\n"))
-        #expect(!marked.contains("'"), "iPXE takes it for a quote")
         #expect(try IPXEScript.localDisk(.efi).render().hasSuffix("\nexit 1\n"))
+    }
+
+    @Test("the disk with the marker is looked for; where a fetch fails no other disk is started, and the server is asked again")
+    func markedDisk() throws {
+        let script = try IPXEScript.markedDisk(
+            programURL: "http://10.0.0.1/a.0", missingURL: "http://10.0.0.1/s?missing=00", retryURL: retry
+        ).render()
+        #expect(
+            script == """
+                #!ipxe
+                echo Hostler: looking for the disk with the system of this machine
+                imgfree ||
+                imgfetch --name local-disk http://10.0.0.1/a.0 || goto retry
+                imgexec local-disk ||
+                imgfree ||
+                chain --replace --autofree http://10.0.0.1/s?missing=00 || goto retry
+                :retry
+                echo Hostler: trying again in 5 s
+                sleep 5 ||
+                imgfree ||
+                chain --replace --autofree http://10.77.0.1:8080/boot/m-7f3k2q || goto retry
+
+                """)
+        #expect(!script.contains("sanboot") && !script.contains("exit"))
+        #expect(!script.contains("'"), "iPXE takes it for a quote")
     }
 
     @Test("a refusal says why, waits and asks again")

@@ -176,7 +176,9 @@ struct BootRoutes: Sendable {
         guard let mark = system.mark, folder.has(DiskLoader.biosTemplate) else { return .localDisk(.bios) }
         let program = DiskLoader.bios(mark).name
         guard request.query["missing"] == mark.head else {
-            return .markedDisk(programURL: "\(network.baseURL)/boot/\(program)", missingURL: "\(retry)&missing=\(mark.head)")
+            return .markedDisk(
+                programURL: "\(network.baseURL)/boot/\(program)", missingURL: "\(retry)&missing=\(mark.head)",
+                retryURL: control.hasOneDisk(at: mac) ? nil : retry)
         }
         // Anybody can say so in a machine's name: only what the wire shows to be the machine counts.
         guard let sender else {

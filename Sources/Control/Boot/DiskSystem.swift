@@ -34,6 +34,9 @@ extension ControlPlane {
         return DiskSystem(machine: machine, operation: machine.flatMap { snapshot.openOperation(of: $0) })
     }
 
+    /// Whether the machine with this port has one disk and no other, by its last inventory.
+    public func hasOneDisk(at mac: MACAddress) -> Bool { snapshot.onlyMachine(with: mac)?.observed.inventory?.disks.count == 1 }
+
     /// A machine's BIOS shows no disk with the system that it is to start.
     ///
     /// An installation that waits for its first boot fails at once: it would wait for ever. Of a system that has run it is an
