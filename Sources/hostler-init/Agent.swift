@@ -160,6 +160,19 @@ struct Agent {
         }
     }
 
+    /// The same installation, as the control plane has it once it knows what this boot finds on the disks: which former systems
+    /// it puts out of force. Another task where that came meanwhile.
+    private func informed(_ task: AgentTask, session: Session, poster: InventoryPoster) async throws -> AgentTask {
+        do {
+            try await poster.sendBeforeWork()
+            return try await ask(nil, seen: task.generation, session: session)
+        } catch {
+            try Task.checkCancellation()
+            log("going on without another inventory: \(error)")
+            return task
+        }
+    }
+
     /// Returns the task that came meanwhile, where one did.
     private func perform(
         _ task: AgentTask, session: Session, drivers: DriverBox, poster: InventoryPoster, permit: RestartPermit, address: String
@@ -185,7 +198,11 @@ struct Agent {
                     "nics": String(inventory.nics.count), "disks": String(inventory.disks.count),
                 ]
             }
-        case .install(let work):
+        case .install:
+            let known = try await informed(task, session: session, poster: poster)
+            guard known.operation == task.operation, known.generation == task.generation, case .install(let work) = known.work else {
+                return known
+            }
             poster.disksChange.set()
             log("installing \(work.record.image) for \(operation), generation \(task.generation)")
             try await Installer(work: work, reporter: reporter, drivers: drivers).run()

@@ -52,6 +52,24 @@ struct FormerSeedTests {
         #expect(throws: PartitionTableError.self) { try find([order], [UInt8](repeating: 0, count: 2 << 20)) }
     }
 
+    @Test("looks at all disks but the one that is installed, by whichever path, and on others' disks only for this machine's own")
+    func candidates() {
+        func disk(_ name: String, _ wwn: String?) -> Inventory.DiskFacts {
+            var disk = Inventory.DiskFacts(name: name, bytes: 1, kind: .ssd)
+            disk.wwn = wwn
+            return disk
+        }
+        let names = DiskNames([
+            disk("sda", "5000c500a1b2c3d4"), disk("sdb", "5000c500a1b2c3d5"), disk("sdc", "5000c500a1b2c3d4"), disk("sdd", nil),
+        ])
+        #expect(SeedRetirer.candidates(names, target: "sda") == [1, 3])
+        #expect(SeedRetirer.candidates(names, target: "sdd") == [0, 1, 2])
+        let order = RetiredSeed(disk: "D1", machine: Self.record.machine, operation: Self.record.operation, tag: "ab", hidesSystem: true)
+        let other = MachineID(unchecked: "m-test02")
+        #expect(SeedRetirer.isAllowed(order, for: order.machine, onOwnDisk: false) && SeedRetirer.isAllowed(order, for: other, onOwnDisk: true))
+        #expect(!SeedRetirer.isAllowed(order, for: other, onOwnDisk: false))
+    }
+
     @Test("names the EFI system partition of an MBR to the firmware, too")
     func bootOrderOfMBR() throws {
         var disk = try disk(Self.record)

@@ -171,7 +171,11 @@ extension ControlPlane {
         let work: AgentWork
         switch operation.request {
         case .inspect: work = .inspect
-        case .install(let request): work = .install(try await installWork(operation, request, machine, base, placement, wantsProof))
+        case .install:
+            // The agent has told by now what it found on the disks.
+            let operation = try await namingFormerSystems(operation, on: machine)
+            guard case .install(let request) = operation.request else { return nil }
+            work = .install(try await installWork(operation, request, machine, base, placement, wantsProof))
         case .wipe(let request):
             guard let disks = request.disks, !disks.isEmpty else { return try await refuseWipeOfNothing(operation) }
             let done = operation.steps.filter { $0.state == .succeeded }.map(\.name)
@@ -216,8 +220,7 @@ extension ControlPlane {
             kernelArguments: kernelArguments(image, machine), target: target)
         work.facts = image.facts
         work.seed4096 = large
-        // A machine that was not inspected when the work was asked for is by now.
-        work.retires = request.retires ?? formerSystems(of: machine, besides: work.disk, digest: digest)
+        work.retires = request.retires
         return work
     }
 

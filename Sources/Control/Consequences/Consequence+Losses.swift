@@ -53,7 +53,7 @@ extension Consequence {
         case .install(let install):
             losses =
                 machine.systemLoss(isOverwritten: machine.systemIsOn(install)) + machine.foreignLoss("it no longer boots it")
-                + machine.unseenLoss
+                + machine.unseenLoss + install.retiredLosses
             if !hasUserData, install.sshKeys.isEmpty, machine.desired.sshKeys.isEmpty { warnings.append(noWayIn(machine)) }
         case .wipe(let wipe):
             losses = machine.wipeLosses(wipe)
@@ -192,8 +192,8 @@ extension Machine {
     }
 
     /// Whether its system may be on the disk that the installation writes; where that is not known, it is.
-    fileprivate func systemIsOn(_ install: InstallRequest) -> Bool {
-        guard let installed = systemOnDisk else { return false }
+    func systemIsOn(_ install: InstallRequest, system: Installation? = nil) -> Bool {
+        guard let installed = system ?? systemOnDisk else { return false }
         if let target = install.target, let disk = installed.disk, disk.wwn != nil || disk.serial != nil { return target.isSameDisk(as: disk) }
         guard let name = install.disk, let serial = installed.diskSerial else { return true }
         return serial == name || install.target?.serial == serial

@@ -85,11 +85,6 @@ extension Model.Operation {
         }
         return request.disk.map { DiskTarget(name: $0) }
     }
-
-    /// Whether the disks to be wiped hold this system. Where that is not known, they do.
-    func wipes(_ installed: Installation, disks: [Inventory.DiskFacts]) -> Bool {
-        if case .wipe(let request) = request { request.wipes(installed, disks: disks) } else { true }
-    }
 }
 
 extension WipeRequest {

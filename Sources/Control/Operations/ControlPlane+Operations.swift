@@ -36,6 +36,7 @@ extension ControlPlane {
             var request = request
             var verifiers: KeyVerifiers?
             var hasUserData = false
+            var former = FormerSystems()
             var id = OperationID.random(length: 8)
             while try await records.get(Model.Operation.self, id: id.rawValue) != nil { id = .random(length: 8) }
             if case .wipe(let wanted) = request { request = .wipe(try DiskAdmission.pinned(wanted, machine: machine)) }
@@ -52,7 +53,8 @@ extension ControlPlane {
                     pinned.userData = Base64Bytes(base64: Data(data).base64EncodedString())
                 }
                 hasUserData = pinned.userData.map { !$0.text.isEmpty } ?? false
-                pinned.retires = formerSystems(of: machine, besides: pinned.disk, digest: pinned.digest)
+                former = formerSystems(of: machine, besides: pinned, as: id)
+                pinned.retires = former.retired
                 if let image { try FitAdmission.check(pinned, image: image, machine: machine) }
                 let access = image?.properties.userDataAccess.flatMap(UserDataAccess.init(rawValue:))
                 let secrets = SeedSecrets(for: pinned, of: machine.id, access: access)
@@ -64,7 +66,8 @@ extension ControlPlane {
                 request = .install(pinned)
             }
             let brake = try await brake(request, on: machine, as: id)
-            let consequence = Consequence.of(request, on: machine, hasUserData: hasUserData, at: now, waits: brake.objection)
+            var consequence = Consequence.of(request, on: machine, hasUserData: hasUserData, at: now, waits: brake.objection)
+            consequence.warnings += former.warnings
             var transition = OperationTransition.begin(
                 id: id, request: request, machine: machine, by: actor, now: now, uptime: uptime, waits: brake.objection)
             transition.operation.madeAfter = try await records.store.currentRevision().rawValue

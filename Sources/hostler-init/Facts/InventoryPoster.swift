@@ -15,6 +15,9 @@ struct InventoryPoster: Sendable {
     /// Loads the drivers that could wait, and sends what there is then, as a person or the control plane asks for it.
     func send() async throws -> Inventory { try await send { false } }
 
+    /// Sends what there is before work is begun, with what disks hold unless this boot has written to them.
+    func sendBeforeWork() async throws { _ = try await send { disksChange.isSet } }
+
     /// - Parameter isStale: whether what was read of the disks is not to be told any more.
     private func send(_ isStale: @escaping @Sendable () -> Bool) async throws -> Inventory {
         var inventory = try await WorkPool.run {

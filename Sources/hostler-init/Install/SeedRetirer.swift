@@ -8,6 +8,7 @@ internal import Model
 /// A disk is touched only where its marker is, word for word, one that the control plane has named and found to be its own.
 struct SeedRetirer {
     let orders: [RetiredSeed]
+    let machine: MachineID
     /// The kernel's name of the disk that is being installed.
     let target: String
 
@@ -16,12 +17,24 @@ struct SeedRetirer {
         guard !orders.isEmpty else { return [:] }
         var evidence: [String: String] = [:]
         let found = FoundDisks.now()
-        for (index, disk) in found.disks.enumerated() where disk.name != target && found.names.isOwn(index) {
-            guard let reader = try? BlockDevice(disk.name, writable: false), let former = try? Self.find(orders, on: reader) else { continue }
+        for index in Self.candidates(found.names, target: target) {
+            let disk = found.disks[index]
+            guard let reader = try? BlockDevice(disk.name, writable: false), let former = try? Self.find(orders, on: reader),
+                Self.isAllowed(former.order, for: machine, onOwnDisk: found.names.isOwn(index))
+            else { continue }
             evidence["retired:\(found.names.recordName(of: index))"] = try retire(former, on: disk)
         }
         return evidence
     }
+
+    /// All disks but the target, by whichever of its paths.
+    static func candidates(_ names: DiskNames, target: String) -> [Int] {
+        let taken = Set(names.disks.filter { $0.name == target }.flatMap(\.worldWideNames))
+        return names.disks.indices.filter { names.disks[$0].name != target && taken.isDisjoint(with: names.disks[$0].worldWideNames) }
+    }
+
+    /// Others may use what is not inside the machine: there only the machine's own former system is put out of force.
+    static func isAllowed(_ order: RetiredSeed, for machine: MachineID, onOwnDisk isOwn: Bool) -> Bool { isOwn || order.machine == machine }
 
     struct Found {
         let order: RetiredSeed
@@ -69,9 +82,7 @@ struct SeedRetirer {
                 throw SystemError("\(name) reads differently from what was written at \(write.offset)", errno: 5)
             }
             try? device.rereadPartitions()
-            return "\(found.order.operation): volume renamed to \(SeedRetirement.label), "
-                + (found.order.hidesSystem
-                    ? "partition table put out of force (same image); its data are untouched" : "marker put out of force; its files are untouched")
+            return "\(found.order.operation): \(SeedRetirement.words(writes, seed: found.partition))"
         } catch {
             throw Problem(
                 "seed-not-retired", status: 409, title: "The former installation on the disk \(name) could not be put out of force",

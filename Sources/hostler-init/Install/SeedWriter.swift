@@ -52,7 +52,7 @@ struct SeedWriter: Sendable {
             throw readBackProblem("the partition table", at: write.offset)
         }
         try? device.rereadPartitions()
-        let retired = try SeedRetirer(orders: work.retires ?? [], target: device.name).run()
+        let retired = try SeedRetirer(orders: work.retires ?? [], machine: work.record.machine, target: device.name).run()
         return [
             "offset": String(plan.partitionOffset), "bytes": String(plan.partitionBytes),
             "digest": Checksum.sha256(back.prefix(seed.count))?.description ?? "",

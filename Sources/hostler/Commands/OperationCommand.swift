@@ -51,7 +51,9 @@ struct OperationCommand: AsyncParsableCommand {
         /// The disks that it writes.
         private static func disks(_ request: OperationRequest) -> String {
             switch request {
-            case .install(let request): request.disk.map { "\ndisk: \(Table.printable($0))" } ?? ""
+            case .install(let request):
+                (request.disk.map { "\ndisk: \(Table.printable($0))" } ?? "")
+                    + (request.retires ?? []).map { "\nputs out of force: \($0.operation) on \(Table.printable($0.disk))" }.joined()
             case .wipe(let request):
                 (request.disks ?? []).map { "\ndisk: \(Table.printable($0))" }.joined()
                     + (request.left ?? []).map { "\nleft: \(Table.printable($0))" }.joined()
