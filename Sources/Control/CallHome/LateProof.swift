@@ -50,11 +50,15 @@ struct LateProof {
         events.append(.init(kind: kind, actor: "call-home", message: message, evidence: evidence))
     }
 
-    /// Whether the other operation has begun to write over, or to wipe, the disk that this one's system is on. What of that is
-    /// not known counts as begun.
+    /// Whether the other operation has begun to write over, to wipe, or to put out of force the disk that this one's system is
+    /// on. What of that is not known counts as begun.
     private func takesSystem(_ other: Model.Operation) -> Bool {
         switch other.request {
-        case .install: return (other.step(.writeImage)?.attempts ?? 0) > 0
+        case .install(var request):
+            guard (other.step(.writeImage)?.attempts ?? 0) > 0 else { return false }
+            if (other.step(.writeSeed)?.attempts ?? 0) > 0 { return true }
+            request.target = other.installTarget
+            return system.map { machine.systemIsOn(request, system: $0) } ?? true
         case .wipe(let request):
             guard (other.step(.wipeDisks)?.attempts ?? 0) > 0 else { return false }
             return system.map { request.wipes($0, disks: machine.observed.inventory?.disks ?? []) } ?? true

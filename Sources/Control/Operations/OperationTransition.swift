@@ -245,11 +245,11 @@ public struct OperationTransition: Sendable, Equatable {
 
     mutating func start(_ name: StepName, _ now: Timestamp) {
         // From here on the disk does not hold what the record says: no boot may be sent to it.
-        if name == .writeImage || (name == .wipeDisks && wipesTheSystem) {
-            machine.installed = nil
-            machine.unproved = nil
-            machine.lostOperation = nil
-        }
+        let taken = [machine.installed, machine.unproved].compactMap(\.self).filter { takes($0, name) }
+        if taken.contains(where: { $0 == machine.installed }) { machine.installed = nil }
+        if taken.contains(where: { $0 == machine.unproved }) { machine.unproved = nil }
+        // Nobody knows which disk a lost one is on.
+        if name == .writeImage || !taken.isEmpty { machine.lostOperation = nil }
         // Whoever asked for that has given the machine's disks away.
         if name == .writeImage || name == .wipeDisks { machine.takeDisks() }
         let uptime = uptime
@@ -263,10 +263,17 @@ public struct OperationTransition: Sendable, Equatable {
         }
     }
 
-    /// Whether the disks to be wiped hold the machine's system.
-    private var wipesTheSystem: Bool {
-        guard operation.kind == .wipe, let system = machine.systemOnDisk else { return false }
-        return operation.wipes(system, disks: machine.observed.inventory?.disks ?? [])
+    /// Whether a recorded system does not start any more once this step begins: its disk is written over or wiped. A system on
+    /// another disk than the installation's stays whole until the seed is written, and is put out of force then.
+    private func takes(_ system: Installation, _ name: StepName) -> Bool {
+        switch (name, operation.request) {
+        case (.writeImage, .install(var install)):
+            install.target = operation.installTarget
+            return machine.systemIsOn(install, system: system)
+        case (.writeSeed, .install): return true
+        case (.wipeDisks, .wipe(let wipe)): return wipe.wipes(system, disks: machine.observed.inventory?.disks ?? [])
+        default: return false
+        }
     }
 
     private mutating func failed(_ name: StepName, _ problem: Problem, _ now: Timestamp) {

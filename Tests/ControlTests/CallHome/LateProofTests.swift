@@ -207,6 +207,30 @@ struct LateProofTests {
         }
     }
 
+    @Test("while a new installation writes another disk it counts; once that one's seed is written, the system is out of force")
+    func otherDiskIsWritten() async throws {
+        for writesSeed in [false, true] {
+            let clock = ManualClock()
+            let control = try await open(MemoryStore(), clock: clock)
+            try await running(control) { control in
+                let operation = try await failed(control, clock)
+                let id = operation.machine
+                let hold = try #require(try await machine(control, operation).holds.first)
+                _ = try await control.agreedRelease(hold.id, on: id.rawValue, by: "test")
+                let next = try await control.order(.install(InstallRequest(image: "debian-12", disk: "D2")), on: id.rawValue, by: "test")
+                let reply = try await boot(control, key: String(repeating: "b", count: 64))
+                _ = try await control.task(
+                    for: reply.session, query: TaskQuery(operation: nil, generation: 0), base: testBase, wantsProof: false)
+                let choice = StepReport(
+                    operation: next.id, generation: next.generation, step: .chooseDisk, kind: .succeeded, evidence: ["serial": "D2"])
+                _ = try await control.report(choice, of: id, wantsProof: false)
+                _ = try await control.report(report(next, .writeImage, writesSeed ? .succeeded : .started), of: id, wantsProof: false)
+                #expect((try await machine(control, operation).unproved == nil) == writesSeed)
+                #expect(try await callHome(control, operation) == (writesSeed ? "superseded" : "acknowledged"))
+            }
+        }
+    }
+
     @Test("a forged one is refused and changes nothing, whatever it is forged with")
     func forged() async throws {
         let clock = ManualClock()
