@@ -53,6 +53,8 @@ struct AdoptionTests {
             try await control.record(facts(control.markers.sealed(record(id, "op-g9ne0001", 7))), of: id, wantsProof: false)
             let machine = try await control.machine(named: id.rawValue).value
             #expect(machine.installed?.isAdopted == true && machine.generation == 7 && machine.state == .running)
+            // Its disk is found by what its seed has, though the operation is newer than the backup.
+            #expect(control.diskSystem(at: testMAC) == DiskSystem(operation: OperationID(unchecked: "op-g9ne0001")))
         }
     }
 

@@ -36,7 +36,9 @@ extension ControlPlane {
         // The marker has what checks the system's keys; one of before markers had that may be known by its operation.
         let known = try await records.get(Model.Operation.self, id: found.record.operation.rawValue)?.value
         machine.installed?.keyVerifiers = found.record.keyVerifiers ?? (known?.machine == machine.id ? known?.keyVerifiers : nil)
-        machine.installed?.seedNamesOperation = known?.seedNamesOperation
+        // Usually the operation is newer than the backup, and not known. Each installation whose marker has a tag names itself.
+        machine.installed?.seedNamesOperation = known.map(\.seedNamesOperation) ?? true
+        machine.installed?.bootMark = known?.step(.writeSeed).flatMap { BootMark(evidence: $0.evidence) }
         // The record may be older than the disk: what is asked for next must be newer than what is there.
         machine.generation = max(machine.generation, found.record.generation)
         if machine.openOperation == nil { machine.state = .running }

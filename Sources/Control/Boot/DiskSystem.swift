@@ -40,12 +40,14 @@ extension ControlPlane {
     /// A machine's BIOS shows no disk with the system that it is to start.
     ///
     /// An installation that waits for its first boot fails at once: it would wait for ever. Of a system that has run it is an
-    /// event, once an hour; the BIOS then starts what it has.
+    /// event, once an hour; the BIOS then starts what it has. So it does where the machine has one disk only: the BIOS's first
+    /// disk is that one, and many a BIOS cannot read the marker, at the very end of a disk of more than 2 TiB.
     /// - Returns: what to tell on the machine's console; nil: it may go on with its first disk.
     public func systemIsMissing(at mac: MACAddress, evidence: [String: String]) async throws -> String? {
         // Of a port that several have, nobody knows whose BIOS speaks.
         guard let machine = snapshot.onlyMachine(with: mac) else { return nil }
-        if let open = snapshot.openOperation(of: machine), open.kind == .install, open.isDone(.restart) {
+        let hasOneDisk = machine.observed.inventory?.disks.count == 1
+        if !hasOneDisk, let open = snapshot.openOperation(of: machine), open.kind == .install, open.isDone(.restart) {
             let disk = open.step(.chooseDisk)?.evidence["serial"] ?? open.step(.chooseDisk)?.evidence["wwn"] ?? "that was chosen"
             let problem = Problem(
                 "disk-not-startable", status: 409, title: "The BIOS of \(machine.name) shows no disk with the system that was installed",
@@ -67,7 +69,8 @@ extension ControlPlane {
         if isDue {
             try await recordEvent(
                 kind: "boot.system-missing", machine: machine.id, actor: "boot",
-                message: "The BIOS of \(machine.name) shows no disk with the marker of its installation; it starts its first disk",
+                message: "The BIOS of \(machine.name) shows no disk with the marker of its installation; it starts its "
+                    + (hasOneDisk ? "only disk" : "first disk"),
                 evidence: evidence)
         }
         return nil
