@@ -57,6 +57,10 @@ struct IPXEScriptTests {
         let script = try IPXEScript.markedDisk(
             programURL: "http://10.0.0.1/a.0", missingURL: "http://10.0.0.1/s?missing=00", retryURL: retry
         ).render()
+        let only = try IPXEScript.markedDisk(
+            programURL: "http://10.0.0.1/a.0", missingURL: "http://10.0.0.1/s?missing=00", retryURL: nil
+        ).render()
+        #expect(only.contains("goto only") && !only.contains("retry") && only.hasSuffix(":only\nsanboot --no-describe --drive 0x80 || exit 0\n"))
         #expect(
             script == """
                 #!ipxe
