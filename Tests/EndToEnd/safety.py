@@ -73,8 +73,9 @@ class Parts:
         with rack.turn:
             rack.stop()
             if address != rack.address:
-                rack.enter("ip", "addr", "add", f"{address}/24", "dev", "rack0")
+                # With its first address an interface loses the others of that network, too.
                 rack.enter("ip", "addr", "del", f"{rack.address}/24", "dev", "rack0")
+                rack.enter("ip", "addr", "add", f"{address}/24", "dev", "rack0")
             rack.address, rack.policy = address, policy
             rack.start()
 
