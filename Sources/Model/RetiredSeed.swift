@@ -7,8 +7,8 @@ public struct RetiredSeed: Codable, Sendable, Equatable {
     public var operation: OperationID
     /// The tag of its marker, which the control plane has found to be its own. The agent touches no disk without it.
     public var tag: String
-    /// Whether its system came from the same image: its file systems have the identifiers of the new ones, so that a kernel
-    /// would take either. Its partition table is put out of force, too; its data stay as they are.
+    /// Whether its partition table is put out of force, too: file systems from builds of one image have the same identifiers, and
+    /// a kernel would take either. Its data stay as they are. False only in operations that a former version began.
     public var hidesSystem: Bool
 
     public init(disk: String, machine: MachineID, operation: OperationID, tag: String, hidesSystem: Bool) {
