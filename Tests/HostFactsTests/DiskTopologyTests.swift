@@ -244,4 +244,17 @@ struct DiskIdentityTests {
         #expect(wwn(short + long.dropLast()) == "5000c50001020304")
         #expect(wwn(zero) == nil)
     }
+
+    @Test("an NVMe namespace that says that no second controller can lead to it is inside, where one PCIe controller leads to it")
+    func privateNamespace() {
+        func place(_ place: DiskPlace, _ path: String?, _ transport: DiskTransport = .nvme) -> DiskPlace {
+            var disk = DiskFacts(name: "nvme0n1", serial: nil, wwn: nil, model: nil, sizeBytes: 512, transport: transport, place: place, path: path)
+            disk.isPrivate()
+            return disk.place
+        }
+        #expect(place(.severalPaths, "pci-0000:3b:00.0-nvme-1") == .inside)
+        #expect(place(.severalPaths, nil) == .severalPaths, "two controllers lead to it already")
+        #expect(place(.nvmeFabric, "tcp-traddr=10.0.0.5,trsvcid=4420-nvme-1") == .nvmeFabric)
+        #expect(place(.severalPaths, "pci-0000:00:17.0-ata-1", .sata) == .severalPaths)
+    }
 }

@@ -20,7 +20,7 @@ public struct DiskFacts: Equatable, Sendable {
     public let isRemovable: Bool
     public let isReadOnly: Bool
     public let transport: DiskTransport
-    public let place: DiskPlace
+    public private(set) var place: DiskPlace
     /// The controller and the disk's address on it: the same at each boot.
     public let path: String?
 
@@ -83,6 +83,16 @@ public struct DiskFacts: Equatable, Sendable {
             logicalBlockBytes: text("queue/logical_block_size").flatMap { Int($0) } ?? 512,
             isRotational: flag("queue/rotational"), isRemovable: flag("removable"), isReadOnly: flag("ro"),
             transport: Self.transport(name: name, devicePath: devicePath), place: topology.place, path: topology.path)
+    }
+
+    /// Whether the NVMe namespace lies in a subsystem that may have more controllers than the one that is in this machine.
+    ///
+    /// Whether another one leads to it the namespace itself says: see ``isPrivate()``.
+    public var mayBeShared: Bool { transport == .nvme && place == .severalPaths && path?.hasPrefix("pci-") == true }
+
+    /// Its controller says that no other one can lead to it: it is inside the machine.
+    public mutating func isPrivate() {
+        if mayBeShared { place = .inside }
     }
 
     /// Whether a block device of this name is a whole physical disk: no

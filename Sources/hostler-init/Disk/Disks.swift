@@ -14,9 +14,12 @@ enum Disks {
     /// What the kernel says of one disk now.
     static func facts(of name: String) -> DiskFacts? {
         let folder = "/sys/block/\(name)"
-        return DiskFacts(name: name, devicePath: SystemFile.link(folder) ?? "", entries: { SystemFile.names(in: "\(folder)/\($0)") }) {
+        let facts = DiskFacts(name: name, devicePath: SystemFile.link(folder) ?? "", entries: { SystemFile.names(in: "\(folder)/\($0)") }) {
             SystemFile.bytes("\(folder)/\($0)", limit: 4096)
         }
+        guard var facts else { return nil }
+        if facts.mayBeShared, let device = try? BlockDevice(name, writable: false), (try? NVMeFormat.isPrivate(device)) == true { facts.isPrivate() }
+        return facts
     }
 
     /// The record of an installation on a disk: in the last 4 KiB of one of its partitions.

@@ -104,6 +104,15 @@ enum NVMeFormat {
         }
     }
 
+    /// Whether no second controller can be attached to the namespace, and so no other host: NMIC bit 0 (NVM Express Base 2.0,
+    /// Identify Namespace, byte 30).
+    static func isPrivate(_ device: BlockDevice) throws -> Bool {
+        try device.withDescriptor { fd in
+            let namespace = UInt32(try SystemError.check(agent_nvme_namespace(fd), "namespace of \(device.name)"))
+            return try identify(fd, namespace: namespace, structure: 0)[30] & 1 == 0
+        }
+    }
+
     /// How many a list of namespaces names: 1024 numbers, 0 behind the last (NVM Express Base 2.0 §5.17.2.2).
     static func allocated(_ list: [UInt8]) -> Int {
         stride(from: 0, to: list.count - 3, by: 4).prefix { list[$0..<$0 + 4].contains { $0 != 0 } }.count
