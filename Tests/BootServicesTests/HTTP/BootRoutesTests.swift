@@ -150,6 +150,14 @@ struct BootRoutesTests {
     @Test("a machine whose disks nobody has looked at is not kept by its second boot either, unless a person has work for it")
     func secondBoot() async throws {
         let routes = try await routes(policy: .inspectEmpty)
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await routes.control.run() }
+            defer { tasks.cancelAll() }
+            try await secondBoot(routes)
+        }
+    }
+
+    private func secondBoot(_ routes: BootRoutes) async throws {
         let target = "/boot/script?mac=52:54:00:78:00:01&platform=bios"
         func script() async -> String { text(await routes.respond(to: request(.GET, target))).text }
         func isKept(_ script: String) -> Bool { !script.contains("hostler.patience=900") && script.hasSuffix("|| goto retry\n") }
