@@ -59,8 +59,8 @@ final class SimulatedMachine {
 
     var isOn: Bool { phase != .off }
     var isInAgent: Bool { phase == .agent }
-    /// It is in the agent, or in a system whose call home was answered.
-    var isSettled: Bool { isInAgent || running.map { $0.disk.answer != nil } ?? false }
+    /// No system of its waits for an answer to its call home.
+    var isSettled: Bool { running.map { $0.disk.answer != nil } ?? true }
     /// In this life only.
     private func later(_ milliseconds: Int64, _ action: @escaping () async throws -> Void) {
         let life = life
