@@ -138,7 +138,7 @@ struct BackupDrillTests {
             })
         #expect(try faults { $0["identity.key"] = [UInt8](repeating: 1, count: 32) }.contains { $0.contains("does not open with identity.key") })
         #expect(try faults { $0["identity.key"] = nil }.contains { $0.contains("identity.key is not in it") })
-        #expect(try faults { $0["seal.key"] = [UInt8](repeating: 1, count: 32) }.contains { $0.contains("does not open with seal.key") })
+        #expect(try faults { $0["seal.key"] = [UInt8](repeating: 1, count: 32) }.contains { $0.contains("not sealed with that seal.key") })
         #expect(try faults { $0["tls/ca.key"] = nil }.contains { $0.contains("CA") })
 
         var cut = try bytes(plain)
