@@ -36,7 +36,7 @@ tests-built:
 
 ## make unit        tests of the parts
 unit: tests-built
-	timeout --kill-after=10 1500 stdbuf -oL $(SWIFT) test --skip-build --no-parallel
+	timeout --kill-after=10 1800 stdbuf -oL $(SWIFT) test --skip-build --no-parallel
 
 ## make contained   the server with what its systemd unit leaves it, on a wire with machines
 contained:
@@ -45,7 +45,7 @@ contained:
 
 ## make attacks     what a hostile neighbour on the wire can do, beside honest machines (docs/threat-model.md)
 attacks: binaries
-	HOSTLER=$${HOSTLER:-$(CURDIR)/out/bin/hostler} timeout --kill-after=10 300 Tests/Attacks/run.py $(ATTACKS)
+	HOSTLER=$${HOSTLER:-$(CURDIR)/out/bin/hostler} timeout --kill-after=10 900 Tests/Attacks/run.py $(ATTACKS)
 
 ## make attacks-install  a virtual machine is installed while every flood of the attack suite runs
 attacks-install: binaries boot-files image
