@@ -98,8 +98,8 @@ struct StoreRepairTests {
         let store = try await open(state)
         let sound = Machine(id: MachineID(unchecked: machine), name: try DisplayName("x"), interfaces: [], now: Timestamp(milliseconds: 1))
         let begun = OperationTransition.begin(
-            id: OperationID(unchecked: "op-ofbad1"), request: .inspect, machine: sound, by: "test", now: Timestamp(milliseconds: 1))
-        var bmc = BMC(id: BMCID(unchecked: "bmc-ofbad1"), kind: .redfish, address: "127.0.0.1:9", now: Timestamp(milliseconds: 1))
+            id: OperationID(unchecked: "op-fbad01"), request: .inspect, machine: sound, by: "test", now: Timestamp(milliseconds: 1))
+        var bmc = BMC(id: BMCID(unchecked: "bmc-fbad01"), kind: .redfish, address: "127.0.0.1:9", now: Timestamp(milliseconds: 1))
         bmc.machine = sound.id
         let also = ["/secrets/user-data/" + machine, "/attestation/logs/" + machine]
         try await store.commit([
@@ -112,7 +112,7 @@ struct StoreRepairTests {
         try await store.close()
         let before = try content(state)
         let repair = try HostlerProcess.run("store", "repair", "--yes", state: state)
-        #expect(repair.status == 0 && repair.output.contains("hostler bmc unbind bmc-ofbad1"), "\(repair.output)\(repair.error)")
+        #expect(repair.status == 0 && repair.output.contains("hostler bmc unbind bmc-fbad01"), "\(repair.output)\(repair.error)")
         let name = try #require(try FileManager.default.contentsOfDirectory(atPath: state).first { $0.hasPrefix("set-aside-") })
         let lines = try String(contentsOfFile: "\(state)/\(name)", encoding: .utf8).split(separator: "\n")
             .map { try JSONDecoder().decode(SetAsideFile.Line.self, from: Data($0.utf8)) }
@@ -123,7 +123,7 @@ struct StoreRepairTests {
         }
         #expect(after["/secrets/user-data/m-good01"] == before["/secrets/user-data/m-good01"])
         let found = try HostlerProcess.run("store", "check", state: state)
-        #expect(found.status == 1 && found.output.contains("hostler bmc unbind bmc-ofbad1"), "\(found.output)")
+        #expect(found.status == 1 && found.output.contains("hostler bmc unbind bmc-fbad01"), "\(found.output)")
     }
 
     @Test("lost revisions are told by the first server that comes so far, whoever opened the store before it")
