@@ -270,7 +270,7 @@ class Story:
         operation = self.open_operation(machine, "rescue")
         rack.power("node2", "cycle")
         shell = until(300, "the rescue shell is open", lambda: self.step(operation, "rescue-shell").get("evidence"))
-        told = rack.run_as("root", shell["address"], "cat /proc/cmdline")
+        told = until(60, "the shell answers", lambda: rack.run_as("root", shell["address"], "cat /proc/cmdline"))
         check(told and "hostler.nonce=" in told, f"the shell is the agent's: {told}")
         check(self.host_key(shell["address"]) == shell["hostKey"].split()[1], "its host key is the one in the record")
         rack.admin("operation", "cancel", operation)

@@ -25,8 +25,10 @@ struct RescueShell: Sendable {
             try await reporter.insist(reporter.report(.shell, .failed, problem: problem))
             throw problem
         }
-        log("rescue shell: ssh root@\(address)")
         defer { Self.stop(daemon) }
+        // Who is told that it is open finds it open. One that takes longer is told of all the same: it may come yet.
+        for _ in 0..<100 where !Self.isListening { try await Task.sleep(for: .milliseconds(100)) }
+        log("rescue shell: ssh root@\(address)")
         let evidence = ["address": address, "port": Self.port, "hostKey": hostKey]
         try await reporter.insist(reporter.report(.shell, .started, evidence: evidence))
         let query = TaskQuery(operation: reporter.operation, generation: reporter.generation)
@@ -40,6 +42,17 @@ struct RescueShell: Sendable {
                 return task
             }
             if agent_uptime_milliseconds() - begun < 1000 { try await Task.sleep(for: .seconds(1)) }
+        }
+    }
+
+    /// Whether somebody listens at the port (proc(5), /proc/net/tcp: the local port in hexadecimal, and state 0A).
+    private static var isListening: Bool {
+        ["/proc/net/tcp", "/proc/net/tcp6"].contains { file in
+            let text = String(decoding: SystemFile.bytes(file, limit: 1 << 20) ?? [], as: UTF8.self)
+            return text.split(separator: "\n").contains { line in
+                let words = line.split(separator: " ")
+                return words.count > 3 && words[1].hasSuffix(":0016") && words[3] == "0A"
+            }
         }
     }
 
