@@ -21,7 +21,6 @@ demo: deps binaries boot-files image
 test: deps test-deps check
 	$(MAKE) -j2 tests-built boot-files image
 	$(MAKE) unit local-disk-cases contained attacks e2e
-	$(MAKE) chaos SEED=$(or $(SEED),1)
 
 ## make deps        install what is missing, with apt
 deps:
