@@ -44,6 +44,9 @@ extension Inventory {
 }
 
 extension Machine {
+    /// Whether a system is on its disks, as far as the record knows: Hostler's, or somebody else's.
+    public var hasSystem: Bool { systemOnDisk != nil || foreignContents != nil }
+
     /// What its disks hold that was not put there by this control plane, as a sentence; nil: nothing, or nobody has looked.
     public var foreignContents: String? {
         guard let names = observed.foreignDisks, !names.isEmpty else { return nil }

@@ -3,7 +3,7 @@ internal import GRDB
 
 /// Revisions that were acknowledged and are not in the database any more.
 public struct RevisionLoss: Sendable, Equatable {
-    /// Where the store keeps a loss until a server has told of it: who opens the store first, and settles it, may be somebody else.
+    /// The key of a loss that no server has reported yet. A command that opens the store first settles the loss, and does not report it.
     public static let key = "/control/revisions-lost"
 
     public var first: Revision
@@ -27,7 +27,7 @@ public struct RevisionLoss: Sendable, Equatable {
 
     var value: [UInt8] { Array("\(first.rawValue),\(last.rawValue)".utf8) }
 
-    /// Writes it into the database, as of a revision that nothing else has; one that is there still is told with it.
+    /// Writes the loss into the database at a revision of its own, together with an earlier loss that is not reported yet.
     func keep(at revision: Int64, _ db: Database) throws {
         var loss = self
         var created = revision
@@ -46,7 +46,7 @@ public struct RevisionLoss: Sendable, Equatable {
 }
 
 extension SQLiteStore {
-    /// A loss that no server has told of yet, whoever settled it.
+    /// The loss that no server has reported yet, whichever program settled it.
     public func untoldLoss() async throws(StoreError) -> RevisionLoss? {
         guard let stored = try await get(RevisionLoss.key) else { return loss }
         return (try? RevisionLoss(stored.value)) ?? loss

@@ -249,7 +249,7 @@ struct DiskIdentityTests {
     func privateNamespace() {
         func place(_ place: DiskPlace, _ path: String?, _ transport: DiskTransport = .nvme) -> DiskPlace {
             var disk = DiskFacts(name: "nvme0n1", serial: nil, wwn: nil, model: nil, sizeBytes: 512, transport: transport, place: place, path: path)
-            disk.isPrivate()
+            disk.markPrivate()
             return disk.place
         }
         #expect(place(.severalPaths, "pci-0000:3b:00.0-nvme-1") == .inside)

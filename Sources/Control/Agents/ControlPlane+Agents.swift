@@ -172,7 +172,7 @@ extension ControlPlane {
         switch operation.request {
         case .inspect: work = .inspect
         case .install:
-            // The agent has told by now what it found on the disks.
+            // By now the agent has reported what is on the disks.
             let operation = try await namingFormerSystems(operation, on: machine)
             guard case .install(let request) = operation.request else { return nil }
             work = .install(try await installWork(operation, request, machine, base, placement, wantsProof))
@@ -301,9 +301,9 @@ extension ControlPlane {
     /// What a machine that asks by this port boots, on a network with this policy.
     public func boots(_ mac: MACAddress, policy: DiscoveryPolicy = .discover) -> (machine: Machine?, verdict: BootVerdict) {
         let snapshot = snapshot
-        let machine = snapshot.machine(with: mac)
         let owners = snapshot.machines(with: mac)
         if owners.count > 1 { return (nil, BootGate.decide(sharedBy: owners, policy: policy)) }
+        let machine = owners.first
         if let damaged = snapshot.damagedMachine(with: mac) { return (nil, BootGate.decide(damaged: damaged, policy: policy)) }
         let operation = machine.flatMap { snapshot.namedOperation(of: $0) }
         let tries = machine == nil ? inspectionTries.count(of: mac, at: steady) : 0

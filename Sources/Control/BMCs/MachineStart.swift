@@ -31,8 +31,7 @@ enum MachineStart: String, Equatable {
         case .on, .turningOn: break
         }
         if isOnItsWay { return nil }
-        // Somebody's system, which Hostler did not put there, is a system.
-        guard machine.systemOnDisk != nil || machine.foreignContents != nil else { return .cycle }
+        guard machine.hasSystem else { return .cycle }
         switch operation.kind {
         // What it is made of is no reason to end what runs.
         case .inspect: return nil

@@ -35,7 +35,7 @@ extension ControlPlane {
     }
 
     /// Whether the machine with this port has one disk and no other, by its last inventory.
-    public func hasOneDisk(at mac: MACAddress) -> Bool { snapshot.onlyMachine(with: mac)?.observed.inventory?.disks.count == 1 }
+    public func hasOneDisk(at mac: MACAddress) -> Bool { snapshot.onlyMachine(with: mac)?.hasOneDisk == true }
 
     /// A machine's BIOS shows no disk with the system that it is to start.
     ///
@@ -46,8 +46,7 @@ extension ControlPlane {
     public func systemIsMissing(at mac: MACAddress, evidence: [String: String]) async throws -> String? {
         // Of a port that several have, nobody knows whose BIOS speaks.
         guard let machine = snapshot.onlyMachine(with: mac) else { return nil }
-        let hasOneDisk = machine.observed.inventory?.disks.count == 1
-        if !hasOneDisk, let open = snapshot.openOperation(of: machine), open.kind == .install, open.isDone(.restart) {
+        if !machine.hasOneDisk, let open = snapshot.openOperation(of: machine), open.kind == .install, open.isDone(.restart) {
             let disk = open.step(.chooseDisk)?.evidence["serial"] ?? open.step(.chooseDisk)?.evidence["wwn"] ?? "that was chosen"
             let problem = Problem(
                 "disk-not-startable", status: 409, title: "The BIOS of \(machine.name) shows no disk with the system that was installed",
@@ -70,9 +69,13 @@ extension ControlPlane {
             try await recordEvent(
                 kind: "boot.system-missing", machine: machine.id, actor: "boot",
                 message: "The BIOS of \(machine.name) shows no disk with the marker of its installation; it starts its "
-                    + (hasOneDisk ? "only disk" : "first disk"),
+                    + (machine.hasOneDisk ? "only disk" : "first disk"),
                 evidence: evidence)
         }
         return nil
     }
+}
+
+extension Machine {
+    fileprivate var hasOneDisk: Bool { observed.inventory?.disks.count == 1 }
 }

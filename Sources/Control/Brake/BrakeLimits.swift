@@ -80,7 +80,7 @@ enum BrakedKind: String, Codable, Sendable, CaseIterable {
         case .install: self = .install
         case .wipe: self = .wipe
         case .rescue:
-            guard machine.systemOnDisk != nil || machine.foreignContents != nil else { return nil }
+            guard machine.hasSystem else { return nil }
             self = .powerOff
         }
     }

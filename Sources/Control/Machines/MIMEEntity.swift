@@ -95,7 +95,7 @@ struct MIMEEntity {
         return decoded[...]
     }
 
-    /// The first line without its end, and where the next one begins; nil: there is none.
+    /// The first line without its line ending, and the index of the next line; nil: nothing is left.
     private static func line(of bytes: ArraySlice<UInt8>) -> (content: ArraySlice<UInt8>, end: Int)? {
         guard !bytes.isEmpty else { return nil }
         let newline = bytes.firstIndex(of: UInt8(ascii: "\n"))

@@ -87,11 +87,11 @@ public struct DiskFacts: Equatable, Sendable {
 
     /// Whether the NVMe namespace lies in a subsystem that may have more controllers than the one that is in this machine.
     ///
-    /// Whether another one leads to it the namespace itself says: see ``isPrivate()``.
+    /// Whether another one leads to it the namespace itself says: see ``markPrivate()``.
     public var mayBeShared: Bool { transport == .nvme && place == .severalPaths && path?.hasPrefix("pci-") == true }
 
     /// Its controller says that no other one can lead to it: it is inside the machine.
-    public mutating func isPrivate() {
+    public mutating func markPrivate() {
         if mayBeShared { place = .inside }
     }
 

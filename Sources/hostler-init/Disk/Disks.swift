@@ -18,7 +18,9 @@ enum Disks {
             SystemFile.bytes("\(folder)/\($0)", limit: 4096)
         }
         guard var facts else { return nil }
-        if facts.mayBeShared, let device = try? BlockDevice(name, writable: false), (try? NVMeFormat.isPrivate(device)) == true { facts.isPrivate() }
+        if facts.mayBeShared, let device = try? BlockDevice(name, writable: false), (try? NVMeFormat.isPrivate(device)) == true {
+            facts.markPrivate()
+        }
         return facts
     }
 
